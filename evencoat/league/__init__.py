@@ -1,0 +1,1 @@
+"""What controllers are judged by: rivals and scoring. benchmarks/ and the command line use it."""
