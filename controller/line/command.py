@@ -1,0 +1,79 @@
+"""What is asked: uncertified and certified commands, modes, outcomes, and an operator's request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from controller.line.description import Array
+
+
+class Mode(StrEnum):
+    """Who moves the actuators."""
+
+    MANUAL = "manual"  # the operator's targets, through the envelope; the law tracks
+    HOLD = "hold"  # last applied positions, and the pump's last ratio to web speed
+    ADVISORY = "advisory"  # computes and shows what it would do, sends nothing
+    AUTO = "auto"  # the law's targets, through the envelope
+
+
+class Outcome(StrEnum):
+    """Why the actual mode is what it is. Each value is a sentence for the person at the line."""
+
+    OK = "running as requested"
+    START_UP = "started: holding the fed-back positions until told otherwise"
+    LINE_STOPPED = "the line is not running: lips hold, the pump keeps its ratio to web speed"
+    ENCODER_LOST = "web speed is not valid: holding"
+    GAUGE_STALE = "no fresh scan from the gauge that closes the loop: holding"
+    GAUGE_INVALID = "too few valid boxes in the scan: holding"
+    FEEDBACK_LOST = "no lip positions fed back: holding"
+    PUMP_LOST = "no pump feedback: holding"
+    NODES_LATCHED = "a node holds by itself and waits for re-arm"
+    SAFE_STOP = "safe stop on the bus: holding"
+    NOT_FINITE = "the law's answer was not finite: holding"
+    REFUSED = "the transmit gate refused a command: holding"
+
+
+class Limit(StrEnum):
+    """Which limit of the envelope bound in a cycle."""
+
+    NONE = "none"
+    FINITE = "finite"
+    RANGE = "range"
+    RATE = "rate"
+    NEIGHBOUR = "neighbour"
+    BEND = "bend"
+    PUMP_RANGE = "pump range"
+    PUMP_RATE = "pump rate"
+
+
+@dataclass(frozen=True, slots=True)
+class UncertifiedCommand:
+    """What a law would like. It cannot reach the bus: LinePort.write takes an ActuatorCommand only."""
+
+    gap_um: Array  # lip targets, shape (zones,)
+    pump_ratio_rpm_per_mps: float
+    pump_trim_pct: float
+
+
+@dataclass(frozen=True, slots=True)
+class ActuatorCommand:
+    """A command that passed the envelope. Only controller.core.envelope makes one, and a test holds that.
+
+    It expires: nodes refuse it once the encoder's SYNC cycle has passed `valid_until_cycle`.
+    """
+
+    gap_um: Array
+    pump_ratio_rpm_per_mps: float
+    pump_trim_pct: float
+    valid_until_cycle: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRequest:
+    """What a person asks for between two cycles. None leaves things as they are."""
+
+    mode: Mode | None = None
+    gap_um: Array | None = None  # manual lip targets
+    pump_trim_pct: float | None = None
+    rearm: bool = False
