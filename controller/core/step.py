@@ -1,0 +1,223 @@
+"""One cycle of the controller: init() and step(). Readers start here.
+
+    request -> estimate -> plausibility -> supervisor -> law -> envelope -> Trace
+
+State in, state out; time is an argument; no exceptions: outcomes are values. Feedback passes only through the state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from controller.core import envelope, estimate, law, plausibility, response, supervisor
+from controller.core.trace import Trace
+from controller.line.command import ActuatorCommand, Limit, Mode, OperatorRequest, Outcome, UncertifiedCommand
+from controller.line.description import Array, BoolArray, LineDescription
+from controller.line.profile import LineInputs
+
+ADVICE_HORIZON_S = 600.0  # ADVISORY shows where the lips would stand by then, not the first rate step toward it
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything constant in a controller of one line."""
+
+    line: LineDescription
+    estimator: estimate.Estimator
+    law: law.Law
+    envelope: envelope.Envelope
+    command_life_cycles: int  # SYNC cycles that a command stays valid
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything a controller remembers. `applied` is None until the actuators' positions were heard once."""
+
+    cycle: int
+    estimate: estimate.EstimateState
+    follow: plausibility.FollowState
+    supervisor: supervisor.SupervisorState
+    law: law.LawState | None
+    applied: envelope.Applied | None
+    manual: UncertifiedCommand | None
+
+
+def configure(line: LineDescription, sync_period_s: float) -> Config:
+    """Build the controller of a line. `sync_period_s` is the period of the encoder's SYNC, s."""
+    estimator = estimate.build(line, response.believe(line))
+    return Config(
+        line=line,
+        estimator=estimator,
+        law=law.build(line, estimator),
+        envelope=envelope.Envelope.of(line),
+        command_life_cycles=int(np.ceil(3.0 * line.control.cycle_s / sync_period_s)),
+    )
+
+
+def init(config: Config, requested: Mode) -> State:
+    """A controller that has heard nothing yet."""
+    return State(
+        cycle=0,
+        estimate=estimate.init(config.estimator),
+        follow=plausibility.init(config.line.zones),
+        supervisor=supervisor.init(requested),
+        law=None,
+        applied=None,
+        manual=None,
+    )
+
+
+def step(
+    config: Config, state: State, inputs: LineInputs, dt_s: float, asked: OperatorRequest | None = None
+) -> tuple[State, ActuatorCommand | None, Trace]:
+    """One cycle, `dt_s` of line time after the last. The command is None when nothing shall be sent (ADVISORY)."""
+    applied = _applied(config, state, inputs)
+    state = replace(state, supervisor=supervisor.request(state.supervisor, asked))
+    seen = estimate.update(config.estimator, state.estimate, inputs)
+    follow, lost = plausibility.follow(config.line.lips, state.follow, applied.gap_um, inputs.gap_um, dt_s)
+    judged = supervisor.decide(config.line.control, config.estimator, state.supervisor, inputs, seen)
+
+    manual = _manual(state, judged, asked, applied)
+    fresh = state.law is None or state.supervisor.actual is not judged.actual
+    memory = config.law.track(seen, applied) if fresh or state.law is None else state.law
+    web_s = inputs.web_speed_mps * dt_s / config.line.web_speed_mps if inputs.encoder_valid else 0.0
+    memory, wish = _wish(config, judged, memory, seen, applied, manual, web_s)
+    if judged.actual is Mode.AUTO and not _finite(wish):
+        judged, wish = supervisor.latch(judged, Outcome.NOT_FINITE), _stay(applied)
+
+    valid_until = inputs.sync_cycle + config.command_life_cycles
+    sent = judged.actual is not Mode.ADVISORY
+    paced_s = min(dt_s, config.line.control.cycle_s) if sent else ADVICE_HORIZON_S
+    command, limits, limited = envelope.certify(config.envelope, wish, applied, paced_s, valid_until)
+    now = _after(command) if sent else applied
+    memory = _remember(config, judged, memory, seen, wish, now, bool(limits))
+    trace = _trace(config, state, inputs, judged, seen, wish, command, (limits, limited), lost, sent)
+    state = State(state.cycle + 1, seen, follow, judged, memory, now, manual)
+    return state, command if sent else None, trace
+
+
+def refused(state: State, before: State) -> State:
+    """The transmit gate refused the last command, so nothing was sent: stand where we stood `before`, and hold."""
+    return replace(state, supervisor=supervisor.latch(state.supervisor, Outcome.REFUSED), applied=before.applied)
+
+
+def _applied(config: Config, state: State, inputs: LineInputs) -> envelope.Applied:
+    """Where the actuators were last sent. Until we have sent anything, where they are: fed back.
+
+    A pump found at another ratio than the recipe's is taken over at the trim that gives the same speed: no bump.
+    """
+    if state.applied is not None and state.supervisor.actual is not Mode.ADVISORY:
+        return state.applied
+    ratio = config.envelope.ratio_rpm_per_mps
+    found = inputs.pump_ratio_rpm_per_mps / ratio * (1.0 + inputs.pump_trim_pct / 100.0)
+    return envelope.Applied(inputs.gap_um, ratio, 100.0 * (found - 1.0))
+
+
+def _stay(applied: envelope.Applied) -> UncertifiedCommand:
+    return UncertifiedCommand(applied.gap_um, applied.pump_ratio_rpm_per_mps, applied.pump_trim_pct)
+
+
+def _finite(wish: UncertifiedCommand) -> bool:
+    return bool(np.isfinite(wish.gap_um).all() and np.isfinite(wish.pump_trim_pct + wish.pump_ratio_rpm_per_mps))
+
+
+def _after(command: ActuatorCommand) -> envelope.Applied:
+    return envelope.Applied(command.gap_um, command.pump_ratio_rpm_per_mps, command.pump_trim_pct)
+
+
+def _manual(
+    state: State, judged: supervisor.SupervisorState, asked: OperatorRequest | None, applied: envelope.Applied
+) -> UncertifiedCommand | None:
+    """The operator's standing targets; entering MANUAL without any keeps what is applied."""
+    if judged.requested is not Mode.MANUAL:
+        return None
+    manual = state.manual or _stay(applied)
+    if asked is not None and asked.gap_um is not None:
+        manual = replace(manual, gap_um=asked.gap_um)
+    if asked is not None and asked.pump_trim_pct is not None:
+        manual = replace(manual, pump_trim_pct=asked.pump_trim_pct)
+    return manual
+
+
+def _wish(
+    config: Config,
+    judged: supervisor.SupervisorState,
+    memory: law.LawState,
+    seen: estimate.EstimateState,
+    applied: envelope.Applied,
+    manual: UncertifiedCommand | None,
+    web_s: float,
+) -> tuple[law.LawState, UncertifiedCommand]:
+    """What this mode would like to send. ADVISORY runs the law without a word to the line."""
+    if judged.actual is Mode.MANUAL and manual is not None:
+        return memory, manual
+    if judged.actual is Mode.AUTO or (judged.actual is Mode.ADVISORY and judged.outcome is Outcome.OK):
+        return config.law.decide(memory, seen, applied, web_s)
+    return memory, _stay(applied)
+
+
+def _remember(
+    config: Config,
+    judged: supervisor.SupervisorState,
+    memory: law.LawState,
+    seen: estimate.EstimateState,
+    wish: UncertifiedCommand,
+    now: envelope.Applied,
+    limited: bool,
+) -> law.LawState:
+    """What the law keeps: outside AUTO it tracks what is applied; in AUTO it learns what the envelope cut off."""
+    if judged.actual in (Mode.HOLD, Mode.MANUAL):
+        return config.law.track(seen, now)
+    if limited and judged.actual is Mode.AUTO and _finite(wish):
+        return config.law.limited(memory, wish, now)
+    return memory
+
+
+def _trace(
+    config: Config,
+    state: State,
+    inputs: LineInputs,
+    judged: supervisor.SupervisorState,
+    seen: estimate.EstimateState,
+    wish: UncertifiedCommand,
+    command: ActuatorCommand,
+    bound: tuple[tuple[Limit, ...], int],
+    lost: BoolArray,
+    sent: bool,
+) -> Trace:
+    profile: Array = estimate.fused_profile_gsm(config.estimator, seen)
+    return Trace(
+        cycle=state.cycle,
+        t_line_ns=inputs.t_line_ns,
+        sync_cycle=inputs.sync_cycle,
+        web_m=inputs.web_m,
+        web_speed_mps=inputs.web_speed_mps,
+        line_state=inputs.line_state,
+        roll=inputs.roll,
+        batch=inputs.batch,
+        mode_requested=judged.requested,
+        mode_actual=judged.actual,
+        outcome=judged.outcome,
+        wet_scan_id=inputs.wet.scan_id if inputs.wet else -1,
+        dry_scan_id=inputs.dry.scan_id if inputs.dry else -1,
+        profile_gsm=profile,
+        profile_valid=seen.reading.valid,
+        wet_bias_pct=estimate.bias_pct(seen),
+        gap_um=inputs.gap_um,
+        gap_law_um=wish.gap_um,
+        gap_target_um=command.gap_um,
+        pump_ratio_rpm_per_mps=command.pump_ratio_rpm_per_mps,
+        pump_trim_law_pct=wish.pump_trim_pct,
+        pump_trim_pct=command.pump_trim_pct,
+        pump_trim_applied_pct=inputs.pump_trim_pct,
+        pump_speed_rpm=inputs.pump_speed_rpm,
+        pump_pressure_kpa=inputs.pump_pressure_kpa,
+        limits=bound[0],
+        limited_zones=bound[1],
+        zone_not_following=lost,
+        link_faults=inputs.link_faults,
+        sent=sent,
+        valid_until_cycle=command.valid_until_cycle,
+    )

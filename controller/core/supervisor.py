@@ -1,0 +1,87 @@
+"""Who moves the actuators: requested mode + evidence -> actual mode and the reason in words.
+
+Faults are values here. A fault that may pass by itself (a stale gauge, a stopped line) holds while it lasts; one that
+says something is wrong with us (a refused or non-finite command) holds until a person asks for a mode again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from controller.core.estimate import USABLE_SHARE, EstimateState, Estimator
+from controller.line.command import Mode, OperatorRequest, Outcome
+from controller.line.description import ControlDescription
+from controller.line.profile import LineInputs, LineState
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorState:
+    """`latched` is the fault that waits for a person; OK when there is none."""
+
+    requested: Mode
+    actual: Mode
+    outcome: Outcome
+    latched: Outcome
+
+
+def init(requested: Mode) -> SupervisorState:
+    """Start in HOLD, or ADVISORY when no more was asked for: nothing moves before evidence is in."""
+    actual = Mode.ADVISORY if requested is Mode.ADVISORY else Mode.HOLD
+    return SupervisorState(requested=requested, actual=actual, outcome=Outcome.START_UP, latched=Outcome.OK)
+
+
+def request(state: SupervisorState, asked: OperatorRequest | None) -> SupervisorState:
+    """Take in what a person asks for. Asking for a mode again releases a latched fault."""
+    if asked is None or asked.mode is None:
+        return state
+    return replace(state, requested=asked.mode, latched=Outcome.OK)
+
+
+def latch(state: SupervisorState, fault: Outcome) -> SupervisorState:
+    """Hold from now on, for `fault`, until a person asks for a mode again."""
+    actual = Mode.ADVISORY if state.requested is Mode.ADVISORY else Mode.HOLD
+    return replace(state, latched=fault, outcome=fault, actual=actual)
+
+
+def decide(
+    control: ControlDescription,
+    estimator: Estimator,
+    state: SupervisorState,
+    inputs: LineInputs,
+    estimate: EstimateState,
+) -> SupervisorState:
+    """The actual mode of this cycle and why."""
+    outcome = _evidence(state, inputs)
+    if outcome is Outcome.OK and state.requested in (Mode.AUTO, Mode.ADVISORY):
+        outcome = _gauge_evidence(control, estimator, inputs, estimate)
+    if outcome is Outcome.OK:
+        actual = state.requested
+    else:
+        actual = Mode.ADVISORY if state.requested is Mode.ADVISORY else Mode.HOLD
+    return replace(state, actual=actual, outcome=outcome)
+
+
+def _evidence(state: SupervisorState, inputs: LineInputs) -> Outcome:
+    """What forbids any move, the gravest first."""
+    checks = (
+        (inputs.safe_stop, Outcome.SAFE_STOP),
+        (state.latched is not Outcome.OK, state.latched),
+        (not inputs.gap_valid.any(), Outcome.FEEDBACK_LOST),
+        (not inputs.pump_valid, Outcome.PUMP_LOST),
+        (not inputs.encoder_valid, Outcome.ENCODER_LOST),
+        (inputs.nodes_latched, Outcome.NODES_LATCHED),
+        (inputs.line_state is not LineState.RUNNING, Outcome.LINE_STOPPED),
+    )
+    return next((outcome for found, outcome in checks if found), Outcome.OK)
+
+
+def _gauge_evidence(
+    control: ControlDescription, estimator: Estimator, inputs: LineInputs, estimate: EstimateState
+) -> Outcome:
+    """Whether the gauge that closes the loop has something fresh and whole to say."""
+    if estimate.good_share < USABLE_SHARE and estimate.reading.t_ns >= 0:
+        return Outcome.GAUGE_INVALID
+    patience_ns = control.stale_periods * estimator.primary.period_s * 1e9
+    if estimate.reading.t_ns < 0 or inputs.t_line_ns - estimate.reading.t_ns > patience_ns:
+        return Outcome.GAUGE_STALE
+    return Outcome.OK

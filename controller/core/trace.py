@@ -1,0 +1,46 @@
+"""What one cycle saw, thought and asked: the only thing the control process tells the rest of the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controller.line.command import Limit, Mode, Outcome
+from controller.line.description import Array, BoolArray
+from controller.line.profile import LineState
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One cycle. Arrays have shape (zones,). `sent` is False in ADVISORY: the targets then show what would be done."""
+
+    cycle: int
+    t_line_ns: int
+    sync_cycle: int
+    web_m: float
+    web_speed_mps: float
+    line_state: LineState
+    roll: int
+    batch: int
+    mode_requested: Mode
+    mode_actual: Mode
+    outcome: Outcome
+    wet_scan_id: int  # -1 where no scan came in this cycle
+    dry_scan_id: int
+    profile_gsm: Array  # areal density at the gauge that closes the loop, corrected by the slower one, g/m2
+    profile_valid: BoolArray
+    wet_bias_pct: Array  # what the dry gauge taught about the wet one, percent of target
+    gap_um: Array  # fed-back lip positions
+    gap_law_um: Array  # what the law asked for
+    gap_target_um: Array  # what the envelope let through
+    pump_ratio_rpm_per_mps: float  # commanded
+    pump_trim_law_pct: float
+    pump_trim_pct: float  # commanded
+    pump_trim_applied_pct: float  # fed back
+    pump_speed_rpm: float
+    pump_pressure_kpa: float
+    limits: tuple[Limit, ...]  # which limits bound, in the order the envelope met them
+    limited_zones: int
+    zone_not_following: BoolArray  # bolts that do not go where they are sent
+    link_faults: tuple[str, ...]
+    sent: bool
+    valid_until_cycle: int

@@ -1,0 +1,99 @@
+"""The paced loop: read, decide, write, pace. Everything it does in a cycle stands in Loop.cycle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from controller.clock import NS, Clock
+from controller.core import step as core
+from controller.core.trace import Trace
+from controller.line.command import Mode, OperatorRequest
+from controller.port import LinePort
+
+REARM_WINDOW_NS = 3 * NS  # line time after the start in which consent to re-arm holds
+JUMP_CYCLES = 100  # line time this many cycles away from the deadline is a new time base
+
+
+class Sink(Protocol):
+    """Where a cycle's trace goes. Called on the paced thread: it must return at once."""
+
+    def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
+        """One finished cycle: how long the core took, and how late the cycle began (wall time)."""
+        ...
+
+
+class Loop:
+    """A controller of one line, one cycle at a time.
+
+    `request` may be called between cycles. `rearm_at_start` is the consent of whoever started the loop to release nodes
+    that went into a latched hold while nobody commanded them.
+    """
+
+    def __init__(
+        self,
+        config: core.Config,
+        port: LinePort,
+        clock: Clock,
+        sink: Sink,
+        mode: Mode = Mode.ADVISORY,
+        rearm_at_start: bool = False,
+    ) -> None:
+        self.config = config
+        self.state = core.init(config, mode)
+        self.trace: Trace | None = None
+        self._port, self._clock, self._sink = port, clock, sink
+        self._asked: OperatorRequest | None = None
+        self._rearm_at_start = rearm_at_start
+        self._started_ns: int | None = None
+        self._last_ns: int | None = None
+
+    def request(self, asked: OperatorRequest) -> None:
+        """What a person asks for; the next cycle takes it in."""
+        self._asked = asked
+
+    def cycle(self, lateness_us: float = 0.0) -> bool:
+        """One cycle. False while the line has not been heard completely; nothing is sent then."""
+        inputs = self._port.read()
+        if inputs is None:
+            return False
+        self._clock.observe(inputs.t_line_ns)
+        now_ns = inputs.t_line_ns
+        dt_s = (now_ns - self._last_ns) / NS if self._last_ns is not None else self.config.line.control.cycle_s
+        self._last_ns = now_ns
+        asked, self._asked = self._asked, None
+        if inputs.nodes_latched and self._may_rearm(now_ns, asked):
+            self._port.rearm()
+        began = time.perf_counter_ns()
+        before = self.state
+        self.state, command, trace = core.step(self.config, before, inputs, max(dt_s, 0.0), asked)
+        step_us = (time.perf_counter_ns() - began) / 1e3
+        if command is not None and not self._port.write(command):
+            self.state = core.refused(self.state, before)
+        self.trace = trace
+        self._sink.record(trace, step_us, lateness_us)
+        return True
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Cycle at absolute deadlines of line time until `stop` says so. A missed deadline is skipped, not made up."""
+        cycle_ns = int(self.config.line.control.cycle_s * NS)
+        deadline_ns = self._clock.now_ns()
+        while not stop():
+            late_s = self._clock.wait_until(deadline_ns)
+            self.cycle(lateness_us=late_s * 1e6)
+            deadline_ns = next_deadline(deadline_ns, self._clock.now_ns(), cycle_ns)
+
+    def _may_rearm(self, now_ns: int, asked: OperatorRequest | None) -> bool:
+        if self._started_ns is None:
+            self._started_ns = now_ns
+        window = self._rearm_at_start and now_ns - self._started_ns < REARM_WINDOW_NS
+        return window or (asked is not None and asked.rearm)
+
+
+def next_deadline(deadline_ns: int, now_ns: int, cycle_ns: int) -> int:
+    """The next absolute deadline after `now_ns`. One that has already passed is skipped; a jump of time starts anew."""
+    if abs(now_ns - deadline_ns) > JUMP_CYCLES * cycle_ns:
+        return now_ns + cycle_ns
+    missed = max(0, (now_ns - deadline_ns) // cycle_ns)
+    return deadline_ns + cycle_ns * (1 + missed)
