@@ -1,0 +1,51 @@
+# Two commands for everyone: `make run` shows it, `make test` proves it. Both make .venv and install what they need.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: run test bench check learn clean help
+
+help:
+	@echo "make run    close the loop over a CAN bus between three processes, beside its rivals; ends with a report"
+	@echo "make test   the whole test suite"
+	@echo "make bench  the benchmarks (each is one script in benchmarks/; add --quick by hand)"
+	@echo "make check  ruff, mypy --strict"
+	@echo "make learn  add the CPU build of torch for training"
+	@echo "make clean  remove .venv and caches"
+
+run: $(VENV)/.run
+	$(BIN)/evencoat demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+learn: $(VENV)/.run
+	$(PIP) -e '.[learn]'
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "evencoat needs Python 3.11 or newer; give one: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.python pyproject.toml constraints.txt
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
+	$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.run
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
