@@ -1,0 +1,82 @@
+"""A bus inside one process, in lockstep: what is sent is pending at once at every other node, in order, lost never.
+
+It models no bit rate, arbitration or errors. Simulations and tests may import it; so may evencoat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from firmware_bridge.bus import BusError
+from firmware_bridge.frames import Frame
+
+Tap = Callable[[Frame], None]
+
+
+class MemoryHub:
+    """The wire itself. Not thread-safe: lockstep means one thread."""
+
+    def __init__(self) -> None:
+        self._members: list[MemoryBus] = []
+        self._taps: list[Tap] = []
+
+    def attach(self, queue_frames: int = 65536) -> MemoryBus:
+        """A new node on the wire. A queue that is full drops the newest frame and counts it in `MemoryBus.dropped`."""
+        bus = MemoryBus(self, queue_frames)
+        self._members.append(bus)
+        return bus
+
+    def tap(self, listener: Tap) -> None:
+        """Call `listener` with every frame as it crosses the wire, before any node reads it (logs, checkers)."""
+        self._taps.append(listener)
+
+    def _carry(self, sender: MemoryBus, frame: Frame) -> None:
+        for listener in self._taps:
+            listener(frame)
+        for member in self._members:
+            if member is not sender:
+                member._accept(frame)
+
+    def _detach(self, bus: MemoryBus) -> None:
+        if bus in self._members:
+            self._members.remove(bus)
+
+
+class MemoryBus:
+    """One node's end of a MemoryHub. Implements firmware_bridge.bus.Bus."""
+
+    __slots__ = ("_closed", "_hub", "_limit", "_pending", "dropped")
+
+    def __init__(self, hub: MemoryHub, queue_frames: int) -> None:
+        self._hub = hub
+        self._limit = queue_frames
+        self._pending: list[Frame] = []
+        self._closed = False
+        self.dropped = 0
+
+    def send(self, frame: Frame) -> None:
+        if self._closed:
+            raise BusError("memory bus: closed")
+        self._hub._carry(self, frame)
+
+    def receive(self) -> list[Frame]:
+        pending, self._pending = self._pending, []
+        return pending
+
+    def wait(self, timeout_s: float) -> bool:
+        """True when a frame is pending. Never sleeps: in lockstep nobody else could send meanwhile."""
+        return bool(self._pending)
+
+    def fault(self) -> str | None:
+        return "memory bus: closed" if self._closed else None
+
+    def close(self) -> None:
+        self._closed = True
+        self._pending.clear()
+        self._hub._detach(self)
+
+    def _accept(self, frame: Frame) -> None:
+        if len(self._pending) >= self._limit:
+            self.dropped += 1
+            return
+        self._pending.append(frame)

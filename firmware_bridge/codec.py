@@ -1,0 +1,264 @@
+"""Frames <-> telegrams. Compiled once from DBC and signal map; in a cycle no parser, no per-signal loop for arrays.
+
+The bridge and the plant's nodes import it. Values go in and out in field units (firmware_bridge.contract.FIELDS).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from firmware_bridge.contract import FIELDS, Axis, Telegram, WireDescription, WireError, WireRangeError
+from firmware_bridge.frames import Frame
+from firmware_bridge.layout import ArrayScale, FloatArray, Scalar
+from firmware_bridge.load import BusLoad, bus_load
+from firmware_bridge.plan import MessagePlan, PlanMaker, TelegramPlan
+
+Value = float | npt.ArrayLike
+_EXTENDED = 1 << 31  # marks 29-bit identifiers in the table of messages
+
+
+class Part(NamedTuple):
+    """One decoded frame: a segment of a telegram.
+
+    `fields` holds numbers, and of an array field the places that `where` names. It is empty when `crc_ok` is False.
+    `scan_id` is the counter where the DBC has no scan id.
+    """
+
+    telegram: Telegram
+    node: int
+    segment: int
+    segments: int
+    scan_id: int
+    counter: int
+    crc_ok: bool
+    fields: dict[str, float | FloatArray]
+    where: slice | npt.NDArray[np.intp] | None
+    can_id: int
+    t_s: float
+
+
+class Codec:
+    """Encodes and decodes every telegram of one line's wire. Immutable after compile()."""
+
+    def __init__(self, wire: WireDescription, counts: Mapping[Axis, int], plans: list[TelegramPlan]) -> None:
+        self.wire = wire
+        self.zones = counts[Axis.ZONES]
+        self.wet_boxes = counts[Axis.WET_BOXES]
+        self.dry_boxes = counts[Axis.DRY_BOXES]
+        self._counts = counts
+        self._plans = {(plan.telegram, plan.node): plan for plan in plans}
+        self._by_id = {m.can_id | m.is_extended * _EXTENDED: m for plan in plans for m in plan.messages}
+
+    @classmethod
+    def compile(cls, wire: WireDescription, zones: int, wet_boxes: int, dry_boxes: int) -> Codec:
+        """Build the codec of a line; 0 boxes means no such gauge. Raises WireError naming role and signal."""
+        counts = {Axis.SCALAR: 1, Axis.ZONES: zones, Axis.WET_BOXES: wet_boxes, Axis.DRY_BOXES: dry_boxes}
+        return cls(wire, counts, PlanMaker(wire, counts).plans())
+
+    def carries(self, telegram: Telegram, node: int = 0) -> bool:
+        """Whether this wire has the telegram (heartbeats: of that node, or of any with node 0)."""
+        return (telegram, node) in self._plans or (not node and any(key[0] is telegram for key in self._plans))
+
+    def has_field(self, telegram: Telegram, name: str) -> bool:
+        """Whether this wire carries field `name` of `telegram`."""
+        return any(name in plan.fields for key, plan in self._plans.items() if key[0] is telegram)
+
+    def has_scan_id(self, telegram: Telegram) -> bool:
+        """Whether frames of `telegram` carry a scan id; otherwise their counter groups them."""
+        return any(plan.has_scan_id for key, plan in self._plans.items() if key[0] is telegram)
+
+    def can_ids(self, telegram: Telegram, node: int | None = None) -> frozenset[tuple[int, bool]]:
+        """(identifier, is_extended) of every message of `telegram`, of one node or of all."""
+        return frozenset(
+            (message.can_id, message.is_extended)
+            for key, plan in self._plans.items()
+            for message in plan.messages
+            if key[0] is telegram and node in (None, key[1])
+        )
+
+    def counter_modulus(self, telegram: Telegram) -> int:
+        """What the counter of `telegram` wraps at; 0 where it has none."""
+        return self._modulus(telegram, "counter")
+
+    def scan_modulus(self, telegram: Telegram) -> int:
+        """What the scan id of `telegram` (or the counter in its stead) wraps at; 0 where it has neither."""
+        return self._modulus(telegram, "scan_id") or self.counter_modulus(telegram)
+
+    def places(self, telegram: Telegram) -> int:
+        """Length of the array field of `telegram`; 0 where it has none."""
+        return max((p.array.count for key, p in self._plans.items() if key[0] is telegram and p.array), default=0)
+
+    def count(self, telegram: Telegram, name: str) -> float:
+        """One count of a field on the wire, in field units; the coarsest where an array's places differ."""
+        scale = self._scaling(telegram, name)
+        return abs(scale.scale) if isinstance(scale, Scalar) else float(np.max(np.abs(scale.scale)))
+
+    def bounds(self, telegram: Telegram, name: str) -> tuple[float, float]:
+        """Smallest and largest value every place of the field can carry, in field units."""
+        scale = self._scaling(telegram, name)
+        if isinstance(scale, Scalar):
+            return scale.bounds
+        ends = [scale.bounds(index) for index in range(scale.count)]
+        return max(low for low, _ in ends), min(high for _, high in ends)
+
+    def _scaling(self, telegram: Telegram, name: str) -> Scalar | ArrayScale:
+        for key, plan in self._plans.items():
+            if key[0] is telegram and plan.array is not None and plan.array.field.name == name:
+                return plan.array
+            for scalar in (s for m in plan.messages for s in m.scalars if key[0] is telegram):
+                if scalar.field.name == name:
+                    return scalar
+        raise WireError(f"{telegram}.{name}: not on this wire")
+
+    def encode(
+        self, telegram: Telegram, fields: Mapping[str, Value], *, scan_id: int, counter: int, node: int = 0
+    ) -> list[Frame]:
+        """The frames of one telegram, segments in order, each sealed with its CRC.
+
+        Fields that this wire does not carry are left out; optional ones that `fields` lacks take their default.
+        Raises WireRangeError for a value that does not fit (nothing saturates), WireError for an unknown or
+        missing field.
+        """
+        plan = self._plan(telegram, node)
+        if not fields.keys() <= _NAMES[telegram]:
+            unknown = ", ".join(sorted(fields.keys() - _NAMES[telegram]))
+            raise WireError(f"{telegram}: unknown field {unknown}; known: {', '.join(sorted(_NAMES[telegram]))}")
+        raw = None
+        if plan.array is not None:
+            name = plan.array.field.name
+            if name not in fields:
+                raise WireError(f"{telegram}: field {name} is missing")
+            raw = plan.array.to_raw(fields[name])
+        return [_encode(message, fields, raw, scan_id, counter, node) for message in plan.messages]
+
+    def decode(self, frame: Frame) -> Part | None:
+        """One frame as a part of a telegram, or None when its identifier is not on this wire or it is no data frame.
+
+        A frame that is too short, of the wrong kind or says another segment than its identifier counts as corrupt.
+        """
+        if frame.is_error:
+            return None
+        plan = self._by_id.get(frame.can_id | _EXTENDED if frame.is_extended else frame.can_id)
+        return None if plan is None else _decode(plan, frame)
+
+    def bus_load(self, rates_hz: Mapping[Telegram, float]) -> BusLoad:
+        """Worst-case load of the bus when each telegram is sent at its rate (heartbeats: each node's)."""
+        wire = self.wire
+        rows = [
+            (
+                message.name,
+                message.can_id,
+                message.size,
+                message.is_fd,
+                message.is_extended,
+                rates_hz.get(plan.telegram, 0.0),
+            )
+            for plan in self._plans.values()
+            for message in plan.messages
+        ]
+        return bus_load(rows, wire.bitrate, wire.data_bitrate)
+
+    def _modulus(self, telegram: Telegram, role: str) -> int:
+        places = [getattr(m, role) for key, p in self._plans.items() if key[0] is telegram for m in p.messages]
+        return 1 << min(place.mask.bit_length() for place in places) if places and None not in places else 0
+
+    def _plan(self, telegram: Telegram, node: int) -> TelegramPlan:
+        plan = self._plans.get((telegram, node)) or self._plans.get((telegram, 0))
+        if plan is None:
+            raise WireError(f"{telegram}: not on this wire" + (f" for node {node}" if node else ""))
+        return plan
+
+
+_NAMES: Mapping[Telegram, frozenset[str]] = {
+    telegram: frozenset(field.name for field in fields) | ({"node"} if telegram is Telegram.HEARTBEAT else set())
+    for telegram, fields in FIELDS.items()
+}
+
+
+def _encode(
+    plan: MessagePlan, fields: Mapping[str, Value], raw: FloatArray | None, scan_id: int, counter: int, node: int
+) -> Frame:
+    words = list(plan.idle)
+    for place, header in ((plan.counter, counter), (plan.scan_id, scan_id), (plan.sender, node)):
+        if place is not None:
+            words[place[0]] |= (header & place[2]) << place[1]
+    for name, word, shift, mask, _, low, high, scale, offset, _, required, default, other in plan.slots:
+        value = fields.get(name)
+        if value is None:
+            if required:
+                raise WireError(f"{plan.telegram}: field {name} is missing")
+            value = default
+        try:
+            bits = round((value - offset) / scale) if other is None else other.to_raw(value)  # type: ignore[operator,arg-type]
+        except (ValueError, OverflowError, TypeError) as error:
+            raise error if isinstance(error, WireError) else WireRangeError(f"{name} = {value}: {error}") from error
+        if other is None and not low <= bits <= high:
+            raise _beyond(plan, name, value)
+        words[word] |= (bits & mask) << shift
+    part = plan.array
+    if part is not None and raw is not None and part.dtype is None:
+        part.scatter(raw[part.where], words)
+    little, big = words
+    if big:
+        little |= int.from_bytes(big.to_bytes(plan.size, "big"), "little")
+    data = bytearray(little.to_bytes(plan.size, "little"))
+    if part is not None and raw is not None and part.dtype is not None:
+        data[part.start : part.stop] = raw[part.where].astype(part.dtype).tobytes()
+    if plan.crc is not None:
+        plan.crc.seal(data)
+    return Frame(plan.can_id, bytes(data), plan.is_fd, plan.is_extended)
+
+
+def _beyond(plan: MessagePlan, name: str, value: object) -> WireRangeError:
+    scalar = next(scalar for scalar in plan.scalars if scalar.field.name == name)
+    low, high = scalar.bounds
+    return WireRangeError(f"{name} = {value} {scalar.field.unit}: beyond [{low:g}, {high:g}]")
+
+
+def _decode(plan: MessagePlan, frame: Frame) -> Part:
+    data = frame.data
+    if len(data) != plan.size:
+        data = data[: plan.size]  # receivers may see a frame padded to the next length
+    crc = plan.crc
+    if (
+        len(data) < plan.size
+        or frame.is_fd is not plan.is_fd
+        or (crc is not None and crc.of(data) != crc.carried(data))
+    ):
+        return _corrupt(plan, frame)
+    words = int.from_bytes(data, "little"), int.from_bytes(data, "big") if plan.has_big_endian else 0
+    segment = plan.segment_number
+    if segment is not None and words[segment[0]] >> segment[1] & segment[2] != plan.segment:
+        return _corrupt(plan, frame)
+    place = plan.counter
+    counter = words[place[0]] >> place[1] & place[2] if place is not None else 0
+    place = plan.scan_id
+    scan_id = words[place[0]] >> place[1] & place[2] if place is not None else counter
+    place = plan.sender
+    node = words[place[0]] >> place[1] & place[2] if place is not None else plan.node
+    fields: dict[str, float | FloatArray] = {}
+    for name, word, shift, mask, half, low, high, scale, offset, whole, _, _, other in plan.slots:
+        raw = ((words[word] >> shift & mask) ^ half) - half
+        if other is not None:
+            fields[name] = other.to_value(raw)
+        elif low <= raw <= high:
+            value = raw * scale + offset
+            fields[name] = round(value) if whole else value
+        else:
+            fields[name] = -1 if whole else math.nan
+    part, where = plan.array, None
+    if part is not None:
+        fields[part.scale.field.name] = part.read(data)
+        where = part.where
+    return Part(
+        plan.telegram, node, plan.segment, plan.segments, scan_id, counter, True, fields, where, frame.can_id, frame.t_s
+    )
+
+
+def _corrupt(plan: MessagePlan, frame: Frame) -> Part:
+    return Part(plan.telegram, plan.node, plan.segment, plan.segments, 0, 0, False, {}, None, frame.can_id, frame.t_s)

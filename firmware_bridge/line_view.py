@@ -1,0 +1,272 @@
+"""What the bus has told of the line so far, as the controller's LineInputs. Only bridge.py imports it.
+
+All times are line time: the newest SYNC says how late it is. When SYNC itself falls silent, line time runs on by one
+control cycle a read, because the loop that reads is paced in line time too. No clock of the machine is asked, so a
+line in lockstep and a real one look alike, and the same frames give the same inputs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+import numpy as np
+
+from controller.line.description import Array, BoolArray, LineDescription
+from controller.line.profile import DryScan, LineInputs, LineState, WetScan
+from firmware_bridge.codec import Codec
+from firmware_bridge.contract import (
+    DIE_STATUS_PERIOD_S,
+    HEARTBEAT_PERIOD_S,
+    LINE_STATE_PERIOD_S,
+    SILENT_AFTER_PERIODS,
+    HeartbeatState,
+    Node,
+    NodeState,
+    Telegram,
+    WireDescription,
+    ZoneStatus,
+)
+from firmware_bridge.frames import Frame
+from firmware_bridge.health import LinkHealth, LinkState
+from firmware_bridge.layout import FloatArray
+from firmware_bridge.link import Message, Receiver
+
+Fields = Mapping[str, float | FloatArray]
+
+_LISTENS = frozenset(Telegram) - {Telegram.DIE_COMMAND, Telegram.PUMP_COMMAND, Telegram.REARM}
+_NEEDED = (Telegram.SYNC, Telegram.LINE_STATE, Telegram.DIE_FEEDBACK, Telegram.PUMP_FEEDBACK)
+_NEW_TIME_BASE_S = 1.0  # line time that falls back by more means that the encoder node has restarted
+_WEB_HISTORY = 256  # SYNCs remembered to place scans that come without a meta telegram
+_ACTUATORS = (Node.DIE, Node.PUMP)
+
+
+class LineView:
+    """Feeds on frames, answers with LineInputs."""
+
+    def __init__(self, codec: Codec, line: LineDescription, wire: WireDescription) -> None:
+        self._codec = codec
+        self._line = line
+        self._wire = wire
+        self._cycle_s = line.control.cycle_s
+        self.now_s = 0.0
+        self.safe_stop = False
+        self._start()
+
+    def _start(self) -> None:
+        """Forget everything of an earlier time base."""
+        self._periods_s = self._expected_periods_s()
+        self._receiver = Receiver(self._codec, _LISTENS, self._periods_s)
+        self._heard: dict[Telegram, Fields] = {}
+        self._sync: Message | None = None
+        self._first_s = 0.0
+        self._reads_without_sync = 0
+        self._fresh_sync = False
+        self._web: deque[tuple[float, float]] = deque(maxlen=_WEB_HISTORY)
+        self._gap_um: Array = np.full(self._line.zones, np.nan)
+        self._node_states: dict[int, int] = {}
+        self._waiting: dict[Telegram, tuple[Message, float]] = {}
+        self._metas: dict[Telegram, Message] = {}
+        self._wet: WetScan | None = None
+        self._dry: DryScan | None = None
+        self._misfit: dict[Telegram, str] = {}
+
+    def _expected_periods_s(self) -> dict[Telegram, float]:
+        wet, dry = self._line.wet_gauge, self._line.dry_gauge
+        periods_s = {
+            Telegram.SYNC: self._wire.sync_period_s,
+            Telegram.LINE_STATE: LINE_STATE_PERIOD_S,
+            Telegram.PUMP_FEEDBACK: self._cycle_s,
+            Telegram.DIE_FEEDBACK: self._cycle_s,
+            Telegram.DIE_STATUS: DIE_STATUS_PERIOD_S,
+            Telegram.HEARTBEAT: HEARTBEAT_PERIOD_S,
+        }
+        if wet is not None:
+            periods_s |= {Telegram.WET_PROFILE: wet.period_s, Telegram.WET_META: wet.period_s}
+        if dry is not None:
+            periods_s |= {Telegram.DRY_PROFILE: dry.period_s, Telegram.DRY_META: dry.period_s}
+        return {telegram: period_s for telegram, period_s in periods_s.items() if self._codec.carries(telegram)}
+
+    def feed(self, frame: Frame) -> None:
+        """Take one frame in."""
+        message = self._receiver.feed(frame, self.now_s)
+        if message is None:
+            return
+        telegram = message.telegram
+        if telegram is Telegram.SYNC:
+            self._take_sync(message)
+        elif telegram is Telegram.DIE_FEEDBACK:
+            self._heard[telegram] = message.fields
+            gap_um = np.asarray(message.fields["gap_um"])
+            self._gap_um = np.where(np.isfinite(gap_um), gap_um, self._gap_um)
+        elif telegram in (Telegram.WET_PROFILE, Telegram.DRY_PROFILE):
+            self._take_profile(message)
+        elif telegram in (Telegram.WET_META, Telegram.DRY_META):
+            self._take_meta(message)
+        elif telegram is Telegram.HEARTBEAT:
+            self._node_states[message.node] = int(_scalar(message.fields, "state"))
+        elif telegram is Telegram.SAFE_STOP:
+            self.safe_stop = True
+        else:
+            self._heard[telegram] = message.fields
+
+    def end_of_read(self) -> None:
+        """All that was pending is in: let line time run on if SYNC has stayed away for too long."""
+        if self._sync is None:
+            return
+        self._reads_without_sync = 0 if self._fresh_sync else self._reads_without_sync + 1
+        self._fresh_sync = False
+        age_s = self._reads_without_sync * self._cycle_s
+        if self._reads_without_sync >= SILENT_AFTER_PERIODS and age_s > SILENT_AFTER_PERIODS * self._wire.sync_period_s:
+            self.now_s = _scalar(self._sync.fields, "t_us") * 1e-6 + age_s
+
+    def inputs(self, more_faults: tuple[str, ...] = ()) -> LineInputs | None:
+        """One cycle's inputs, or None until the line has been heard completely once. Scans are handed out once."""
+        sync = self._sync
+        if sync is None or any(telegram not in self._heard for telegram in _NEEDED):
+            return None
+        links = self._receiver.states(self.now_s)
+        line_state, pump = self._heard[Telegram.LINE_STATE], self._heard[Telegram.PUMP_FEEDBACK]
+        ratio, trim = _scalar(pump, "ratio_rpm_per_mps"), _scalar(pump, "trim_pct")
+        speed_mps, web_m = _scalar(sync.fields, "web_speed_mps"), _scalar(sync.fields, "web_m")
+        encoder = _scalar(sync.fields, "encoder_valid", 1) > 0 and np.isfinite(speed_mps) and np.isfinite(web_m)
+        wet, self._wet = self._wet, None
+        dry, self._dry = self._dry, None
+        return LineInputs(
+            t_line_ns=round(self.now_s * 1e6) * 1000,
+            sync_cycle=sync.scan_id,
+            web_m=web_m,
+            web_speed_mps=speed_mps,
+            encoder_valid=bool(encoder and links[Telegram.SYNC] is LinkState.OK),
+            line_state=_state(line_state) if links[Telegram.LINE_STATE] is LinkState.OK else LineState.STOPPED,
+            roll=int(_scalar(line_state, "roll", 0)),
+            batch=int(_scalar(line_state, "batch", 0)),
+            gap_um=self._gap_um,
+            gap_valid=self._gap_valid(links),
+            pump_ratio_rpm_per_mps=ratio,
+            pump_trim_pct=trim,
+            pump_speed_rpm=_scalar(pump, "speed_rpm", np.nan),
+            pump_pressure_kpa=_scalar(pump, "pressure_kpa", np.nan),
+            slurry_temperature_c=_scalar(pump, "temperature_c", np.nan),
+            pump_valid=bool(links[Telegram.PUMP_FEEDBACK] is LinkState.OK and np.isfinite(ratio) and np.isfinite(trim)),
+            wet=wet,
+            dry=dry,
+            nodes_latched=self._nodes_latched(pump),
+            safe_stop=self.safe_stop,
+            link_faults=self._link_faults(links) + more_faults,
+        )
+
+    @property
+    def uptime_s(self) -> float:
+        """Line time since the first SYNC was heard."""
+        return self.now_s - self._first_s
+
+    def health(self) -> dict[Telegram, LinkHealth]:
+        """Health of every link that this line has, for reports."""
+        return {
+            telegram: h for telegram, h in self._receiver.health(self.now_s).items() if self._codec.carries(telegram)
+        }
+
+    def _take_sync(self, message: Message) -> None:
+        t_s = _scalar(message.fields, "t_us") * 1e-6
+        if self._sync is not None and t_s < self.now_s - _NEW_TIME_BASE_S:
+            self._start()
+        if self._sync is None:
+            self._first_s = t_s
+        self._sync = message
+        self._heard[Telegram.SYNC] = message.fields
+        self._fresh_sync = True
+        self.now_s = t_s
+        self._receiver.restamp(Telegram.SYNC, t_s)
+        self._web.append((t_s, _scalar(message.fields, "web_m")))
+
+    def _take_profile(self, message: Message) -> None:
+        """A complete profile waits for its meta telegram; on a wire without one it is placed by SYNC."""
+        wet = message.telegram is Telegram.WET_PROFILE
+        meta_telegram = Telegram.WET_META if wet else Telegram.DRY_META
+        if not self._codec.carries(meta_telegram):
+            self._take_scan(message, message.t_s * 1e6, self._web_at(message.t_s))
+            return
+        meta = self._metas.pop(meta_telegram, None)
+        if meta is not None and meta.scan_id == message.scan_id:
+            self._place(message, meta)
+        else:
+            self._waiting[meta_telegram] = (message, self.now_s)
+
+    def _take_meta(self, meta: Message) -> None:
+        waiting = self._waiting.pop(meta.telegram, None)
+        if waiting is not None and waiting[0].scan_id == meta.scan_id:
+            self._place(waiting[0], meta)
+        else:
+            self._metas[meta.telegram] = meta
+
+    def _place(self, message: Message, meta: Message) -> None:
+        """Join a profile with its meta telegram. A gauge that counts other boxes than the line file is not believed."""
+        (values,) = (value for value in message.fields.values() if isinstance(value, np.ndarray))
+        boxes = int(_scalar(meta.fields, "boxes"))
+        if boxes != values.size:
+            self._misfit[message.telegram] = f"{_plain(message.telegram)}: {boxes} boxes, expected {values.size}"
+            return
+        self._misfit.pop(message.telegram, None)
+        self._take_scan(message, _scalar(meta.fields, "t_us"), _scalar(meta.fields, "web_m"))
+
+    def _take_scan(self, message: Message, t_us: float, web_m: float) -> None:
+        t_ns = round(t_us) * 1000
+        if message.telegram is Telegram.WET_PROFILE:
+            film_um = np.asarray(message.fields["film_um"])
+            self._wet = WetScan(message.scan_id, t_ns, web_m, np.isfinite(film_um), film_um)
+        else:
+            density_gsm = np.asarray(message.fields["areal_density_gsm"])
+            self._dry = DryScan(message.scan_id, t_ns, web_m, np.isfinite(density_gsm), density_gsm)
+
+    def _web_at(self, t_s: float) -> float:
+        """Web position of the newest SYNC at or before `t_s`."""
+        for sync_s, web_m in reversed(self._web):
+            if sync_s <= t_s:
+                return web_m
+        return self._web[0][1] if self._web else float("nan")
+
+    def _gap_valid(self, links: Mapping[Telegram, LinkState]) -> BoolArray:
+        fed_back: BoolArray = np.isfinite(np.asarray(self._heard[Telegram.DIE_FEEDBACK]["gap_um"]))
+        if links[Telegram.DIE_FEEDBACK] is not LinkState.OK:
+            return np.zeros_like(fed_back)
+        status = self._heard.get(Telegram.DIE_STATUS)
+        if status is not None and links[Telegram.DIE_STATUS] is LinkState.OK:
+            flags = np.nan_to_num(np.asarray(status["zone_status"])).astype(np.int64)
+            fed_back = fed_back & ((flags & int(ZoneStatus.FAULT | ZoneStatus.STALE)) == 0)
+        return fed_back
+
+    def _nodes_latched(self, pump: Fields) -> bool:
+        stopped = any(self._node_states.get(node) == HeartbeatState.STOPPED for node in _ACTUATORS)
+        return stopped or _scalar(pump, "node_state", 0) == NodeState.LATCHED
+
+    def _link_faults(self, links: Mapping[Telegram, LinkState]) -> tuple[str, ...]:
+        faults = []
+        for telegram, period_s in self._periods_s.items():
+            link = links[telegram]
+            patience_s = SILENT_AFTER_PERIODS * period_s
+            if link is LinkState.OK or telegram is Telegram.HEARTBEAT:
+                continue
+            if link is LinkState.NEVER_SEEN and self.now_s - self._first_s <= patience_s:
+                continue
+            faults.append(f"{_plain(telegram)}: {link}")
+        for node, link in self._receiver.heartbeat_states(self.now_s).items():
+            if link is not LinkState.OK:
+                name = Node(node).name.lower().replace("_", " ") if node in set(Node) else f"node {node}"
+                faults.append(f"heartbeat of {name}: {link}")
+        return (*faults, *self._misfit.values())
+
+
+def _scalar(fields: Fields, name: str, default: float = float("nan")) -> float:
+    value = fields.get(name, default)
+    return value if isinstance(value, int | float) else default
+
+
+def _state(fields: Fields) -> LineState:
+    """The line's state; one that we do not know counts as stopped."""
+    state = int(_scalar(fields, "state", 0))
+    return LineState(state) if state in set(LineState) else LineState.STOPPED
+
+
+def _plain(telegram: Telegram) -> str:
+    return telegram.replace("_", " ")

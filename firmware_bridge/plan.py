@@ -1,0 +1,360 @@
+"""From a DBC and a signal map to plans: which message carries which part of which telegram. Runs once, at start.
+
+Only codec.py imports it. Everything that does not fit is a WireError that names role, signal and the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cantools
+import numpy as np
+import numpy.typing as npt
+
+from firmware_bridge.contract import (
+    DEFAULT_MAP,
+    FIELDS,
+    HEADER_ROLES,
+    OPTIONAL_TELEGRAMS,
+    SHIPPED_DBC,
+    Axis,
+    Field,
+    Integrity,
+    Node,
+    Telegram,
+    WireDescription,
+    WireError,
+)
+from firmware_bridge.frames import FD_LENGTHS
+from firmware_bridge.integrity import Crc, crc_for
+from firmware_bridge.layout import (
+    ArrayPart,
+    ArrayScale,
+    Position,
+    Scalar,
+    Slot,
+    array_part_of,
+    array_scale_of,
+    invalid_raw,
+    position_of,
+    scalar_of,
+    slot_of,
+)
+
+
+class Place(NamedTuple):
+    """Where a header number lies: word 0 is the frame read from its little end, 1 from its big end."""
+
+    word: int
+    shift: int
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePlan:
+    """One message of the DBC: a segment of a telegram, ready to encode and decode."""
+
+    telegram: Telegram
+    name: str
+    can_id: int
+    is_extended: bool
+    is_fd: bool
+    size: int
+    segment: int
+    segments: int
+    node: int
+    crc: Crc | None
+    counter: Place | None
+    segment_number: Place | None
+    scan_id: Place | None
+    sender: Place | None
+    scalars: tuple[Scalar, ...]
+    slots: tuple[Slot, ...]  # the scalars again, flattened for the cycle
+    array: ArrayPart | None
+    idle: tuple[int, int]  # what never changes, as or-words from the little and the big end
+    has_big_endian: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TelegramPlan:
+    """All messages of one telegram of one node, in the order of what they carry."""
+
+    telegram: Telegram
+    node: int
+    messages: tuple[MessagePlan, ...]
+    array: ArrayScale | None
+    has_scan_id: bool
+    fields: frozenset[str]  # what this DBC carries of the telegram
+
+
+class _Dbc:
+    """Signals by name, and the messages that hold them."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            database: Any = cantools.database.load_file(path, strict=True)
+        except (OSError, ValueError, cantools.Error) as error:
+            raise WireError(f"dbc {path}: {error}") from error
+        self.path = path
+        self._where: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
+        self._messages: dict[str, Any] = {}
+        for message in getattr(database, "messages", ()):
+            self._messages[message.name] = message
+            for signal in message.signals:
+                self._where[signal.name].append((message, signal))
+
+    def find(self, name: str, role: str) -> tuple[Any, Any] | None:
+        """The message and signal called `name`, or None. Raises WireError where the name is ambiguous."""
+        holder, dot, signal_name = name.rpartition(".")
+        found = self._where.get(signal_name if dot else name, [])
+        if dot:
+            found = [pair for pair in found if pair[0].name == holder]
+        if len(found) > 1:
+            names = ", ".join(message.name for message, _ in found[:4])
+            raise WireError(f"{role}: signal {name} is in several messages ({names}): write Message.Signal")
+        return found[0] if found else None
+
+    def missing(self, name: str, role: str) -> WireError:
+        nearest = difflib.get_close_matches(name.rpartition(".")[2], self._where, 1, 0.5)
+        hint = f"; nearest: {nearest[0]}" if nearest else ""
+        return WireError(f"{role}: no signal {name} in {self.path.name}{hint}")
+
+    def missing_message(self, name: str) -> WireError:
+        return WireError(f"data_ids: no message {name} in {self.path.name}")
+
+    def has_message(self, name: str) -> bool:
+        return name in self._messages
+
+
+def _checked_map(own: Mapping[str, str]) -> dict[str, str]:
+    """DEFAULT_MAP with a line's own entries over it; an unknown role is an error that names the nearest one."""
+    known = set(DEFAULT_MAP) | {f"{telegram}.{role}" for telegram in Telegram for role in HEADER_ROLES}
+    for role in own:
+        if role not in known:
+            nearest = difflib.get_close_matches(role, known, 1, 0.4)
+            raise WireError(f"map: unknown role {role!r}" + (f"; nearest: {nearest[0]!r}" if nearest else ""))
+    return {**DEFAULT_MAP, **own}
+
+
+class PlanMaker:
+    """Builds the plans of one wire."""
+
+    def __init__(self, wire: WireDescription, counts: Mapping[Axis, int]) -> None:
+        self._wire = wire
+        self._counts = counts
+        self._map = _checked_map(wire.signal_map)
+        self._dbc = _Dbc(wire.dbc_path or SHIPPED_DBC)
+        for name in wire.data_ids:
+            if not self._dbc.has_message(name):
+                raise self._dbc.missing_message(name)
+
+    def plans(self) -> list[TelegramPlan]:
+        """Every telegram that this DBC and map carry."""
+        plans = [plan for telegram in Telegram for plan in self._telegram_plans(telegram)]
+        self._refuse_shared_messages(plans)
+        return plans
+
+    def _telegram_plans(self, telegram: Telegram) -> Iterable[TelegramPlan]:
+        gauge = {Telegram.WET_PROFILE: Axis.WET_BOXES, Telegram.WET_META: Axis.WET_BOXES}
+        gauge |= {Telegram.DRY_PROFILE: Axis.DRY_BOXES, Telegram.DRY_META: Axis.DRY_BOXES}
+        if telegram in gauge and not self._counts[gauge[telegram]]:
+            return
+        per_node = telegram is Telegram.HEARTBEAT and "{node" in self._map["heartbeat.state"]
+        for node in Node if per_node else (0,):
+            plan = self._telegram_plan(telegram, int(node))
+            if plan is not None:
+                yield plan
+
+    def _telegram_plan(self, telegram: Telegram, node: int) -> TelegramPlan | None:
+        """Find the fields' signals, gather them by message, compile each message."""
+        scalars: list[tuple[Field, Any, Any]] = []
+        places: list[tuple[Any, Any]] = []
+        array_field: Field | None = None
+        for field in FIELDS[telegram]:
+            found = self._signals(telegram, field, node)
+            if found and field.axis is Axis.SCALAR:
+                scalars.append((field, *found[0]))
+            elif found:
+                array_field, places = field, found
+            elif field.required and (scalars or telegram not in OPTIONAL_TELEGRAMS):
+                role = f"{telegram}.{field.name}"
+                raise self._dbc.missing(self._map[role].format(i=0, n=1, node=node) or "(left out)", role)
+        if not scalars and not places:
+            return None
+        scale = array_scale_of(array_field, [signal for _, signal in places]) if array_field else None
+        messages = self._messages(telegram, node, scalars, places, scale)
+        has_scan_id = all(message.scan_id is not None for message in messages)
+        fields = frozenset({f.name for f, _, _ in scalars} | ({array_field.name} if array_field else set()))
+        return TelegramPlan(telegram, node, messages, scale, has_scan_id, fields)
+
+    def _signals(self, telegram: Telegram, field: Field, node: int) -> list[tuple[Any, Any]]:
+        """Message and signal of every place of `field`; empty where the DBC leaves the field out."""
+        role = f"{telegram}.{field.name}"
+        pattern = self._map[role]
+        if not pattern:
+            return []
+        found: list[tuple[Any, Any]] = []
+        count = 1 if field.axis is Axis.SCALAR else self._counts[field.axis]
+        for i in range(count):
+            try:
+                name = pattern.format(i=i, n=i + 1, node=node)
+            except (KeyError, IndexError, ValueError) as error:
+                raise WireError(
+                    f"{role}: pattern {pattern!r}: {error!r}; {{i}}, {{n}} and {{node}} are known"
+                ) from None
+            pair = self._dbc.find(name, role)
+            if pair is None:
+                mapped = role in self._wire.signal_map and telegram is not Telegram.HEARTBEAT
+                if found or mapped or (field.required and telegram not in OPTIONAL_TELEGRAMS):
+                    raise self._dbc.missing(name, role)
+                return []
+            found.append(pair)
+        if len({(message.name, signal.name) for message, signal in found}) < count:
+            raise WireError(f"{role}: pattern {pattern!r} names the same signal for several places")
+        return found
+
+    def _messages(
+        self,
+        telegram: Telegram,
+        node: int,
+        scalars: list[tuple[Field, Any, Any]],
+        places: list[tuple[Any, Any]],
+        scale: ArrayScale | None,
+    ) -> tuple[MessagePlan, ...]:
+        holders: dict[str, Any] = {}
+        fields_of: dict[str, list[tuple[Field, Any]]] = defaultdict(list)
+        indices_of: dict[str, list[int]] = defaultdict(list)
+        for field, message, signal in scalars:
+            holders.setdefault(message.name, message)
+            fields_of[message.name].append((field, signal))
+        for index, (message, _) in enumerate(places):
+            holders.setdefault(message.name, message)
+            indices_of[message.name].append(index)
+        if len(holders) > 256:
+            raise WireError(f"{telegram}: {len(holders)} messages, expected up to 256")
+        plans = []
+        for segment, (name, message) in enumerate(holders.items()):
+            values = tuple(scalar_of(field, signal, message.length) for field, signal in fields_of[name])
+            part = None
+            if scale is not None and indices_of[name]:
+                part = _array_part(scale, indices_of[name], [places[i][1] for i in indices_of[name]], message.length)
+            plans.append(self._message(telegram, node, message, (segment, len(holders)), values, part))
+        return tuple(plans)
+
+    def _message(
+        self,
+        telegram: Telegram,
+        node: int,
+        message: Any,
+        segment: tuple[int, int],
+        scalars: tuple[Scalar, ...],
+        part: ArrayPart | None,
+    ) -> MessagePlan:
+        is_fd = bool(message.is_fd)
+        if is_fd and not self._wire.fd:
+            raise WireError(f"message {message.name}: CAN FD, but the bus is classic CAN (fd = false)")
+        if message.length not in FD_LENGTHS or (not is_fd and message.length > 8):
+            raise WireError(
+                f"message {message.name}: {message.length} bytes do not fit a {'FD' if is_fd else 'classic'} frame"
+            )
+        header = {role: self._header(telegram, role, message) for role in HEADER_ROLES}
+        positions = [p for role, p in header.items() if p is not None and role != "crc"]
+        positions += [s.position for s in scalars] + (list(part.positions) if part else [])
+        return MessagePlan(
+            telegram=telegram,
+            name=message.name,
+            can_id=message.frame_id,
+            is_extended=bool(message.is_extended_frame),
+            is_fd=is_fd,
+            size=message.length,
+            segment=segment[0],
+            segments=segment[1],
+            node=node,
+            crc=self._crc(message, header["crc"]),
+            counter=_place(self._counter(telegram, message, header["counter"])),
+            segment_number=_place(header["segment"]),
+            scan_id=_place(header["scan_id"]),
+            sender=_place(header["node"]),
+            scalars=scalars,
+            slots=tuple(slot_of(scalar) for scalar in scalars),
+            array=part,
+            idle=_idle(message, part, positions, header["segment"], segment[0]),
+            has_big_endian=any(p.big_endian for p in positions),
+        )
+
+    def _header(self, telegram: Telegram, role: str, message: Any) -> Position | None:
+        """Position of a header signal inside `message`, by the telegram's own map entry or the one for all (`*`)."""
+        own = f"{telegram}.{role}"
+        name = self._map.get(own, self._map[f"*.{role}"])
+        for signal in message.signals:
+            if name and signal.name == name.rpartition(".")[2]:
+                return position_of(signal, message.length)
+        if name and own in self._wire.signal_map:
+            raise self._dbc.missing(f"{message.name}.{name}", own)
+        return None
+
+    def _counter(self, telegram: Telegram, message: Any, counter: Position | None) -> Position | None:
+        if counter is None and self._wire.integrity is not Integrity.NONE:
+            raise WireError(f"{telegram}.counter: message {message.name} has no counter; integrity = none does without")
+        if counter is not None and not 4 <= counter.length <= 32:
+            raise WireError(f"{telegram}.counter: {counter.length} bits in {message.name}, expected 4 to 32")
+        return counter
+
+    def _crc(self, message: Any, place: Position | None) -> Crc | None:
+        profile = self._wire.integrity
+        if profile is Integrity.NONE:
+            return None
+        if place is None:
+            raise WireError(f"crc: message {message.name} has no CRC signal, expected one for integrity = {profile}")
+        first, bits = place.byte_offset(message.length), 16 if profile is Integrity.CRC16 else 8
+        if first is None or place.length != bits:
+            raise WireError(
+                f"crc: {message.name} has {place.length} bits at bit {place.shift}, expected {bits} in whole bytes"
+            )
+        return crc_for(profile, first, place.big_endian, self._wire.data_ids.get(message.name, message.frame_id))
+
+    def _refuse_shared_messages(self, plans: list[TelegramPlan]) -> None:
+        """Two telegrams in one message would need one counter for two senders of dicts: refused."""
+        owner: dict[int, MessagePlan] = {}
+        for message in (message for plan in plans for message in plan.messages):
+            other = owner.setdefault(message.can_id | message.is_extended << 31, message)
+            if other is not message:
+                raise WireError(f"message {message.name}: carries both {other.telegram} and {message.telegram}")
+
+
+def _array_part(scale: ArrayScale, indices: list[int], signals: list[Any], size: int) -> ArrayPart:
+    contiguous = indices == list(range(indices[0], indices[0] + len(indices)))
+    where: slice | npt.NDArray[np.intp]
+    where = slice(indices[0], indices[-1] + 1) if contiguous else np.array(indices, dtype=np.intp)
+    positions = [position_of(signal, size) for signal in signals]
+    return array_part_of(where, scale.slice(where, len(indices)), positions, size)
+
+
+def _place(position: Position | None) -> Place | None:
+    return None if position is None else Place(int(position.big_endian), position.shift, position.mask)
+
+
+def _idle(
+    message: Any, part: ArrayPart | None, used: list[Position], number: Position | None, segment: int
+) -> tuple[int, int]:
+    """What is the same in every such frame: its segment number, and the fill of places that this line does not use.
+
+    The fill is "invalid" where a value table knows it, else zero.
+    """
+    words = [0, 0]
+    if number is not None:
+        words[number.big_endian] |= (segment & number.mask) << number.shift
+    if part is None or part.scale.invalid is None:
+        return words[0], words[1]
+    taken = {(p.shift, p.big_endian) for p in used}
+    for signal in message.signals:
+        position = position_of(signal, message.length)
+        raw = invalid_raw(signal)
+        if raw is not None and signal.choices and (position.shift, position.big_endian) not in taken:
+            words[position.big_endian] |= raw << position.shift
+    return words[0], words[1]

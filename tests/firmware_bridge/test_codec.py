@@ -1,0 +1,350 @@
+"""The codec against cantools on the same DBC, round trips within one count, and refusals that name what is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firmware_bridge.codec import Codec
+from firmware_bridge.contract import (
+    DEFAULT_MAP,
+    FIELDS,
+    SHIPPED_DBC,
+    Axis,
+    Integrity,
+    Node,
+    Telegram,
+    WireDescription,
+    WireError,
+    WireRangeError,
+)
+from firmware_bridge.frames import Frame
+from firmware_bridge.link import Receiver
+from tests.firmware_bridge.wires import (
+    FOREIGN,
+    FOREIGN_DBC,
+    FOREIGN_MAP,
+    crc8_bit_by_bit,
+    crc16_bit_by_bit,
+    database,
+    foreign_codec,
+    shipped_codec,
+)
+
+WIRES = {"shipped": (shipped_codec, SHIPPED_DBC), "foreign": (foreign_codec, FOREIGN_DBC)}
+CARRIED = [
+    pytest.param(codec, dbc, telegram, id=f"{name}-{telegram}")
+    for name, (codec, dbc) in WIRES.items()
+    for telegram in Telegram
+    if codec().carries(telegram)
+]
+LABELLED = {"state", "node_state", "direction"}
+
+
+def draw_fields(data: st.DataObject, codec: Codec, telegram: Telegram, node: int) -> dict[str, Any]:
+    """Values that the wire can carry, with NaN among the boxes of profiles."""
+    drawn: dict[str, Any] = {}
+    for field in FIELDS[telegram]:
+        if not codec.has_field(telegram, field.name):
+            continue
+        low, high = codec.bounds(telegram, field.name)
+        if field.labels is not None:
+            drawn[field.name] = data.draw(st.sampled_from(sorted(field.labels.values())))
+        elif field.axis is Axis.SCALAR:
+            drawn[field.name] = data.draw(
+                st.integers(math.ceil(low), math.floor(high)) if field.is_integer else st.floats(low, high)
+            )
+        else:
+            count = codec.places(telegram)
+            rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+            values = rng.integers(low, high + 1, count) if field.is_integer else rng.uniform(low, high, count)
+            values = values.astype(np.float64)
+            values[:2] = low, high
+            if "profile" in telegram:
+                values[rng.random(count) < 0.1] = np.nan
+            drawn[field.name] = values
+    return drawn
+
+
+def receive(codec: Codec, telegram: Telegram, frames: list[Frame]) -> Mapping[str, Any]:
+    receiver = Receiver(codec, [telegram], {})
+    messages = [receiver.feed(frame, 0.0) for frame in frames]
+    assert messages[:-1] == [None] * (len(frames) - 1)
+    assert messages[-1] is not None
+    return messages[-1].fields
+
+
+@pytest.mark.parametrize(("codec_of", "dbc", "telegram"), CARRIED)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_round_trip_is_within_half_a_count(codec_of: Any, dbc: Path, telegram: Telegram, data: st.DataObject) -> None:
+    codec = codec_of()
+    node = data.draw(st.sampled_from(list(Node))) if telegram is Telegram.HEARTBEAT else 0
+    sent = draw_fields(data, codec, telegram, node)
+    got = receive(codec, telegram, codec.encode(telegram, sent, scan_id=3, counter=1, node=node))
+    assert {"node"} | set(got) == {"node"} | set(sent)
+    for name, value in sent.items():
+        count = codec.count(telegram, name)
+        np.testing.assert_allclose(got[name], value, rtol=1e-9, atol=count * 0.5000001)
+        assert np.array_equal(np.isnan(got[name]), np.isnan(value))
+
+
+@pytest.mark.parametrize(("codec_of", "dbc", "telegram"), CARRIED)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data(), scan_id=st.integers(0, 2**32 - 1), counter=st.integers(0, 255))
+def test_cantools_reads_our_frames_and_writes_the_same_bytes(
+    codec_of: Any, dbc: Path, telegram: Telegram, data: st.DataObject, scan_id: int, counter: int
+) -> None:
+    codec = codec_of()
+    node = data.draw(st.sampled_from(list(Node))) if telegram is Telegram.HEARTBEAT else 0
+    sent = draw_fields(data, codec, telegram, node)
+    frames = codec.encode(telegram, sent, scan_id=scan_id, counter=counter, node=node)
+    for frame in frames:
+        message = database(dbc).get_message_by_frame_id(frame.can_id)
+        values = message.decode(frame.data, decode_choices=False)
+        assert message.encode(values, strict=False) == frame.data
+        assert values.get("ScanId", scan_id) == scan_id
+        assert values["Counter" if dbc == SHIPPED_DBC else "Cnt"] == counter
+        assert (message.is_fd, message.is_extended_frame) == (frame.is_fd, frame.is_extended)
+
+
+@pytest.mark.parametrize(("codec_of", "dbc", "telegram"), CARRIED)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_frames_that_cantools_wrote_read_the_same_here(
+    codec_of: Any, dbc: Path, telegram: Telegram, data: st.DataObject
+) -> None:
+    """Random raw counts inside every signal's range, packed by cantools, sealed by the test's own CRC."""
+    codec = codec_of()
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    for can_id, is_extended in sorted(codec.can_ids(telegram))[:3]:
+        message = database(dbc).get_message_by_frame_id(can_id)
+        raw = {s.name: int(rng.integers(*raw_range(s), endpoint=True)) for s in message.signals}
+        if "Segment" in raw:
+            raw["Segment"] = can_id & 0xF if message.length == 64 or telegram is Telegram.DIE_STATUS else 0
+        frame = Frame(
+            can_id, seal(message.encode(raw, scaling=False, strict=False), message, dbc), message.is_fd, is_extended
+        )
+        part = codec.decode(frame)
+        assert part is not None and part.crc_ok
+        theirs = message.decode(frame.data, decode_choices=False)
+        names = {**DEFAULT_MAP, **codec.wire.signal_map}
+        for field in FIELDS[telegram]:
+            if field.name not in part.fields or field.labels is not None:
+                continue
+            pattern = names[f"{telegram}.{field.name}"].rpartition(".")[2]
+            places = [0] if field.axis is Axis.SCALAR else np.arange(codec.places(telegram))[part.where]
+            for i, value in zip(places, np.atleast_1d(part.fields[field.name]), strict=True):
+                name = pattern.format(i=i, n=i + 1, node=part.node)
+                assert value == pytest.approx(theirs[name] * factor(message, name), rel=1e-12, abs=1e-12)
+
+
+def raw_range(signal: Any) -> tuple[int, int]:
+    ends = [(end - signal.offset) / signal.scale for end in (signal.minimum, signal.maximum)]
+    return math.ceil(min(ends) - 1e-6), math.floor(max(ends) + 1e-6)
+
+
+def factor(message: Any, name: str) -> float:
+    unit = message.get_signal_by_name(name).unit
+    return {
+        "m/min": 1 / 60,
+        "mm": 1e-3 if message.name == "Bahn_Weg" else 1.0,
+        "ms": 1e3,
+        "bar": 100.0,
+        "mg/cm2": 10.0,
+    }.get(unit, 60.0 if unit == "rpm/(m/min)" else 1.0)
+
+
+def seal(data: bytes, message: Any, dbc: Path) -> bytes:
+    data_id = (message.frame_id & 0xFFFF).to_bytes(2, "little")
+    if dbc == FOREIGN_DBC:
+        return data[:7] + bytes([crc8_bit_by_bit(data_id + data[:7])])
+    at = message.get_signal_by_name("Crc").start // 8
+    crc = crc16_bit_by_bit(data[:at] + data[at + 2 :] + data_id)
+    return data[:at] + crc.to_bytes(2, "little") + data[at + 2 :]
+
+
+# ---- what is refused, and in which words
+
+GAP = {"gap_um": np.full(40, 600.0)}
+
+
+@pytest.mark.parametrize(
+    ("telegram", "fields", "words"),
+    [
+        (
+            Telegram.DIE_COMMAND,
+            {"gap_um": np.where(np.arange(40) == 7, 3276.8, 600.0)},
+            r"gap_um\[7\] = 3276.8 um.*3276.7",
+        ),
+        (Telegram.DIE_COMMAND, {"gap_um": np.where(np.arange(40) == 0, -0.1, 600.0)}, r"gap_um\[0\] = -0.1"),
+        (Telegram.DIE_COMMAND, {"gap_um": np.where(np.arange(40) == 39, np.nan, 600.0)}, r"gap_um\[39\] = nan"),
+        (Telegram.DIE_COMMAND, {"gap_um": np.where(np.arange(40) == 39, np.inf, 600.0)}, r"gap_um\[39\] = inf"),
+        (Telegram.WET_PROFILE, {"film_um": np.full(80, 655.35)}, r"film_um\[0\] = 655.35.*655.34"),
+        (Telegram.PUMP_COMMAND, {"ratio_rpm_per_mps": 112.0, "trim_pct": 30.1}, r"trim_pct = 30.1 %.*\[-30, 30\]"),
+        (Telegram.PUMP_COMMAND, {"ratio_rpm_per_mps": 112.0, "trim_pct": math.nan}, "trim_pct = nan"),
+        (Telegram.PUMP_COMMAND, {"ratio_rpm_per_mps": math.inf, "trim_pct": 0.0}, "ratio_rpm_per_mps = inf"),
+        (Telegram.LINE_STATE, {"state": 7}, "state = 7.*value table"),
+    ],
+)
+def test_nothing_saturates(telegram: Telegram, fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(WireRangeError, match=words):
+        shipped_codec().encode(telegram, fields, scan_id=0, counter=0)
+
+
+@pytest.mark.parametrize(
+    ("telegram", "fields", "words"),
+    [
+        (Telegram.DIE_COMMAND, {"gap_um": np.full(39, 600.0)}, r"shape \(39,\), expected \(40,\)"),
+        (Telegram.DIE_COMMAND, {}, "gap_um is missing"),
+        (Telegram.PUMP_COMMAND, {"trim_pct": 0.0}, "ratio_rpm_per_mps is missing"),
+        (Telegram.DIE_COMMAND, {**GAP, "gap_mm": 1.0}, "unknown field gap_mm"),
+    ],
+)
+def test_fields_that_do_not_fit_the_telegram(telegram: Telegram, fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(WireError, match=words):
+        shipped_codec().encode(telegram, fields, scan_id=0, counter=0)
+
+
+def test_optional_fields_take_their_default() -> None:
+    got = receive(
+        shipped_codec(),
+        Telegram.LINE_STATE,
+        shipped_codec().encode(Telegram.LINE_STATE, {"state": 1}, scan_id=0, counter=0),
+    )
+    assert got == {"state": 1, "roll": 0, "batch": 0}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"signal_map": {"die_command.gap": "X"}}, "unknown role 'die_command.gap'; nearest: 'die_command.gap_um'"),
+        ({"signal_map": {"sync.t_us": "SyncTimes"}}, "sync.t_us: no signal SyncTimes in line.dbc; nearest: SyncTime"),
+        ({"signal_map": {"die_command.gap_um": "GapTarget_{i:03d"}}, "die_command.gap_um: pattern"),
+        ({"signal_map": {"die_command.gap_um": "GapTarget_000"}}, "names the same signal for several places"),
+        ({"signal_map": {"sync.t_us": "Crc"}}, "sync.t_us: signal Crc is in several messages .* write Message.Signal"),
+        ({"signal_map": {"sync.web_m": ""}}, "sync.web_m: no signal .left out."),
+        ({"signal_map": {"sync.web_m": "WebSpeed"}}, "WebSpeed: unit 'm/s' for web_m, expected one of"),
+        ({"signal_map": {"pump_command.trim_pct": "PumpTrim"}}, "carries both pump_command and pump_feedback"),
+        ({"signal_map": {"*.crc": "Checksum"}}, "has no CRC signal"),
+        ({"signal_map": {"*.counter": ""}}, "has no counter"),
+        ({"signal_map": {"*.crc": "Counter"}}, "8 bits .* expected 16 in whole bytes"),
+        ({"fd": False}, "CAN FD, but the bus is classic"),
+        ({"data_ids": {"NO_SUCH": 1}}, "data_ids: no message NO_SUCH"),
+        ({"dbc_path": Path("/nowhere.dbc")}, "dbc /nowhere.dbc"),
+    ],
+)
+def test_a_map_that_does_not_fit_is_refused_by_name(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(WireError, match=words):
+        Codec.compile(replace(WireDescription(), **change), 40, 80, 80)
+
+
+def test_more_zones_than_the_dbc_has() -> None:
+    with pytest.raises(WireError, match=r"die_command\.gap_um: no signal GapTarget_140"):
+        Codec.compile(WireDescription(), 141, 0, 0)
+
+
+def test_the_shipped_dbc_carries_140_zones_and_280_boxes() -> None:
+    codec = Codec.compile(WireDescription(), 140, 280, 280)
+    assert (len(codec.can_ids(Telegram.DIE_COMMAND)), len(codec.can_ids(Telegram.WET_PROFILE))) == (5, 10)
+
+
+def test_optional_telegrams_and_gauges_may_be_missing() -> None:
+    codec = foreign_codec()
+    missing = {t for t in Telegram if not codec.carries(t)}
+    assert missing == {
+        Telegram.DIE_STATUS,
+        Telegram.WET_META,
+        Telegram.DRY_META,
+        Telegram.SAFE_STOP,
+        Telegram.REARM,
+        Telegram.HEARTBEAT,
+    }
+    assert not Codec.compile(WireDescription(), 8, 0, 8).carries(Telegram.WET_PROFILE)
+    with pytest.raises(WireError, match="rearm: not on this wire"):
+        codec.encode(Telegram.REARM, {}, scan_id=0, counter=0)
+
+
+def test_a_telegram_can_be_left_out_by_the_map() -> None:
+    wire = WireDescription(signal_map={"die_status.zone_status": "", "wet_meta.boxes": ""})
+    codec = Codec.compile(wire, 8, 8, 8)
+    assert not codec.carries(Telegram.DIE_STATUS)
+
+
+def test_data_ids_of_the_line_file_go_into_the_crc() -> None:
+    codec = Codec.compile(WireDescription(data_ids={"REARM": 0xBEEF}), 8, 0, 8)
+    (frame,) = codec.encode(Telegram.REARM, {"epoch": 1}, scan_id=0, counter=0)
+    assert frame.data[:2] == crc16_bit_by_bit(frame.data[2:] + b"\xef\xbe").to_bytes(2, "little")
+
+
+def test_without_integrity_no_crc_is_written_or_asked_for() -> None:
+    codec = Codec.compile(replace(FOREIGN, integrity=Integrity.NONE), 24, 48, 48)
+    (frame,) = codec.encode(Telegram.LINE_STATE, {"state": 1}, scan_id=0, counter=5)
+    assert frame.data == bytes([3, 0, 0, 0, 0, 0, 5, 0])
+    part = codec.decode(Frame(frame.can_id, frame.data[:7] + b"\x99", is_fd=False))
+    assert part is not None and part.crc_ok
+
+
+def test_a_line_of_partial_map_keeps_the_other_defaults() -> None:
+    with pytest.raises(WireError, match=r"pump_command\.trim_pct: no signal PumpTrimTarget in foreign\.dbc"):
+        Codec.compile(
+            replace(FOREIGN, signal_map={k: v for k, v in FOREIGN_MAP.items() if k != "pump_command.trim_pct"}),
+            24,
+            48,
+            48,
+        )
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Frame(0x7FF, bytes(64)),
+        Frame(0x020, bytes(24), is_extended=True),
+        Frame(0x040, bytes(8), is_fd=False, is_error=True),
+    ],
+)
+def test_frames_that_are_not_ours(frame: Frame) -> None:
+    assert shipped_codec().decode(frame) is None
+
+
+def test_short_classic_and_misplaced_frames_count_as_corrupt() -> None:
+    codec = shipped_codec()
+    first, second = codec.encode(Telegram.DIE_COMMAND, GAP, scan_id=1, counter=1)
+    wrong_kind = Frame(first.can_id, first.data, is_fd=False)
+    short = Frame(first.can_id, first.data[:63])
+    body = first.data[2:3] + b"\x01" + first.data[4:]  # says segment 1 under segment 0's identifier, with a right CRC
+    crc = crc16_bit_by_bit(body + first.can_id.to_bytes(2, "little")).to_bytes(2, "little")
+    for frame in (wrong_kind, short, Frame(first.can_id, crc + body), Frame(second.can_id, first.data)):
+        part = codec.decode(frame)
+        assert part is not None and not part.crc_ok and part.fields == {}
+
+
+def test_a_frame_padded_by_the_controller_is_read() -> None:
+    codec = shipped_codec()
+    (frame,) = codec.encode(Telegram.REARM, {"epoch": 3}, scan_id=0, counter=0)
+    part = codec.decode(Frame(frame.can_id, frame.data + bytes(4)))
+    assert part is not None and part.crc_ok and part.fields == {"epoch": 3}
+
+
+@given(st.binary(max_size=64), st.sampled_from([0x20, 0x41, 0x100, 0x180, 0x200, 0x300, 0x500, 0x702]))
+def test_garbage_never_raises_and_hardly_ever_passes(data: bytes, can_id: int) -> None:
+    part = shipped_codec().decode(Frame(can_id, data))
+    assert part is not None and (not part.crc_ok or len(data) >= 16)
+
+
+def test_values_beyond_the_range_of_a_signal_are_nan() -> None:
+    codec = shipped_codec(3, 3, 3)
+    (frame,) = codec.encode(Telegram.DIE_FEEDBACK, {"gap_um": [600.0, 0.0, 3276.7]}, scan_id=0, counter=0)
+    body = frame.data[2:8] + (-1).to_bytes(2, "little", signed=True) + frame.data[10:]
+    crc = crc16_bit_by_bit(body + (0x180).to_bytes(2, "little")).to_bytes(2, "little")
+    part = codec.decode(Frame(0x180, crc + body))
+    assert part is not None and part.crc_ok
+    assert part.fields["gap_um"] == pytest.approx([math.nan, 0.0, 3276.7], nan_ok=True)
