@@ -1,0 +1,366 @@
+"""The plant as nodes on a bus: encoder, die, pump and gauges with the habits of their firmware.
+
+Each node keeps holding by itself when commands stop; nothing here asks whether a controller lives. Time is simulated
+line time, which SYNC carries. Reads frames, advances plant_sim.plant, sends frames. Imported by the front door and
+tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from controller.line.description import Array, LineDescription
+from controller.line.profile import LineState
+from firmware_bridge.bus import Bus, BusError
+from firmware_bridge.codec import Codec, Value
+from firmware_bridge.contract import (
+    COMMAND_TIMEOUT_PERIODS,
+    DIE_STATUS_PERIOD_S,
+    HEARTBEAT_PERIOD_S,
+    LATCH_AFTER_S,
+    LINE_STATE_PERIOD_S,
+    HeartbeatState,
+    Node,
+    NodeState,
+    ScanDirection,
+    Telegram,
+    ZoneStatus,
+)
+from firmware_bridge.link import Message, Receiver, Transmitter
+from plant_sim import actuators, plant
+from plant_sim.gauges import GaugeReading
+from plant_sim.plant import Command, Plant, PlantState, Readings
+from plant_sim.scenario import Scenario
+from plant_sim.truth import Truth
+
+STALLED_AFTER_S = 1.0  # a motor that does not follow for so long reports a fault
+FAULT_KEPT_S = 30.0  # and keeps it so long after it was last asked to move, so that it is tried again some day
+BOOT_EPOCH = 1
+TIME_ROUNDING_S = 1e-6  # steps are summed in floating point
+
+
+class TruthRow(NamedTuple):
+    """One step of true web, for whoever judges: what was coated on the `ds_m` of web that left the die in it."""
+
+    t_s: float
+    web_m: float  # position of the end of the stretch
+    ds_m: float
+    areal_density_gsm: Array  # dry, shape (lanes,)
+    bolt_travel_um: float  # mean way of a bolt since the start
+
+
+class CommandWatch:
+    """Firmware's opinion of its commands: after three periods of silence it holds, after two seconds it latches.
+
+    A latched node waits for REARM. One that was never commanded holds and does not latch: nobody has left it.
+    """
+
+    def __init__(self, period_s: float) -> None:
+        self.state = NodeState.HOLDING
+        self._timeout_s = COMMAND_TIMEOUT_PERIODS * period_s
+        self._last_s: float | None = None
+
+    def admit(self, now_s: float) -> bool:
+        """A valid command came in. False: latched, do not follow it."""
+        if self.state is NodeState.LATCHED:
+            return False
+        self.state, self._last_s = NodeState.OPERATING, now_s
+        return True
+
+    def tick(self, now_s: float) -> None:
+        """Look at the clock."""
+        if self._last_s is None:
+            return
+        silent_s = now_s - self._last_s
+        if silent_s > max(LATCH_AFTER_S, self._timeout_s) + TIME_ROUNDING_S:
+            self.latch()
+        elif silent_s > self._timeout_s + TIME_ROUNDING_S and self.state is NodeState.OPERATING:
+            self.state = NodeState.HOLDING
+
+    def latch(self) -> None:
+        self.state, self._last_s = NodeState.LATCHED, None
+
+    def rearm(self) -> None:
+        """Follow commands again, holding until the first."""
+        if self.state is NodeState.LATCHED:
+            self.state, self._last_s = NodeState.HOLDING, None
+
+
+class DieNode:
+    """Drives of the lip bolts. Holding means staying where the motors are."""
+
+    def __init__(self, drives: actuators.Actuators, gap_um: Array, period_s: float) -> None:
+        self.watch = CommandWatch(period_s)
+        self.rest_um = gap_um.copy()
+        self._drives = drives
+        self._motor_um = gap_um.copy()
+        self._stalled_s = np.zeros(gap_um.size)
+        self._any_stalled = False
+
+    def command(self, gap_um: Array, now_s: float) -> None:
+        if np.isfinite(gap_um).all() and self.watch.admit(now_s):
+            self.rest_um = actuators.reachable(self._drives, gap_um)
+
+    def tick(self, now_s: float) -> None:
+        was = self.watch.state
+        self.watch.tick(now_s)
+        if was is NodeState.OPERATING and self.watch.state is not NodeState.OPERATING:
+            self.hold()
+
+    def hold(self) -> None:
+        """Stop where the motors are."""
+        self.rest_um = actuators.reachable(self._drives, self._motor_um)
+
+    def moved(self, motor_um: Array, dt_s: float) -> None:
+        """Take in where the motors are now; notice those that do not follow."""
+        waiting = np.abs(self.rest_um - motor_um) > max(self._drives.resolution_um, 1e-3)
+        if self._any_stalled or waiting.any():
+            standing = np.abs(motor_um - self._motor_um) < 1e-9
+            calming = STALLED_AFTER_S / FAULT_KEPT_S * dt_s
+            stalled_s = np.where(standing, self._stalled_s + np.where(waiting, dt_s, -calming), 0.0)
+            self._stalled_s = np.minimum(np.maximum(stalled_s, 0.0), 2.0 * STALLED_AFTER_S)
+            self._any_stalled = bool(self._stalled_s.any())
+        self._motor_um = motor_um
+
+    def zone_status(self) -> Array:
+        """ZoneStatus of each zone, shape (zones,)."""
+        ready = 0 if self.watch.state is NodeState.LATCHED else int(ZoneStatus.READY)
+        limits = actuators.at_limit(self._drives, self._motor_um) * int(ZoneStatus.AT_LIMIT)
+        stalled = (self._stalled_s > STALLED_AFTER_S) * int(ZoneStatus.FAULT)
+        status: Array = (ready + limits + stalled).astype(np.float64)
+        return status
+
+
+class PumpNode:
+    """The pump's drive: turns in proportion to web speed, whatever happens to its commands.
+
+    It stops when the line stops or web speed is lost: a pump that ran on under a standing web would flood the line.
+    """
+
+    def __init__(self, ratio_rpm_per_mps: float, period_s: float) -> None:
+        self.watch = CommandWatch(period_s)
+        self.ratio_rpm_per_mps = ratio_rpm_per_mps
+        self.trim_pct = 0.0
+
+    def command(self, ratio_rpm_per_mps: float, trim_pct: float, now_s: float) -> None:
+        sane = np.isfinite(ratio_rpm_per_mps) and np.isfinite(trim_pct) and ratio_rpm_per_mps >= 0.0
+        if sane and self.watch.admit(now_s):
+            self.ratio_rpm_per_mps, self.trim_pct = ratio_rpm_per_mps, trim_pct
+
+    def speed_rpm(self, web_speed_mps: float, encoder_valid: bool, line_state: LineState) -> float:
+        """What the drive shall turn at."""
+        if not encoder_valid or line_state is LineState.STOPPED:
+            return 0.0
+        return self.ratio_rpm_per_mps * web_speed_mps * (1.0 + self.trim_pct / 100.0)
+
+
+class Rhythm:
+    """When something periodic is due, in simulated time. The first time at once."""
+
+    __slots__ = ("_due_s", "_period_s")
+
+    def __init__(self, period_s: float) -> None:
+        self._period_s = period_s
+        self._due_s = 0.0
+
+    def due(self, now_s: float) -> bool:
+        """True once a period. After a pause it starts afresh and does not catch up."""
+        if now_s < self._due_s - TIME_ROUNDING_S:
+            return False
+        following_s = self._due_s + self._period_s
+        self._due_s = following_s if following_s > now_s else now_s + self._period_s
+        return True
+
+
+class PlantNodes:
+    """All nodes of one line on one bus attachment. Starts coating at once, open loop, at the description's settings."""
+
+    def __init__(
+        self, line: LineDescription, codec: Codec, bus: Bus, truth: Truth, scenario: Scenario, seed: int
+    ) -> None:
+        period_s = line.control.cycle_s
+        ratio = line.pump_ratio_nominal_rpm_per_mps
+        self.plant = Plant.of(truth, scenario, seed)
+        self.die = DieNode(truth.actuators, self.plant.gap_rest_um, period_s)
+        self.pump = PumpNode(ratio, period_s)
+        self.state: PlantState = plant.start(self.plant, ratio * truth.web_speed_mps)
+        self.readings: Readings | None = None
+        self.cycle = 0  # of SYNC
+        self.commands_expired = 0
+        self.frames_unsent = 0
+        self.bolt_travel_um = 0.0
+        self._truth = truth
+        self._bus = bus
+        self._transmitter = Transmitter(codec)
+        listened = [Telegram.DIE_COMMAND, Telegram.PUMP_COMMAND, Telegram.REARM, Telegram.SAFE_STOP]
+        expected = {Telegram.DIE_COMMAND: period_s, Telegram.PUMP_COMMAND: period_s}
+        self._receiver = Receiver(codec, [t for t in listened if codec.carries(t)], expected)
+        self._carried = {(t, node) for t in Telegram for node in (0, *Node) if codec.carries(t, int(node))}
+        self._deadline_modulus = {t: codec.scan_modulus(t) for t in expected if codec.has_scan_id(t)}
+        self._bounds = {key: codec.bounds(*key) for key in _reported(codec)}
+        self._sync = Rhythm(codec.wire.sync_period_s)
+        self._line_state = Rhythm(LINE_STATE_PERIOD_S)
+        self._feedback = Rhythm(period_s)
+        self._status = Rhythm(DIE_STATUS_PERIOD_S)
+        self._heartbeat = Rhythm(HEARTBEAT_PERIOD_S)
+
+    @property
+    def truth_row(self) -> TruthRow:
+        """The web coated in the last step. Raises RuntimeError before the first."""
+        readings = self.readings
+        if readings is None:
+            raise RuntimeError("truth_row: the plant has not been stepped yet")
+        return TruthRow(
+            readings.t_s, readings.web_m, readings.coated_m, readings.areal_density_gsm, self.bolt_travel_um
+        )
+
+    def step(self, dt_s: float) -> None:
+        """One step of simulated time: hear, decide as firmware does, let the machine run, report."""
+        self._hear()
+        self.die.tick(self.state.t_s)
+        self.pump.watch.tick(self.state.t_s)
+        self.state, self.readings = plant.step(self.plant, self.state, self._drive(), dt_s)
+        travel = np.abs(self.readings.lip_motor_um - self.die._motor_um)
+        self.bolt_travel_um += float(travel.sum()) / travel.size
+        self.die.moved(self.readings.lip_motor_um, dt_s)
+        self._report(self.readings)
+
+    def _drive(self) -> Command:
+        """What the nodes ask of the machine now, by the speed the encoder last gave."""
+        heard = self.readings
+        if heard is None:
+            speed = self.pump.speed_rpm(self._truth.web_speed_mps, True, LineState.RUNNING)
+        else:
+            speed = self.pump.speed_rpm(heard.web_speed_mps, heard.encoder_valid, heard.line_state)
+        return Command(self.die.rest_um, speed)
+
+    def _hear(self) -> None:
+        now_s = self.state.t_s
+        for frame in self._bus.receive():
+            message = self._receiver.feed(frame, now_s)
+            if message is not None:
+                self._obey(message, now_s)
+
+    def _obey(self, message: Message, now_s: float) -> None:
+        telegram, fields = message.telegram, message.fields
+        if telegram is Telegram.SAFE_STOP:
+            self.die.hold()
+            self.die.watch.latch()
+            self.pump.watch.latch()
+        elif telegram is Telegram.REARM:
+            self.die.watch.rearm()
+            self.pump.watch.rearm()
+        elif self._expired(message):
+            self.commands_expired += 1
+        elif telegram is Telegram.DIE_COMMAND:
+            self.die.command(np.asarray(fields["gap_um"], dtype=np.float64), now_s)
+        elif telegram is Telegram.PUMP_COMMAND:
+            self.pump.command(float(fields["ratio_rpm_per_mps"]), float(fields["trim_pct"]), now_s)
+
+    def _expired(self, message: Message) -> bool:
+        """Whether the command's last valid SYNC cycle has passed. Without a scan id on the wire, arrival decides."""
+        modulus = self._deadline_modulus.get(message.telegram, 0)
+        if not modulus:
+            return False
+        ahead = (message.scan_id - self.cycle + modulus // 2) % modulus - modulus // 2
+        return ahead < 0
+
+    def _report(self, readings: Readings) -> None:
+        now_s = readings.t_s
+        if self._sync.due(now_s):
+            self.cycle += 1
+            self._send_sync(readings)
+        if self._line_state.due(now_s):
+            state = {"state": int(readings.line_state), "roll": 1, "batch": readings.batch}
+            self._send(Telegram.LINE_STATE, state, self.cycle)
+        if self._feedback.due(now_s):
+            self._send(Telegram.DIE_FEEDBACK, {"gap_um": readings.lip_motor_um}, self.cycle)
+            self._send_pump_feedback(readings)
+        if self._status.due(now_s):
+            self._send(Telegram.DIE_STATUS, {"zone_status": self.die.zone_status()}, self.cycle)
+        for scan in readings.scans:
+            self._send_scan(scan)
+        if self._heartbeat.due(now_s):
+            self._send_heartbeats(now_s)
+
+    def _send_sync(self, readings: Readings) -> None:
+        fields: dict[str, Value] = {
+            "t_us": round(readings.t_s * 1e6),
+            "web_speed_mps": readings.web_speed_mps,
+            "web_m": readings.web_m,
+            "encoder_valid": int(readings.encoder_valid),
+        }
+        self._send(Telegram.SYNC, fields, self.cycle)
+
+    def _send_pump_feedback(self, readings: Readings) -> None:
+        fields: dict[str, Value] = {
+            "ratio_rpm_per_mps": self.pump.ratio_rpm_per_mps,
+            "trim_pct": self.pump.trim_pct,
+            "speed_rpm": readings.pump_speed_rpm,
+            "temperature_c": readings.slurry_temperature_c,
+            "node_state": int(self.pump.watch.state),
+        }
+        low, high = self._bounds.get((Telegram.PUMP_FEEDBACK, "pressure_kpa"), (0.0, 0.0))
+        fields["pressure_kpa"] = min(max(readings.pump_pressure_kpa, low), high)
+        self._send(Telegram.PUMP_FEEDBACK, fields, self.cycle)
+
+    def _send_scan(self, scan: GaugeReading) -> None:
+        """A profile, and its meta telegram where the wire has one. What the wire cannot carry is reported invalid."""
+        wet = scan.kind.value.startswith("wet")
+        profile, meta = (Telegram.WET_PROFILE, Telegram.WET_META) if wet else (Telegram.DRY_PROFILE, Telegram.DRY_META)
+        name = "film_um" if wet else "areal_density_gsm"
+        low, high = self._bounds[profile, name]
+        valid = (scan.values >= low) & (scan.values <= high)
+        good = int(np.count_nonzero(valid))
+        values = scan.values if good == valid.size else np.where(valid, scan.values, np.nan)
+        self._send(profile, {name: values}, scan.scan_id)
+        if (meta, 0) not in self._carried:
+            return
+        half_mm = self._truth.width_m * 500.0
+        fields: dict[str, Value] = {
+            "boxes": valid.size,
+            "edge_left_mm": -half_mm,
+            "edge_right_mm": half_mm,
+            "direction": int(ScanDirection.ARRAY),
+            "quality": 100.0 * good / valid.size,
+            "t_us": round(scan.t_s * 1e6),
+            "web_m": scan.web_m,
+        }
+        self._send(meta, fields, scan.scan_id)
+
+    def _send_heartbeats(self, now_s: float) -> None:
+        for node, state in (
+            (Node.DIE, self.die.watch.state),
+            (Node.PUMP, self.pump.watch.state),
+            (Node.WET_GAUGE if self._truth.wet else None, None),
+            (Node.DRY_GAUGE if self._truth.dry else None, None),
+            (Node.ENCODER, None),
+        ):
+            if node is None:
+                continue
+            shown = HeartbeatState.STOPPED if state is NodeState.LATCHED else HeartbeatState.OPERATIONAL
+            fields: dict[str, Value] = {"state": int(shown), "epoch": BOOT_EPOCH, "uptime_s": now_s}
+            self._send(Telegram.HEARTBEAT, fields, self.cycle, int(node))
+
+    def _send(self, telegram: Telegram, fields: Mapping[str, Value], scan_id: int, node: int = 0) -> None:
+        """Hand a telegram to the bus. A bus that is down loses it and the machine runs on."""
+        if (telegram, node) not in self._carried:
+            return
+        for frame in self._transmitter.frames(telegram, fields, scan_id, node):
+            try:
+                self._bus.send(frame)
+            except BusError:
+                self.frames_unsent += 1
+
+
+def _reported(codec: Codec) -> list[tuple[Telegram, str]]:
+    """Fields whose bounds on this wire the nodes must keep by themselves."""
+    fields = [
+        (Telegram.WET_PROFILE, "film_um"),
+        (Telegram.DRY_PROFILE, "areal_density_gsm"),
+        (Telegram.PUMP_FEEDBACK, "pressure_kpa"),
+    ]
+    return [(telegram, name) for telegram, name in fields if codec.has_field(telegram, name)]
