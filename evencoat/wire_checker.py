@@ -1,0 +1,381 @@
+"""An independent count of limits broken on the wire: it sees frames as any node sees them, and trusts nobody.
+
+It shares no code with the envelope, the gate or the codec: commands are decoded by cantools, and the bounds are those
+of the line file's [lips] and [pump]. The front door feeds it every frame on the bus; simulations and reports quote its
+count, and evencoat.check uses its look-up of signals.
+
+A limit that is already broken when control begins (a bolt found outside its range) is no violation as long as it never
+gets worse. The rate is judged by the line time that SYNC carries. A command that follows a pause is measured from the
+nearer of the last command and the fed-back position, because a restarted controller takes over from feedback.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cantools
+import numpy as np
+import numpy.typing as npt
+from cantools.database.can import Database, Message, Signal
+from cantools.database.utils import create_encode_decode_formats
+
+from controller.line.description import Array, LineDescription
+from evencoat.settings import Settings
+from firmware_bridge.contract import COMMAND_TIMEOUT_PERIODS, DEFAULT_MAP, SHIPPED_DBC, Telegram, WireDescription
+from firmware_bridge.frames import Frame
+
+Places = npt.NDArray[np.intp]
+
+SLACK = 1e-6  # of a unit: decimal numbers in binary, nothing more
+RATE_WINDOW = 10  # commands: sent too often, each one small, they would still run too fast
+
+_TO_OUR_UNIT = {  # the units a DBC may use for the few quantities that are judged here
+    "um": {"um": 1.0, "µm": 1.0, "mm": 1e3, "nm": 1e-3},
+    "us": {"us": 1.0, "µs": 1.0, "ms": 1e3, "s": 1e6},
+    "%": {"%": 1.0, "1": 100.0},
+    "rpm/(m/s)": {"rpm/(m/s)": 1.0, "rpm/mps": 1.0, "rpm/(m/min)": 60.0},
+    "g/m2": {"g/m2": 1.0, "g/m^2": 1.0, "g/m²": 1.0, "gsm": 1.0, "mg/cm2": 10.0, "mg/cm^2": 10.0},
+}
+_UNIT_OF = {
+    "t_us": "us",
+    "gap_um": "um",
+    "film_um": "um",
+    "trim_pct": "%",
+    "ratio_rpm_per_mps": "rpm/(m/s)",
+    "areal_density_gsm": "g/m2",
+}
+_PUMP = ("ratio_rpm_per_mps", "trim_pct")
+
+
+@dataclass(frozen=True, slots=True)
+class MappedSignal:
+    """A signal of the line's DBC that plays a role: where it is, and our units in one of its units."""
+
+    message: Message
+    signal: Signal
+    factor: float
+
+
+class SignalTable:
+    """Look-up of roles ("die_command.gap_um", zone 3) in a line's DBC through its signal map."""
+
+    def __init__(self, wire: WireDescription) -> None:
+        """Raises ValueError when the DBC is none."""
+        path = wire.dbc_path or SHIPPED_DBC
+        database = _load(path, path.stat().st_mtime_ns)
+        self._names = {**DEFAULT_MAP, **wire.signal_map}
+        self._signals: dict[str, tuple[Message, Signal]] = {}
+        for message in database.messages:
+            for signal in message.signals:
+                self._signals.setdefault(signal.name, (message, signal))
+                self._signals[f"{message.name}.{signal.name}"] = (message, signal)
+
+    def find(self, telegram: Telegram, name: str, index: int = 0) -> MappedSignal:
+        """The signal that carries a field (of zone or box `index`). Raises ValueError naming role and signal."""
+        role = f"{telegram}.{name}"
+        wanted = self._names.get(role, "").format(i=index, n=index + 1, node=0)
+        if wanted not in self._signals:
+            raise ValueError(f"{role}: the DBC has no signal {wanted!r}")
+        message, signal = self._signals[wanted]
+        factors = _TO_OUR_UNIT[_UNIT_OF[name]]
+        unit = signal.unit or _UNIT_OF[name]
+        if unit not in factors:
+            raise ValueError(f"{role}: unit {unit!r} of signal {wanted!r}, expected one of {', '.join(factors)}")
+        return MappedSignal(message, signal, factors[unit])
+
+    def scan_id(self, telegram: Telegram, message: Message) -> str:
+        """Name of the message's signal that says until when a command is valid, or "" where there is none."""
+        name = self._names.get(f"{telegram}.scan_id", self._names["*.scan_id"]).rpartition(".")[2]
+        return name if any(signal.name == name for signal in message.signals) else ""
+
+
+@functools.lru_cache(maxsize=4)
+def _load(path: Path, _changed_ns: int) -> Database:
+    """A parsed DBC, kept while the file does not change: parsing ours takes half a second."""
+    database = cantools.database.load_file(str(path), strict=False)
+    if not isinstance(database, Database):
+        raise ValueError(f"{path}: not a CAN database")
+    return database
+
+
+class _Source:
+    """The signals of one message that matter here, and their places in the telegram's vector.
+
+    cantools takes the bits apart (its own compiled format over these signals only, a third of the time of a whole
+    Message.decode); the scaling is one product.
+    """
+
+    def __init__(
+        self, telegram: Telegram, message: Message, scan_id: str, wanted: list[tuple[int, MappedSignal]]
+    ) -> None:
+        self.telegram = telegram
+        self.places = np.array([place for place, _ in wanted])
+        self._names = [mapped.signal.name for _, mapped in wanted]
+        self._scale = np.array([float(mapped.signal.scale) * mapped.factor for _, mapped in wanted])
+        self._offset = np.array([float(mapped.signal.offset) * mapped.factor for _, mapped in wanted])
+        self._scan_id = scan_id
+        self._length = message.length
+        signals = [signal for signal in message.signals if signal.name in {*self._names, scan_id}]
+        self._formats = create_encode_decode_formats(signals, message.length)
+
+    def decode(self, data: bytes) -> tuple[Array, int | None] | None:
+        """Values in our units and the scan id, or None for a frame of the wrong length: nodes refuse it too."""
+        if len(data) != self._length:
+            return None
+        raw = self._formats.little_endian.unpack(data[::-1])
+        raw.update(self._formats.big_endian.unpack(data))
+        values: Array = np.array([raw[name] for name in self._names]) * self._scale + self._offset
+        return values, int(raw[self._scan_id]) if self._scan_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """One command as the wire carried it: values, line time, and the SYNC cycle until which it may be obeyed."""
+
+    value: Array
+    t_s: float
+    valid_until: int | None
+
+
+class _Limits:
+    """The limits of one group of actuators as one inequality, |rows @ value - centre| <= bound, and its rates.
+
+    One product of a matrix and a vector judges a command; names are only asked for once something is broken.
+    """
+
+    def __init__(self, size: int, rate_per_s: float, rated: slice) -> None:
+        self.rows = np.zeros((0, size))
+        self.centre = np.zeros(0)
+        self.bound = np.zeros(0)
+        self.names: list[str] = []
+        self.rate_per_s = rate_per_s
+        self.rated = rated  # the places that the rate limits
+
+    def add(self, name: str, rows: Array, centre: float, bound: float) -> _Limits:
+        """One more limit over `rows`, (count, size)."""
+        self.rows = np.vstack((self.rows, rows))
+        self.centre = np.append(self.centre, np.full(len(rows), centre))
+        self.bound = np.append(self.bound, np.full(len(rows), bound))
+        self.names += [name] * len(rows)
+        return self
+
+    def distance(self, value: Array) -> Array:
+        """How far each limited quantity is from the middle of its range."""
+        distance: Array = np.abs(self.rows @ value - self.centre)
+        return distance
+
+
+def _lip_limits(line: LineDescription) -> _Limits:
+    lips, one = line.lips, np.eye(line.zones)
+    limits = _Limits(line.zones, lips.rate_um_per_s, slice(None))
+    middle, half = 0.5 * (lips.gap_max_um + lips.gap_min_um), 0.5 * (lips.gap_max_um - lips.gap_min_um)
+    limits.add("gap range", one, middle, half)
+    limits.add("neighbour", np.diff(one, 1, axis=0), 0.0, lips.neighbour_max_um)
+    return limits.add("bend", np.diff(one, 2, axis=0), 0.0, lips.bend_max_um)
+
+
+def _pump_limits(line: LineDescription) -> _Limits:
+    pump, one = line.pump, np.eye(len(_PUMP))
+    ratio_max = pump.speed_max_rpm / line.web_speed_max_mps
+    limits = _Limits(len(_PUMP), pump.trim_rate_pct_per_s, slice(1, 2))
+    limits.add("pump ratio", one[:1], 0.5 * ratio_max, 0.5 * ratio_max)
+    return limits.add("pump trim", one[1:], 0.0, pump.trim_max_pct)
+
+
+class _Group:
+    """One group of actuators: assembles its command from frames and remembers the last ones."""
+
+    def __init__(self, name: str, feedback: Telegram, limits: _Limits, keys: Iterable[tuple[int, bool]]) -> None:
+        self.name = name
+        self.feedback = feedback
+        self.limits = limits
+        self.keys = frozenset(keys)
+        self.seen: set[tuple[int, bool]] = set()
+        self.value = np.zeros(limits.rows.shape[1])
+        self.past: deque[_Command] = deque(maxlen=RATE_WINDOW)
+
+
+class WireChecker:
+    """Counts breaches of a line's limits in the commands on its bus. `first` says in words which came first."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises ValueError naming the signal when map and DBC do not carry the commands."""
+        self.violations = 0
+        self.commands = 0
+        self.first: str | None = None
+        self.by_limit: dict[str, int] = {}
+        self._line = settings.line
+        self._sync_period_s = settings.wire.sync_period_s
+        self._t_s = 0.0
+        self._sources = _sources(SignalTable(settings.wire), settings.line.zones)
+        self._feedback: dict[tuple[int, bool], bytes] = {}
+        keys = {t: [k for k, source in self._sources.items() if source.telegram is t] for t in Telegram}
+        lips, pump = _lip_limits(settings.line), _pump_limits(settings.line)
+        die, feed = Telegram.DIE_COMMAND, Telegram.PUMP_COMMAND
+        self._groups = {
+            die: _Group("gap", Telegram.DIE_FEEDBACK, lips, keys[die]),
+            feed: _Group("pump trim", Telegram.PUMP_FEEDBACK, pump, keys[feed]),
+        }
+
+    def see(self, frame: Frame) -> None:
+        """Look at one frame of the bus, whoever sent it. Frames that are not commands cost next to nothing."""
+        key = (frame.can_id, frame.is_extended)
+        source = self._sources.get(key)
+        if source is None or frame.is_error:
+            return
+        if source.telegram in (Telegram.DIE_FEEDBACK, Telegram.PUMP_FEEDBACK):
+            self._feedback[key] = frame.data  # decoded only when a pause makes it matter
+            return
+        decoded = source.decode(frame.data)
+        if decoded is None:
+            return
+        if source.telegram is Telegram.SYNC:
+            self._t_s = float(decoded[0][0]) * 1e-6
+        else:
+            self._assemble(self._groups[source.telegram], key, source.places, *decoded)
+
+    def _assemble(
+        self, group: _Group, key: tuple[int, bool], places: Places, values: Array, valid_until: int | None
+    ) -> None:
+        if key in group.seen:  # the rest of the last command never came: nodes refuse it too
+            group.seen.clear()
+        group.value[places] = values
+        group.seen.add(key)
+        if len(group.seen) < len(group.keys):
+            return
+        group.seen.clear()
+        self.commands += 1
+        new = _Command(group.value.copy(), self._t_s, valid_until)
+        before = self._references(group, new)
+        self._judge_place(group, new, before)
+        self._judge_rate(group, new, before)
+        group.past.append(new)
+
+    def _references(self, group: _Group, new: _Command) -> list[Array]:
+        """What a command is compared with: the last one, and after a pause (or at first) what was fed back."""
+        last = group.past[-1] if group.past else None
+        pause_s = COMMAND_TIMEOUT_PERIODS * self._line.control.cycle_s
+        if last is not None and 0.0 <= new.t_s - last.t_s <= pause_s:
+            return [last.value]
+        group.past.clear()
+        fed_back = self._fed_back(group)
+        if last is not None and new.t_s > last.t_s:
+            group.past.append(last)
+        return [value for value in (last.value if last else None, fed_back) if value is not None]
+
+    def _judge_place(self, group: _Group, new: _Command, before: list[Array]) -> None:
+        """A violation: beyond a limit, and further beyond it than what stood there before."""
+        limits = group.limits
+        distance = limits.distance(new.value)
+        if (distance <= limits.bound + SLACK).all():
+            return
+        allowed = np.max([limits.bound, *(limits.distance(old) for old in before)], axis=0)
+        broken = np.flatnonzero(distance > allowed + SLACK)
+        for name in dict.fromkeys(limits.names[row] for row in broken):
+            row = next(row for row in broken if limits.names[row] == name)
+            place = int(np.flatnonzero(limits.rows[row])[0])
+            excess = float(distance[row] - allowed[row])
+            self._count(name, f"at {place}: {excess:.4f} beyond the limit of {limits.bound[row]:g} or where it stood")
+
+    def _judge_rate(self, group: _Group, new: _Command, before: list[Array]) -> None:
+        if not before:
+            return
+        rate, rated = group.limits.rate_per_s, group.limits.rated
+        move = np.abs(new.value - before[0])[rated]
+        if len(before) > 1:
+            move = np.minimum(move, np.abs(new.value - before[1])[rated])
+        elapsed_s = self._elapsed_s(group.past[-1] if group.past else None, new)
+        if float(move.max()) > rate * elapsed_s + SLACK:
+            self._count(f"{group.name} rate", f"at {int(move.argmax())}: {move.max():.4f} in {elapsed_s:.3f} s")
+        elif len(group.past) == RATE_WINDOW:
+            far, span_s = np.abs(new.value - group.past[0].value)[rated], new.t_s - group.past[0].t_s
+            if float(far.max()) > rate * (span_s + self._sync_period_s) + SLACK:
+                text = f"at {int(far.argmax())}: {far.max():.4f} over {RATE_WINDOW} commands in {span_s:.3f} s"
+                self._count(f"{group.name} rate", text)
+
+    def _elapsed_s(self, last: _Command | None, new: _Command) -> float:
+        """Line time a move had.
+
+        A command may reach the bus late by part of a cycle; what it is valid until tells the cycle it was made for.
+        """
+        cycle_s = self._line.control.cycle_s
+        if last is None:
+            return 2.0 * cycle_s  # the newest feedback may be a cycle older or newer than what the controller read
+        observed_s = new.t_s - last.t_s
+        if new.valid_until is None or last.valid_until is None:
+            return max(observed_s, cycle_s)
+        claimed_s = ((new.valid_until - last.valid_until) % 2**32) * self._sync_period_s
+        return min(claimed_s, observed_s + self._sync_period_s)
+
+    def _count(self, limit_name: str, text: str) -> None:
+        self.violations += 1
+        self.by_limit[limit_name] = self.by_limit.get(limit_name, 0) + 1
+        if self.first is None:
+            self.first = f"{limit_name}, {self._t_s:.3f} s of line time, {text}"
+
+    def _fed_back(self, group: _Group) -> Array | None:
+        """The newest feedback as an array like the command's, or None when it was not seen completely."""
+        result = np.full(group.value.size, np.nan)
+        for key, data in self._feedback.items():
+            source = self._sources[key]
+            decoded = source.decode(data) if source.telegram is group.feedback else None
+            if decoded is not None:
+                result[source.places] = decoded[0]
+        return None if np.isnan(result).any() else result
+
+
+def check_log(settings: Settings, path: Path) -> WireChecker:
+    """A checker that has seen every frame of a candump log. Raises OSError for a file that cannot be opened."""
+    checker = WireChecker(settings)
+    with path.open() as log:
+        for text in log:
+            frame = _candump_frame(text)
+            if frame is not None:
+                checker.see(frame)
+    return checker
+
+
+def _candump_frame(text: str) -> Frame | None:
+    """One line of a candump log: "(seconds) channel ID#DATA", and "ID##FDATA" for CAN FD with a digit of flags.
+
+    None for what is no data frame, and for a line cut short by a kill. Identifiers of eight digits are extended; error
+    frames carry bit 29 (linux/can.h).
+    """
+    found = _CANDUMP.match(text)
+    if found is None or len(found["data"]) % 2:
+        return None
+    can_id, is_fd = int(found["id"], 16), found["fd"] is not None
+    if can_id & _CAN_ERR_FLAG:
+        return None
+    data = bytes.fromhex(found["data"])
+    return Frame(can_id, data, is_fd=is_fd, is_extended=len(found["id"]) > 3, t_s=float(found["t"]))
+
+
+_CAN_ERR_FLAG = 0x2000_0000
+_CANDUMP = re.compile(
+    r"\((?P<t>\d+\.\d+)\)\s+\S+\s+(?P<id>[0-9A-Fa-f]{3}|[0-9A-Fa-f]{8})#"
+    r"(?P<fd>#[0-9A-Fa-f])?(?P<data>[0-9A-Fa-f]*)(\s+[RT])?\s*$"
+)
+
+
+def _sources(table: SignalTable, zones: int) -> dict[tuple[int, bool], _Source]:
+    """Every message that matters here, by CAN id."""
+    wanted = [(Telegram.SYNC, "t_us", 0, 0)]
+    for telegram in (Telegram.PUMP_COMMAND, Telegram.PUMP_FEEDBACK):
+        wanted += [(telegram, name, 0, place) for place, name in enumerate(_PUMP)]
+    for telegram in (Telegram.DIE_COMMAND, Telegram.DIE_FEEDBACK):
+        wanted += [(telegram, "gap_um", zone, zone) for zone in range(zones)]
+    mapped: dict[tuple[int, bool], tuple[Telegram, list[tuple[int, MappedSignal]]]] = {}
+    for telegram, name, index, place in wanted:
+        signal = table.find(telegram, name, index)
+        key = (signal.message.frame_id, signal.message.is_extended_frame)
+        mapped.setdefault(key, (telegram, []))[1].append((place, signal))
+    return {
+        key: _Source(telegram, signals[0][1].message, table.scan_id(telegram, signals[0][1].message), signals)
+        for key, (telegram, signals) in mapped.items()
+    }
