@@ -1,0 +1,123 @@
+"""What a run says in plain words and in one table. Only the report imports this."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from evencoat.report.run import RunData
+
+LONG_NAMES = {
+    "open": "Open loop: lips as first set",
+    "hand": "By hand: an operator every ten minutes",
+    "pid": "PID: modal PI and pump",
+    "imc": "IMC: modal internal model control",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the table: key in the metrics, heading, what it means, how it is printed, which way is better."""
+
+    key: str
+    heading: str
+    meaning: str
+    digits: int
+    lower_is_better: bool | None = True
+
+
+COLUMNS = (
+    Column("sigma_total_pct", "sigma total, %", "RMS deviation from target, all of the web from minute 10 on", 3),
+    Column("sigma_cd_pct", "across, %", "its part across the web (lips)", 3),
+    Column("sigma_md_pct", "along, %", "its part along the web (pump)", 3),
+    Column("out_of_spec_ppm", "out of spec, ppm", "share of the area beyond tolerance", 0),
+    Column("out_of_tolerance_m", "out of tolerance, m", "metres with more than 2 % of the width beyond it", 1),
+    Column("cpk", "Cpk", "process capability: 1.33 is good, 1.67 very good", 2, lower_is_better=False),
+    Column("startup_scrap_m", "start-up scrap, m", "metres until 98 % of the width stays inside for 30 m", 1),
+    Column("batch_scrap_m", "batch scrap, m", "out of tolerance in the 8 minutes after a batch change", 1),
+    Column("bolt_travel_um", "bolt travel, um", "mean way a bolt has gone: wear", 0, lower_is_better=None),
+    Column("limit_violations", "violations", "commands on the wire beyond a limit, by an independent checker", 0),
+)
+
+
+def number(value: Any, digits: int) -> str:
+    """A figure as printed: thousands apart, and a dash for what a run could not say."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return "–"
+    return f"{value:,.{digits}f}"
+
+
+def long_name(name: str) -> str:
+    return LONG_NAMES.get(name, name)
+
+
+def best(run: RunData, column: Column) -> str | None:
+    """The controller with the best figure in a column, or None where the column ranks nobody or all are equal."""
+    values = {
+        c.name: float(c.metrics[column.key]) for c in run.controllers if number(c.metrics.get(column.key), 0) != "–"
+    }
+    if column.lower_is_better is None or len(values) < 2 or len(set(values.values())) == 1:
+        return None
+    return (min if column.lower_is_better else max)(values, key=lambda name: values[name])
+
+
+def headline(run: RunData) -> str:
+    """The run in one sentence: how much more even, than what."""
+    main = run.main
+    sigma = main.metrics.get("sigma_total_pct")
+    if not isinstance(sigma, int | float):
+        return f"{run.line.name} ran under {main.name}."
+    text = f"Under {main.name} the coating stood at {number(sigma, 2)} % sigma"
+    rivals = [c for c in run.controllers if c.name != main.name and c.metrics.get("sigma_total_pct")]
+    named = {"open": "with the lips left as first set", "hand": "trimmed by hand"}
+    beaten = [
+        f"{number(c.metrics['sigma_total_pct'], 2)} % {named.get(c.name, f'under {c.name}')}"
+        for c in rivals
+        if c.name in named or len(rivals) == 1
+    ]
+    return f"{text}, against {' and '.join(beaten)}." if beaten else f"{text}."
+
+
+def sentences(run: RunData) -> list[str]:
+    """What else a reader should take home, most important first."""
+    return [sentence for sentence in (_metres(run), _capability(run), _limits(run)) if sentence]
+
+
+def _metres(run: RunData) -> str:
+    metrics = run.main.metrics
+    out, coated = metrics.get("out_of_tolerance_m"), metrics.get("coated_m") or float(run.main.ds_m.sum())
+    if out is None:
+        return ""
+    text = f"{number(out, 0)} of {number(coated, 0)} m left the tolerance of ±{run.tolerance_pct:g} %"
+    scrap = metrics.get("startup_scrap_m")
+    if isinstance(scrap, int | float):
+        text += (
+            f", {number(scrap, 0)} m of them while starting up" if scrap <= out else f"; start-up {number(scrap, 0)} m"
+        )
+    other = run.named("open")
+    if other is not None and other is not run.main and other.metrics.get("out_of_tolerance_m") is not None:
+        text += f" (open loop: {number(other.metrics['out_of_tolerance_m'], 0)} m)"
+    return text + "."
+
+
+def _capability(run: RunData) -> str:
+    metrics = run.main.metrics
+    if number(metrics.get("cpk"), 2) == "–" or number(metrics.get("out_of_spec_ppm"), 0) == "–":
+        return ""
+    return (
+        f"From minute 10 on, {number(metrics['out_of_spec_ppm'], 0)} parts per million of the area were beyond it "
+        f"(Cpk {number(metrics['cpk'], 2)})."
+    )
+
+
+def _limits(run: RunData) -> str:
+    metrics = run.main.metrics
+    count = metrics.get("limit_violations")
+    if count is None:
+        return ""
+    commands = f" in {number(metrics['commands'], 0)} commands" if metrics.get("commands") else ""
+    if count == 0:
+        return f"No limit of the lips or the pump was broken on the wire{commands}."
+    first = f" First: {metrics['first_violation']}." if metrics.get("first_violation") else ""
+    return f"{number(count, 0)} commands on the wire broke a limit{commands}.{first}"
