@@ -1,0 +1,326 @@
+"""The command line: one verb for each thing a user does. Arguments, words and exit codes live here; work does not.
+
+Exit codes: 0 done; 1 it failed while running; 2 the call, a line file or a scenario is wrong; 3 done, and the answer is
+no (a line that `check` refuses, limits that a run broke); 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: small arrays gain nothing from a second thread
+
+import structlog
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from controller.line.command import Mode
+from evencoat import __version__
+from evencoat.league.rivals import Rival
+
+FAILED, WRONG_CALL, ANSWER_IS_NO, INTERRUPTED = 1, 2, 3, 130
+
+app = typer.Typer(
+    name="evencoat",
+    help="Closed-loop control of slot-die coated battery electrodes over CAN.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console()
+err = Console(stderr=True)
+
+
+class RunMode(StrEnum):
+    """How far the daemon may go."""
+
+    LISTEN = "listen"  # ADVISORY: computes, shows, sends nothing at all
+    HOLD = "hold"
+    MANUAL = "manual"
+    AUTO = "auto"
+
+
+LINE_HELP = "A line file, or the name of a shipped line: pilot-16, line-40, wide-120."
+BUS_HELP = "INTERFACE:CHANNEL, e.g. evencoat:/tmp/can.sock or socketcan:can0. Without it, what the line file says."
+LineOption = Annotated[str, typer.Option("--line", help=LINE_HELP)]
+LineArgument = Annotated[str, typer.Argument(help=LINE_HELP)]
+BusOption = Annotated[str, typer.Option("--bus", help=BUS_HELP)]
+ScenarioOption = Annotated[str, typer.Option("--scenario", help="A scenario's name (see `scenarios`) or a TOML file.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same line, same noise.")]
+EofOption = Annotated[bool, typer.Option("--stop-on-eof", help="Also stop when standard input ends.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output instead of words.")]
+
+
+@app.command()
+def check(line: LineArgument, as_json: JsonOption = False) -> None:
+    """Judge a line file: verdict, bus load, and what the line can and cannot control."""
+    from evencoat.check import render, verdict
+
+    with _clear_errors():
+        from evencoat.settings import load_line
+
+        report = verdict(load_line(line))
+    if as_json:
+        _print_json(report.as_dict())
+    else:
+        out.print(render(report))
+    raise typer.Exit(0 if report.ok else ANSWER_IS_NO)
+
+
+@app.command()
+def sim(
+    line: LineArgument,
+    scenario: ScenarioOption = "first-shift",
+    controller: Annotated[Rival, typer.Option(help="Who runs the line.")] = Rival.IMC,
+    minutes: Annotated[float, typer.Option(min=0.05, max=100_000.0, help="Minutes of line time.")] = 30.0,
+    seed: SeedOption = 1,
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Keep journal.sqlite and truth.npz here.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run line and controller in lockstep, as fast as it goes, every frame included."""
+    with _clear_errors():
+        from evencoat.settings import load_line
+        from evencoat.simulate import Plan, simulate
+        from plant_sim.scenario import Scenario
+
+        plan = Plan(load_line(line), Scenario.load(scenario), controller, minutes, seed)
+        with _bar(not as_json) as (bar, task):
+            run = simulate(
+                plan, out_dir, lambda minute: bar.update(task, completed=minute / minutes, description="simulating")
+            )
+    if as_json:
+        _print_json(run.figures)
+    else:
+        out.print(figures_table({str(controller): run.figures}))
+    raise typer.Exit(ANSWER_IS_NO if run.figures["limit_violations"] else 0)
+
+
+@app.command()
+def run(
+    line: LineOption,
+    bus: BusOption = "",
+    mode: Annotated[RunMode, typer.Option(help="listen sends nothing; the others command the line.")] = RunMode.LISTEN,
+    controller: Annotated[Rival | None, typer.Option(help="pid or imc; without it, the line file's law.")] = None,
+    journal: Annotated[Path | None, typer.Option(help="Write the cycle journal (SQLite) here.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after so much line time.")] = None,
+    stop_on_eof: EofOption = False,
+) -> None:
+    """The control daemon: listens only, until told otherwise. SIGTERM stops it; the nodes then hold by themselves."""
+    if controller in (Rival.OPEN, Rival.HAND):
+        _wrong(f"controller: {controller} is a way of working, not a law; choose pid or imc")
+    _log_to_stderr()
+    with _clear_errors():
+        from evencoat.processes import DaemonOptions, StopFlag, run_daemon
+        from evencoat.settings import load_line
+        from evencoat.simulate import with_law
+
+        settings = load_line(line)
+        if controller is not None:
+            settings = with_law(settings, controller)
+        wanted = Mode.ADVISORY if mode is RunMode.LISTEN else Mode(mode.value)
+        run_daemon(settings, DaemonOptions(bus, wanted, journal, minutes), StopFlag().listen(stop_on_eof))
+
+
+@app.command()
+def plant(
+    line: LineOption,
+    bus: BusOption = "",
+    scenario: ScenarioOption = "first-shift",
+    seed: SeedOption = 1,
+    speed: Annotated[float, typer.Option(min=0.01, max=1000.0, help="Line seconds in a second of wall time.")] = 1.0,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after so much line time.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="Keep what was really coated here (.npz).")] = None,
+    stop_on_eof: EofOption = False,
+) -> None:
+    """The software plant: the nodes of a line, on the bus, in real time or faster."""
+    _log_to_stderr()
+    with _clear_errors():
+        from evencoat.processes import PlantOptions, StopFlag, run_plant
+        from evencoat.settings import load_line
+        from plant_sim.scenario import Scenario
+
+        options = PlantOptions(bus, Scenario.load(scenario), seed, speed, minutes, truth)
+        run_plant(load_line(line), options, StopFlag().listen(stop_on_eof))
+
+
+@app.command()
+def hub(
+    socket: Annotated[Path, typer.Option(help="Where clients connect (a Unix socket).")],
+    frame_log: Annotated[Path | None, typer.Option("--log", help="Keep every frame: .log (candump) or .blf.")] = None,
+    stop_on_eof: EofOption = False,
+) -> None:
+    """A CAN FD bus for processes on one machine, without CAN hardware or root. python-can attaches with -i evencoat."""
+    _log_to_stderr()
+    with _clear_errors():
+        from evencoat.processes import StopFlag, run_hub
+
+        run_hub(socket, frame_log, StopFlag().listen(stop_on_eof))
+
+
+@app.command()
+def demo(
+    line: LineOption = "line-40",
+    scenario: ScenarioOption = "first-shift",
+    controller: Annotated[Rival, typer.Option(help="Who closes the loop over the bus: pid or imc.")] = Rival.IMC,
+    minutes: Annotated[float, typer.Option(min=1.0, max=10_000.0, help="Minutes of line time.")] = 26.0,
+    seed: SeedOption = 1,
+    speed: Annotated[float, typer.Option(min=0.1, max=100.0, help="Line seconds in a second of wall time.")] = 20.0,
+    runs: Annotated[Path, typer.Option(help="The run's folder is made in here.")] = Path("runs"),
+    as_json: JsonOption = False,
+) -> None:
+    """Watch uneven lips become an even coating: hub, plant and daemon as separate processes, then the rivals."""
+    if controller in (Rival.OPEN, Rival.HAND):
+        _wrong(f"controller: {controller} needs no daemon; choose pid or imc")
+    with _clear_errors():
+        from evencoat.demo import DemoPlan, run_demo
+
+        beside = tuple(rival for rival in (Rival.OPEN, Rival.HAND, Rival.PID) if rival is not controller)
+        plan = DemoPlan(line, scenario, controller, beside, minutes, seed, speed, runs)
+        if not as_json:
+            out.print(
+                f"{line}, {scenario}, seed {seed}: {minutes:g} minutes of line time at {speed:g} times real time, "
+                "over a real CAN FD bus between three processes"
+            )
+        with _bar(not as_json) as (bar, task):
+            run_dir, summary = run_demo(
+                plan, lambda stage, share, words: bar.update(task, description=f"{stage}: {words}", completed=share)
+            )
+    if as_json:
+        _print_json({**summary, "run_dir": str(run_dir), "report": str(run_dir / "report.html")})
+    else:
+        out.print(figures_table(summary["controllers"]))
+        out.print(f"report: {run_dir / 'report.html'}", soft_wrap=True)
+    broken = sum(figures["limit_violations"] for figures in summary["controllers"].values())
+    raise typer.Exit(ANSWER_IS_NO if broken else 0)
+
+
+@app.command()
+def report(run_dir: Annotated[Path, typer.Argument(help="A folder below runs/.")]) -> None:
+    """Draw report.html of a finished run again."""
+    with _clear_errors():
+        from evencoat.report import build_report
+
+        out.print(str(build_report(run_dir)), soft_wrap=True)
+
+
+@app.command()
+def scenarios(as_json: JsonOption = False) -> None:
+    """List the scenarios that come with the simulator."""
+    from plant_sim.scenario import Scenario, shipped
+
+    known = {name: Scenario.load(name).description for name in shipped()}
+    if as_json:
+        _print_json(known)
+        return
+    table = Table("scenario", "what happens", box=None)
+    for name, description in known.items():
+        table.add_row(name, description)
+    out.print(table)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    """Closed-loop control of slot-die coated battery electrodes over CAN."""
+    if version:
+        out.print(__version__, highlight=False)
+        raise typer.Exit
+
+
+def figures_table(controllers: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The figures of one or more runs, a row each."""
+    columns = (
+        ("sigma\n%", "sigma_total_pct", 3),
+        ("CD\n%", "sigma_cd_pct", 3),
+        ("MD\n%", "sigma_md_pct", 3),
+        ("out of\ntol. m", "out_of_tolerance_m", 0),
+        ("out of\nspec ppm", "out_of_spec_ppm", 0),
+        ("\nCpk", "cpk", 2),
+        ("start-\nup m", "startup_scrap_m", 0),
+        ("batch\nm", "batch_scrap_m", 0),
+        ("travel\num", "bolt_travel_um", 0),
+        ("limits\nbroken", "limit_violations", 0),
+    )
+    judged_min = max((figures["judged_from_s"] for figures in controllers.values()), default=0.0) / 60.0
+    table = Table(
+        title=f"true dry areal density against target; sigma, ppm and Cpk from minute {judged_min:g} on",
+        title_justify="left",
+        box=SIMPLE,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("\n", no_wrap=True)
+    for title, _, _ in columns:
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, figures in controllers.items():
+        values = ((figures[key], digits) for _, key, digits in columns)
+        table.add_row(name, *("-" if value is None else f"{value:.{digits}f}" for value, digits in values))
+    return table
+
+
+@contextmanager
+def _bar(shown: bool) -> Iterator[tuple[Progress, TaskID]]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not shown) as bar:
+        yield bar, bar.add_task("starting", total=1.0)
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Turn what users can put right into a clear line and an exit code; anything else is our bug and shows itself."""
+    from evencoat.errors import RunFailed
+    from evencoat.settings import SettingsError
+    from firmware_bridge.bus import BusError
+    from firmware_bridge.contract import WireError
+    from plant_sim.scenario import ScenarioError
+
+    try:
+        yield
+    except (SettingsError, ScenarioError, WireError) as error:
+        _wrong(str(error))
+    except KeyboardInterrupt:
+        err.print("stopped; nothing is left running")
+        raise typer.Exit(INTERRUPTED) from None
+    except (BusError, RunFailed, OSError) as error:
+        err.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(FAILED) from error
+
+
+def _wrong(words: str) -> None:
+    err.print(f"error: {words}", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(WRONG_CALL)
+
+
+def _print_json(value: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def _log_to_stderr() -> None:
+    """Structured logs on standard error: words for a terminal, one JSON object a line for a machine."""
+    terminal = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def main() -> None:
+    """Entry point of the `evencoat` command."""
+    app()

@@ -1,0 +1,192 @@
+"""The three long-running processes of a line on one machine: control daemon, plant, hub. Each stops cleanly on SIGTERM.
+
+Composed here from the other packages; evencoat.cli gives them their arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from controller.clock import SyncClock
+from controller.core import step as core
+from controller.core.trace import Trace
+from controller.line.command import Mode, Outcome
+from controller.loop import Loop, Sink
+from evencoat.journal import CycleJournal
+from evencoat.recording import TruthRecorder
+from evencoat.settings import Settings
+from evencoat.simulate import NoSink, codec_of
+from firmware_bridge.bridge import CanLinePort
+from firmware_bridge.bus import Bus
+from firmware_bridge.bus_hub import HubServer
+from firmware_bridge.bus_pythoncan import open_bus
+from firmware_bridge.tx_gate import Gate
+from plant_sim.node import PlantNodes
+from plant_sim.scenario import Scenario
+from plant_sim.serve import realtime
+from plant_sim.truth import Truth
+
+log = structlog.get_logger()
+
+TRUTH_SAVED_EVERY_S = 5.0
+
+
+class StopFlag:
+    """Set by SIGTERM and SIGINT; asked by every paced loop."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def listen(self, on_eof: bool = False) -> StopFlag:
+        """Take SIGTERM and SIGINT over, and the end of standard input when `on_eof`; returns itself."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        if on_eof:
+            threading.Thread(target=self._await_eof, name="stop-on-eof", daemon=True).start()
+        return self
+
+    def set(self) -> None:
+        """Ask everyone to stop."""
+        self._event.set()
+
+    def __call__(self) -> bool:
+        return self._event.is_set()
+
+    def _await_eof(self) -> None:
+        while os.read(0, 4096):
+            pass
+        self.set()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.set()
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonOptions:
+    """How the control daemon shall run."""
+
+    bus: str  # address as in firmware_bridge.bus_pythoncan.open_bus; "" takes the line file's
+    mode: Mode
+    journal: Path | None
+    minutes: float | None  # of line time; None runs until stopped
+
+
+class Newsroom:
+    """The daemon's sink: every cycle to the journal, and what changed to the log."""
+
+    def __init__(self, journal: Sink, limit_s: float | None, stop: StopFlag) -> None:
+        self._journal, self._limit_s, self._stop = journal, limit_s, stop
+        self._told: tuple[Mode, Outcome, tuple[str, ...]] | None = None
+        self._started_ns: int | None = None
+
+    def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
+        """Journal the cycle; log a change of mode, outcome or links; stop when the time is over."""
+        self._journal.record(trace, step_us, lateness_us)
+        news = (trace.mode_actual, trace.outcome, trace.link_faults)
+        if news != self._told:
+            self._told = news
+            log.info(
+                "mode",
+                actual=str(trace.mode_actual),
+                requested=str(trace.mode_requested),
+                reason=str(trace.outcome),
+                links=list(trace.link_faults),
+                line_s=trace.t_line_ns / 1e9,
+                web_m=round(trace.web_m, 2),
+            )
+        if self._started_ns is None:
+            self._started_ns = trace.t_line_ns
+        if self._limit_s is not None and (trace.t_line_ns - self._started_ns) / 1e9 >= self._limit_s:
+            self._stop.set()
+
+
+def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> None:
+    """The control process: paced loop, bus, journal, nothing else. ADVISORY sends nothing at all, not even a heartbeat.
+
+    Raises BusError when the bus cannot be opened.
+    """
+    transmit = options.mode is not Mode.ADVISORY
+    bus = open_bus(options.bus, settings.wire)
+    port = CanLinePort(codec_of(settings), bus, Gate(settings.gate), settings.line, settings.wire, transmit=transmit)
+    journal = CycleJournal(options.journal, settings.line, settings.text) if options.journal else None
+    limit_s = options.minutes * 60.0 if options.minutes is not None else None
+    loop = Loop(
+        core.configure(settings.line, settings.wire.sync_period_s),
+        port,
+        SyncClock(),
+        Newsroom(journal or NoSink(), limit_s, stop),
+        options.mode,
+        rearm_at_start=transmit,
+    )
+    log.info("daemon", line=settings.line.name, law=str(settings.line.control.law), mode=str(options.mode))
+    try:
+        loop.run(stop)
+    finally:
+        port.close()
+        if journal is not None:
+            journal.event("stop", "daemon stopped")
+            journal.close()
+        log.info("stopped", cycles=loop.state.cycle)
+
+
+@dataclass(frozen=True, slots=True)
+class PlantOptions:
+    """How the plant process shall play."""
+
+    bus: str
+    scenario: Scenario
+    seed: int
+    speed: float  # line seconds in a second of wall time
+    minutes: float | None
+    truth: Path | None
+
+
+def run_plant(settings: Settings, options: PlantOptions, stop: StopFlag) -> None:
+    """The plant on the bus, paced at `speed`. Saves the true web to `truth` every few seconds and at the end."""
+    drawn = Truth.draw(settings.line, options.seed)
+    bus: Bus = open_bus(options.bus, settings.wire)
+    nodes = PlantNodes(settings.line, codec_of(settings), bus, drawn, options.scenario, options.seed)
+    recorder = TruthRecorder(drawn.lanes)
+    limit_s = options.minutes * 60.0 if options.minutes is not None else float("inf")
+
+    def on_step() -> None:
+        row = nodes.truth_row
+        if options.truth is not None:
+            recorder.add(row.t_s, row.web_m, row.ds_m, row.bolt_travel_um, row.areal_density_gsm)
+        if row.t_s >= limit_s:
+            stop.set()
+
+    log.info("plant", line=settings.line.name, scenario=options.scenario.name, seed=options.seed, speed=options.speed)
+    try:
+        realtime(nodes, options.speed, settings.line.control.cycle_s, stop, on_step)
+    finally:
+        bus.close()
+        if options.truth is not None:
+            recorder.save(options.truth)
+        log.info("stopped", line_s=round(nodes.truth_row.t_s, 1))
+
+
+def run_hub(path: Path, frame_log: Path | None, stop: StopFlag) -> None:
+    """The bus itself: passes frames between its clients, and keeps a log of them when told where."""
+    with HubServer(path, frame_log) as hub:
+        log.info("hub", socket=str(path), frame_log=str(frame_log) if frame_log else None)
+        hub.serve(stop)
+        log.info("stopped", frames=hub.frames, dropped=hub.dropped)
+
+
+def wait_for(path: Path, timeout_s: float = 10.0) -> bool:
+    """Wait until `path` exists; False when it does not in time."""
+    deadline_s = time.monotonic() + timeout_s
+    while not path.exists():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.02)
+    return True

@@ -1,0 +1,172 @@
+"""Lockstep runs: plant and controller take turns over an in-memory bus, every frame encoded, checked and decoded.
+
+The same controller, bridge and gate as the daemon's, without the waiting. `evencoat sim`, the demo's comparisons and
+the tests use it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from controller.clock import LockstepClock
+from controller.core import step as core
+from controller.core.trace import Trace
+from controller.line.command import Mode, OperatorRequest
+from controller.loop import Loop, Sink
+from evencoat.journal import CycleJournal
+from evencoat.league import metrics
+from evencoat.league.rivals import Operator, Rival, prepare
+from evencoat.recording import TruthRecorder, true_web
+from evencoat.settings import Settings
+from evencoat.wire_checker import WireChecker
+from firmware_bridge.bridge import CanLinePort
+from firmware_bridge.bus_memory import MemoryHub
+from firmware_bridge.codec import Codec
+from firmware_bridge.tx_gate import Gate
+from plant_sim.node import PlantNodes
+from plant_sim.scenario import Scenario
+from plant_sim.truth import Truth
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run to simulate."""
+
+    settings: Settings
+    scenario: Scenario
+    rival: Rival
+    minutes: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of a plan. `figures` is what `evencoat sim --json` prints."""
+
+    plan: Plan
+    figures: dict[str, Any]
+    truth: TruthRecorder
+
+
+class Lockstep:
+    """A line in one process: plant nodes, bus, port and loop, advanced together one control cycle at a time."""
+
+    def __init__(self, plan: Plan, sink: Sink) -> None:
+        settings = plan.settings
+        line, mode = prepare(settings.line, plan.rival)
+        self.plan, self.line = plan, line
+        self.cycle_s = line.control.cycle_s
+        self.codec = codec_of(settings)
+        self.hub = MemoryHub()
+        self.checker = WireChecker(settings)
+        self.hub.tap(self.checker.see)
+        truth = Truth.draw(settings.line, plan.seed)
+        self.nodes = PlantNodes(settings.line, self.codec, self.hub.attach(), truth, plan.scenario, plan.seed)
+        self.loop = self.controller(sink, mode)
+        self.operator = Operator(line) if plan.rival is Rival.HAND else None
+        self.truth = TruthRecorder(truth.lanes)
+
+    def controller(self, sink: Sink, mode: Mode) -> Loop:
+        """A controller that has just started, on an attachment to the bus of its own. ADVISORY sends nothing."""
+        settings, transmit = self.plan.settings, mode is not Mode.ADVISORY
+        port = CanLinePort(self.codec, self.hub.attach(), Gate(settings.gate), self.line, settings.wire, transmit)
+        config = core.configure(self.line, settings.wire.sync_period_s)
+        return Loop(config, port, LockstepClock(), sink, mode, rearm_at_start=transmit)
+
+    def advance(self) -> None:
+        """One control cycle of line time: the plant moves, then the controller answers."""
+        self.advance_plant()
+        self.loop.cycle()
+        if self.operator is not None and self.loop.trace is not None:
+            asked = self.operator.watch(self.loop.trace)
+            if asked is not None:
+                self.request(asked)
+
+    def advance_plant(self) -> None:
+        """The plant alone, as when the controller is dead."""
+        self.nodes.step(self.cycle_s)
+        row = self.nodes.truth_row
+        self.truth.add(row.t_s, row.web_m, row.ds_m, row.bolt_travel_um, row.areal_density_gsm)
+
+    def request(self, asked: OperatorRequest) -> None:
+        """What a person at the line asks for; taken in by the next cycle."""
+        self.loop.request(asked)
+
+
+class NoSink:
+    """For runs of which only the truth matters."""
+
+    def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
+        """Nothing kept."""
+
+
+def codec_of(settings: Settings) -> Codec:
+    """The codec of a line: its DBC, its map, its numbers of zones and boxes."""
+    line = settings.line
+    return Codec.compile(
+        settings.wire,
+        line.zones,
+        line.wet_gauge.boxes if line.wet_gauge else 0,
+        line.dry_gauge.boxes if line.dry_gauge else 0,
+    )
+
+
+def simulate(plan: Plan, out_dir: Path | None = None, progress: Callable[[float], None] | None = None) -> Run:
+    """Run a plan to its end. With `out_dir`, journal and truth are kept there (journal.sqlite, truth.npz).
+
+    `progress` hears the simulated minutes now and then.
+    """
+    journal = None
+    if out_dir is not None:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        journal = CycleJournal(out_dir / "journal.sqlite", plan.settings.line, plan.settings.text)
+    try:
+        lockstep = Lockstep(plan, journal or NoSink())
+        cycles = max(1, round(plan.minutes * 60.0 / lockstep.cycle_s))
+        began_s = time.perf_counter()
+        for cycle in range(cycles):
+            lockstep.advance()
+            if progress is not None and cycle % 100 == 0:
+                progress(cycle * lockstep.cycle_s / 60.0)
+        wall_s = time.perf_counter() - began_s
+    finally:
+        if journal is not None:
+            journal.close()
+    if out_dir is not None:
+        lockstep.truth.save(out_dir / "truth.npz")
+    return Run(plan, _figures(plan, lockstep, cycles, wall_s), lockstep.truth)
+
+
+def _figures(plan: Plan, lockstep: Lockstep, cycles: int, wall_s: float) -> dict[str, Any]:
+    scored = score_truth(plan.settings, plan.scenario, lockstep.truth.arrays())
+    return {
+        "line": plan.settings.line.name,
+        "scenario": plan.scenario.name,
+        "controller": str(plan.rival),
+        "seed": plan.seed,
+        "minutes": plan.minutes,
+        **scored.as_dict(),
+        "bolt_travel_um": lockstep.truth.bolt_travel_um,
+        "limit_violations": lockstep.checker.violations,
+        "first_violation": lockstep.checker.first,
+        "commands": lockstep.checker.commands,
+        "cycles": cycles,
+        "wall_s": wall_s,
+        "realtime_factor": cycles * lockstep.cycle_s / wall_s,
+    }
+
+
+def score_truth(settings: Settings, scenario: Scenario, truth: dict[str, Any]) -> metrics.Score:
+    """Judge recorded truth; batch changes are those the scenario played in it."""
+    changes = tuple(front.onset_s for front in scenario.fronts() if front.onset_s < float(truth["t_s"][-1]))
+    return metrics.score(true_web(settings.line, truth, changes))
+
+
+def with_law(settings: Settings, rival: Rival) -> Settings:
+    """The settings with a rival's law in the description, for a daemon that is told which law to use."""
+    line, _ = prepare(settings.line, rival)
+    return replace(settings, line=line)

@@ -1,0 +1,78 @@
+"""`evencoat demo` as a newcomer runs it: one command, three processes, a report; and Ctrl-C leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from evencoat.processes import wait_for
+
+PATIENCE_S = 120.0
+
+
+def evencoat(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "evencoat", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_the_demo_ends_with_a_table_and_a_report(tmp_path: Path) -> None:
+    demo = evencoat("demo", "--line", "pilot-16", "--minutes", "3", "--speed", "20", "--json", folder=tmp_path)
+    out, err = demo.communicate(timeout=PATIENCE_S)
+    assert demo.returncode == 0, err
+    summary = json.loads(out)
+    assert list(summary["controllers"]) == ["open", "hand", "pid", "imc"]
+    over_the_bus = summary["controllers"]["imc"]
+    assert over_the_bus["limit_violations"] == 0 and over_the_bus["commands"] > 1000
+    assert over_the_bus["sigma_total_pct"] < summary["controllers"]["open"]["sigma_total_pct"]
+    run_dir = tmp_path / summary["run_dir"]
+    assert (run_dir / "frames.log").stat().st_size > 100_000
+    assert "<html" in (run_dir / "report.html").read_text()[:500].lower()
+    assert json.loads((run_dir / "summary.json").read_text())["seed"] == 1
+
+
+def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
+    demo = evencoat("demo", "--line", "pilot-16", "--minutes", "100", folder=tmp_path)
+    assert wait_for(tmp_path / "runs", PATIENCE_S)
+    run_dir = next((tmp_path / "runs").iterdir())
+    assert wait_for(run_dir / "plant.log", PATIENCE_S), "the plant did not start"
+    children = processes_of(demo.pid)
+    assert len(children) == 3
+    demo.send_signal(signal.SIGINT)
+    _, err = demo.communicate(timeout=PATIENCE_S)
+    assert demo.returncode == 130, err
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_killed_demo_takes_its_processes_with_it(tmp_path: Path) -> None:
+    demo = evencoat("demo", "--line", "pilot-16", "--minutes", "100", folder=tmp_path)
+    assert wait_for(tmp_path / "runs", PATIENCE_S)
+    run_dir = next((tmp_path / "runs").iterdir())
+    assert wait_for(run_dir / "plant.log", PATIENCE_S), "the plant did not start"
+    handles = [os.pidfd_open(pid) for pid in processes_of(demo.pid)]
+    os.kill(demo.pid, signal.SIGKILL)
+    demo.wait(PATIENCE_S)
+    for handle in handles:
+        assert ended(handle), "a child outlived the demo"
+
+
+def processes_of(parent: int) -> list[int]:
+    """Process ids of the children of `parent`."""
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def ended(handle: int) -> bool:
+    """Wait for a process that is not ours to end."""
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(PATIENCE_S * 1000))
