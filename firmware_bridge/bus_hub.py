@@ -391,7 +391,7 @@ class HubBus(can.BusABC):
             return message_of(packet, time.time()), False
 
     def send(self, msg: can.Message, timeout: float | None = None) -> None:
-        """Hand one message to the hub; when its queue is full (Linux keeps some 280) wait for room, up to `timeout` seconds.
+        """Hand one message to the hub; wait up to `timeout` seconds for room in its queue (Linux keeps some 280).
 
         As everywhere in python-can, None waits for ever. Raises CanOperationError.
         """

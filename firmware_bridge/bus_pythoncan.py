@@ -64,6 +64,7 @@ class PythonCanBus:
         self._closed = False
         self._fault: str | None = None
         self._bus_off = False
+        self._error_told = ""
         self._failures = 0
         self._retry_at_s = 0.0
         self._open()
@@ -155,9 +156,12 @@ class PythonCanBus:
     def _note(self, frame: Frame) -> None:
         """Keep track of bus-off by the frames themselves: python-can's bus.state stays ACTIVE."""
         if not frame.is_error:
-            self._bus_off = False
+            self._bus_off, self._error_told = False, ""
             return
-        _LOG.warning("%s: %s", self._name, describe(frame))
+        words = describe(frame)
+        if words != self._error_told:  # a flood of error frames must not flood the log
+            self._error_told = words
+            _LOG.warning("%s: %s", self._name, words)
         if is_bus_off(frame):
             self._bus_off = True
         elif frame.can_id & RESTARTED:

@@ -120,7 +120,8 @@ class Codec:
     ) -> list[Frame]:
         """The frames of one telegram, segments in order, each sealed with its CRC.
 
-        Fields that this wire does not carry are left out; optional ones that `fields` lacks take their default.
+        Fields that this wire does not carry are left out; optional ones that `fields` lacks take their default
+        where that is a number.
         Raises WireRangeError for a value that does not fit (nothing saturates), WireError for an unknown or
         missing field.
         """
@@ -164,7 +165,7 @@ class Codec:
         return bus_load(rows, wire.bitrate, wire.data_bitrate)
 
     def _modulus(self, telegram: Telegram, role: str) -> int:
-        places = [getattr(m, role) for key, p in self._plans.items() if key[0] is telegram for m in p.messages]
+        places = [getattr(m.header, role) for key, p in self._plans.items() if key[0] is telegram for m in p.messages]
         return 1 << min(place.mask.bit_length() for place in places) if places and None not in places else 0
 
     def _plan(self, telegram: Telegram, node: int) -> TelegramPlan:
@@ -183,27 +184,15 @@ _NAMES: Mapping[Telegram, frozenset[str]] = {
 def _encode(
     plan: MessagePlan, fields: Mapping[str, Value], raw: FloatArray | None, scan_id: int, counter: int, node: int
 ) -> Frame:
-    words = list(plan.idle)
-    for place, header in ((plan.counter, counter), (plan.scan_id, scan_id), (plan.sender, node)):
-        if place is not None:
-            words[place[0]] |= (header & place[2]) << place[1]
-    for name, word, shift, mask, _, low, high, scale, offset, _, required, default, other in plan.slots:
-        value = fields.get(name)
-        if value is None:
-            if required:
-                raise WireError(f"{plan.telegram}: field {name} is missing")
-            value = default
-        try:
-            bits = round((value - offset) / scale) if other is None else other.to_raw(value)  # type: ignore[operator,arg-type]
-        except (ValueError, OverflowError, TypeError) as error:
-            raise error if isinstance(error, WireError) else WireRangeError(f"{name} = {value}: {error}") from error
-        if other is None and not low <= bits <= high:
-            raise _beyond(plan, name, value)
-        words[word] |= (bits & mask) << shift
+    try:
+        little, big = plan.write(fields, scan_id, counter, node)
+    except (ValueError, OverflowError, TypeError) as error:
+        raise _blamed(plan, fields, error) from error
     part = plan.array
     if part is not None and raw is not None and part.dtype is None:
+        words = [little, big]
         part.scatter(raw[part.where], words)
-    little, big = words
+        little, big = words
     if big:
         little |= int.from_bytes(big.to_bytes(plan.size, "big"), "little")
     data = bytearray(little.to_bytes(plan.size, "little"))
@@ -214,43 +203,38 @@ def _encode(
     return Frame(plan.can_id, bytes(data), plan.is_fd, plan.is_extended)
 
 
-def _beyond(plan: MessagePlan, name: str, value: object) -> WireRangeError:
-    scalar = next(scalar for scalar in plan.scalars if scalar.field.name == name)
-    low, high = scalar.bounds
-    return WireRangeError(f"{name} = {value} {scalar.field.unit}: beyond [{low:g}, {high:g}]")
+def _blamed(plan: MessagePlan, fields: Mapping[str, Value], error: Exception) -> WireError:
+    """Which field did not fit, in words; `error` is what the writer stumbled over."""
+    for scalar in plan.scalars:
+        field, value = scalar.field, fields.get(scalar.field.name)
+        if value is None and (field.required or math.isnan(field.default)):
+            return WireError(f"{plan.telegram}: field {field.name} is missing")
+        low, high = scalar.bounds
+        if value is None or scalar.raw_of is not None:
+            continue
+        number = float(value)  # type: ignore[arg-type]
+        if not math.isfinite(number):
+            return WireRangeError(f"{field.name} = {number} {field.unit}: not finite")
+        if not scalar.position.is_float and not low - scalar.scale / 2 <= number <= high + scalar.scale / 2:
+            return WireRangeError(f"{field.name} = {number:g} {field.unit}: beyond [{low:g}, {high:g}]")
+    return error if isinstance(error, WireError) else WireRangeError(f"{plan.telegram}: {error}")
 
 
 def _decode(plan: MessagePlan, frame: Frame) -> Part:
     data = frame.data
     if len(data) != plan.size:
         data = data[: plan.size]  # receivers may see a frame padded to the next length
+    if len(data) < plan.size or frame.is_fd is not plan.is_fd:
+        return _corrupt(plan, frame)
     crc = plan.crc
-    if (
-        len(data) < plan.size
-        or frame.is_fd is not plan.is_fd
-        or (crc is not None and crc.of(data) != crc.carried(data))
-    ):
+    if crc is not None and crc.of(data) != crc.carried(data):
         return _corrupt(plan, frame)
-    words = int.from_bytes(data, "little"), int.from_bytes(data, "big") if plan.has_big_endian else 0
-    segment = plan.segment_number
-    if segment is not None and words[segment[0]] >> segment[1] & segment[2] != plan.segment:
+    little = int.from_bytes(data, "little")
+    big = int.from_bytes(data, "big") if plan.has_big_endian else 0
+    number = plan.segment_number
+    if number is not None and (big if number.word else little) >> number.shift & number.mask != plan.segment:
         return _corrupt(plan, frame)
-    place = plan.counter
-    counter = words[place[0]] >> place[1] & place[2] if place is not None else 0
-    place = plan.scan_id
-    scan_id = words[place[0]] >> place[1] & place[2] if place is not None else counter
-    place = plan.sender
-    node = words[place[0]] >> place[1] & place[2] if place is not None else plan.node
-    fields: dict[str, float | FloatArray] = {}
-    for name, word, shift, mask, half, low, high, scale, offset, whole, _, _, other in plan.slots:
-        raw = ((words[word] >> shift & mask) ^ half) - half
-        if other is not None:
-            fields[name] = other.to_value(raw)
-        elif low <= raw <= high:
-            value = raw * scale + offset
-            fields[name] = round(value) if whole else value
-        else:
-            fields[name] = -1 if whole else math.nan
+    counter, scan_id, node, fields = plan.read(little, big)
     part, where = plan.array, None
     if part is not None:
         fields[part.scale.field.name] = part.read(data)

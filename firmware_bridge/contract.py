@@ -121,7 +121,8 @@ class Field:
     """One field of a telegram. `unit` is the unit of the values in the dicts that the codec takes and gives.
 
     `labels` names the values of an enumeration, so that a DBC with a value table of its own numbers is translated.
-    A field that is not `required` may be missing from a DBC; receivers then see `default`.
+    A field that is not `required` may be missing from a DBC; receivers then do without it. A sender may leave it out
+    too, if its `default` is a number.
     """
 
     name: str

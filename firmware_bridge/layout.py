@@ -17,6 +17,7 @@ import numpy.typing as npt
 from firmware_bridge.contract import Field, WireError, WireRangeError
 
 FloatArray = npt.NDArray[np.float64]
+Bound = int | FloatArray | None
 
 _EDGE = 1e-6  # of one count: ranges in a DBC are decimal and land a hair beside a count
 
@@ -102,7 +103,8 @@ def position_of(signal: DbcSignal, size: int) -> Position:
         shift = signal.start
     if signal.is_float and signal.length not in (32, 64):
         raise WireError(f"signal {signal.name}: float of {signal.length} bits, expected 32 or 64")
-    return Position(shift, signal.length, big_endian, signal.is_signed, signal.is_float)
+    signed = signal.is_signed and not signal.is_float  # a float brings its own sign
+    return Position(shift, signal.length, big_endian, signed, signal.is_float)
 
 
 def unit_factor(field: Field, signal: DbcSignal) -> float:
@@ -182,7 +184,12 @@ class Scalar:
                 raise WireRangeError(f"{self.field.name} = {value}: not in the signal's value table")
             return self.raw_of[int(value)]
         size = self.position.length // 8
-        packed = struct.pack(">f" if size == 4 else ">d", (value - self.offset) / self.scale)
+        if not math.isfinite(value):
+            raise WireRangeError(f"{self.field.name} = {value} {self.field.unit}: not finite")
+        try:
+            packed = struct.pack(">f" if size == 4 else ">d", (value - self.offset) / self.scale)
+        except OverflowError:
+            raise WireRangeError(f"{self.field.name} = {value:g} {self.field.unit}: beyond its float") from None
         return int.from_bytes(packed, "big")
 
     def to_value(self, raw: int) -> float:
@@ -195,7 +202,7 @@ class Scalar:
 
 
 class Slot(NamedTuple):
-    """A Scalar flattened for the cycle: all that one loop needs, without a call or an attribute in between.
+    """A Scalar flattened: all that firmware_bridge.compiled needs to write its reading and writing down.
 
     `word` 0 is the frame read from its little end, 1 from its big end. `other` is set where a linear scaling of an
     integer is not the whole story (floats, enumerations).
@@ -232,7 +239,7 @@ def slot_of(scalar: Scalar) -> Slot:
         1 if whole else scalar.scale,
         0 if whole else scalar.offset,
         field.is_integer,
-        field.required,
+        field.required or math.isnan(field.default),
         field.default,
         None if plain else scalar,
     )
@@ -341,9 +348,9 @@ class ArrayPart:
     dtype: np.dtype[np.integer[Any]] | None
     start: int  # first byte of the block
     stop: int
-    check_low: bool  # whether a raw count can lie below the range at all
-    check_high: bool
-    check_invalid: bool  # whether "no value" lies inside the range
+    too_low: Bound  # raw counts below are invalid; None where the width allows none
+    too_high: Bound
+    hidden: Bound  # the raw count for "no value" where it lies inside the range
 
     def read(self, data: bytes) -> FloatArray:
         """Values, shape (places,); NaN where the frame says invalid or leaves the signal's range."""
@@ -354,18 +361,15 @@ class ArrayPart:
         else:
             little, big = int.from_bytes(data, "little"), int.from_bytes(data, "big")
             raw = np.array([position.take(little, big) for position in self.positions], dtype=np.int64)
-        values: FloatArray = np.multiply(raw, scale.scale, dtype=np.float64)
+        values: FloatArray = raw * scale.scale  # type: ignore[assignment]  # integers times float64 are float64
         if not isinstance(scale.offset, float) or scale.offset:
             values += scale.offset
-        for needed, compare, bound in (
-            (self.check_high, np.greater, scale.raw_max),
-            (self.check_low, np.less, scale.raw_min),
-            (self.check_invalid, np.equal, scale.invalid if scale.invalid is not None else 0.0),
-        ):
-            if needed:
-                bad = compare(raw, bound)
-                if np.count_nonzero(bad):
-                    values[bad] = np.nan
+        if self.too_high is not None:
+            _blank(values, raw > self.too_high)
+        if self.too_low is not None:
+            _blank(values, raw < self.too_low)
+        if self.hidden is not None:
+            _blank(values, raw == self.hidden)
         return values
 
     def scatter(self, raw: FloatArray, words: list[int]) -> None:
@@ -383,10 +387,22 @@ def array_part_of(
     low, high = np.asarray(scale.raw_min), np.asarray(scale.raw_max)
     lowest = np.array([-(1 << (p.length - 1)) if p.signed else 0 for p in positions])
     highest = np.array([(1 << (p.length - p.signed)) - 1 for p in positions])
-    invalid = scale.invalid
-    hidden = invalid is not None and bool(np.any((np.asarray(invalid) >= low) & (np.asarray(invalid) <= high)))
-    checks = bool(np.any(low > lowest)), bool(np.any(high < highest)), hidden
-    return ArrayPart(where, scale, tuple(positions), dtype, start, stop, *checks)
+    too_low = _bound(scale.raw_min) if np.any(low > lowest) else None
+    too_high = _bound(scale.raw_max) if np.any(high < highest) else None
+    invalid = np.asarray(np.nan if scale.invalid is None else scale.invalid)
+    hidden = (
+        _bound(scale.invalid) if scale.invalid is not None and np.any((invalid >= low) & (invalid <= high)) else None
+    )
+    return ArrayPart(where, scale, tuple(positions), dtype, start, stop, too_low, too_high, hidden)
+
+
+def _bound(raw: float | FloatArray) -> Bound:
+    return raw if isinstance(raw, np.ndarray) else int(raw)
+
+
+def _blank(values: FloatArray, bad: npt.NDArray[np.bool_]) -> None:
+    if np.count_nonzero(bad):
+        values[bad] = np.nan
 
 
 def _block(positions: Sequence[Position], size: int) -> tuple[np.dtype[np.integer[Any]] | None, int]:

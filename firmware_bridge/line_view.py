@@ -7,6 +7,7 @@ line in lockstep and a real one look alike, and the same frames give the same in
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 
@@ -39,6 +40,7 @@ _NEEDED = (Telegram.SYNC, Telegram.LINE_STATE, Telegram.DIE_FEEDBACK, Telegram.P
 _NEW_TIME_BASE_S = 1.0  # line time that falls back by more means that the encoder node has restarted
 _WEB_HISTORY = 256  # SYNCs remembered to place scans that come without a meta telegram
 _ACTUATORS = (Node.DIE, Node.PUMP)
+_LINE_STATES: Mapping[float, LineState] = {int(state): state for state in LineState}
 
 
 class LineView:
@@ -64,6 +66,8 @@ class LineView:
         self._fresh_sync = False
         self._web: deque[tuple[float, float]] = deque(maxlen=_WEB_HISTORY)
         self._gap_um: Array = np.full(self._line.zones, np.nan)
+        self._fed_back: BoolArray = np.zeros(self._line.zones, dtype=np.bool_)
+        self._zone_good: BoolArray = np.ones(self._line.zones, dtype=np.bool_)
         self._node_states: dict[int, int] = {}
         self._waiting: dict[Telegram, tuple[Message, float]] = {}
         self._metas: dict[Telegram, Message] = {}
@@ -98,7 +102,11 @@ class LineView:
         elif telegram is Telegram.DIE_FEEDBACK:
             self._heard[telegram] = message.fields
             gap_um = np.asarray(message.fields["gap_um"])
-            self._gap_um = np.where(np.isfinite(gap_um), gap_um, self._gap_um)
+            self._fed_back = np.isfinite(gap_um)
+            self._gap_um = gap_um if self._fed_back.all() else np.where(self._fed_back, gap_um, self._gap_um)
+        elif telegram is Telegram.DIE_STATUS:
+            flags = np.nan_to_num(np.asarray(message.fields["zone_status"])).astype(np.int64)
+            self._zone_good = (flags & int(ZoneStatus.FAULT | ZoneStatus.STALE)) == 0
         elif telegram in (Telegram.WET_PROFILE, Telegram.DRY_PROFILE):
             self._take_profile(message)
         elif telegram in (Telegram.WET_META, Telegram.DRY_META):
@@ -129,7 +137,7 @@ class LineView:
         line_state, pump = self._heard[Telegram.LINE_STATE], self._heard[Telegram.PUMP_FEEDBACK]
         ratio, trim = _scalar(pump, "ratio_rpm_per_mps"), _scalar(pump, "trim_pct")
         speed_mps, web_m = _scalar(sync.fields, "web_speed_mps"), _scalar(sync.fields, "web_m")
-        encoder = _scalar(sync.fields, "encoder_valid", 1) > 0 and np.isfinite(speed_mps) and np.isfinite(web_m)
+        encoder = _scalar(sync.fields, "encoder_valid", 1) > 0 and math.isfinite(speed_mps) and math.isfinite(web_m)
         wet, self._wet = self._wet, None
         dry, self._dry = self._dry, None
         return LineInputs(
@@ -148,7 +156,9 @@ class LineView:
             pump_speed_rpm=_scalar(pump, "speed_rpm", np.nan),
             pump_pressure_kpa=_scalar(pump, "pressure_kpa", np.nan),
             slurry_temperature_c=_scalar(pump, "temperature_c", np.nan),
-            pump_valid=bool(links[Telegram.PUMP_FEEDBACK] is LinkState.OK and np.isfinite(ratio) and np.isfinite(trim)),
+            pump_valid=bool(
+                links[Telegram.PUMP_FEEDBACK] is LinkState.OK and math.isfinite(ratio) and math.isfinite(trim)
+            ),
             wet=wet,
             dry=dry,
             nodes_latched=self._nodes_latched(pump),
@@ -227,14 +237,9 @@ class LineView:
         return self._web[0][1] if self._web else float("nan")
 
     def _gap_valid(self, links: Mapping[Telegram, LinkState]) -> BoolArray:
-        fed_back: BoolArray = np.isfinite(np.asarray(self._heard[Telegram.DIE_FEEDBACK]["gap_um"]))
         if links[Telegram.DIE_FEEDBACK] is not LinkState.OK:
-            return np.zeros_like(fed_back)
-        status = self._heard.get(Telegram.DIE_STATUS)
-        if status is not None and links[Telegram.DIE_STATUS] is LinkState.OK:
-            flags = np.nan_to_num(np.asarray(status["zone_status"])).astype(np.int64)
-            fed_back = fed_back & ((flags & int(ZoneStatus.FAULT | ZoneStatus.STALE)) == 0)
-        return fed_back
+            return np.zeros_like(self._fed_back)
+        return self._fed_back & self._zone_good if links[Telegram.DIE_STATUS] is LinkState.OK else self._fed_back
 
     def _nodes_latched(self, pump: Fields) -> bool:
         stopped = any(self._node_states.get(node) == HeartbeatState.STOPPED for node in _ACTUATORS)
@@ -259,13 +264,12 @@ class LineView:
 
 def _scalar(fields: Fields, name: str, default: float = float("nan")) -> float:
     value = fields.get(name, default)
-    return value if isinstance(value, int | float) else default
+    return default if isinstance(value, np.ndarray) else value
 
 
 def _state(fields: Fields) -> LineState:
     """The line's state; one that we do not know counts as stopped."""
-    state = int(_scalar(fields, "state", 0))
-    return LineState(state) if state in set(LineState) else LineState.STOPPED
+    return _LINE_STATES.get(_scalar(fields, "state"), LineState.STOPPED)
 
 
 def _plain(telegram: Telegram) -> str:

@@ -72,11 +72,11 @@ class _Assembly:
         if part.where is None:
             self.fields.update(part.fields)
             return not self.missing
+        if self.array is None:
+            self.array = np.empty(count)
         for name, value in part.fields.items():
             if isinstance(value, np.ndarray):
-                if self.array is None:
-                    self.array, self.array_name = np.empty(count), name
-                self.array[part.where] = value
+                self.array[part.where], self.array_name = value, name
             else:
                 self.fields[name] = value
         return not self.missing

@@ -10,12 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cantools
 import numpy as np
 import numpy.typing as npt
 
+from firmware_bridge.compiled import Header, Place, Reader, Writer, reader, writer
 from firmware_bridge.contract import (
     DEFAULT_MAP,
     FIELDS,
@@ -37,7 +38,6 @@ from firmware_bridge.layout import (
     ArrayScale,
     Position,
     Scalar,
-    Slot,
     array_part_of,
     array_scale_of,
     invalid_raw,
@@ -45,14 +45,6 @@ from firmware_bridge.layout import (
     scalar_of,
     slot_of,
 )
-
-
-class Place(NamedTuple):
-    """Where a header number lies: word 0 is the frame read from its little end, 1 from its big end."""
-
-    word: int
-    shift: int
-    mask: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +61,12 @@ class MessagePlan:
     segments: int
     node: int
     crc: Crc | None
-    counter: Place | None
+    header: Header
     segment_number: Place | None
-    scan_id: Place | None
-    sender: Place | None
     scalars: tuple[Scalar, ...]
-    slots: tuple[Slot, ...]  # the scalars again, flattened for the cycle
+    read: Reader
+    write: Writer
     array: ArrayPart | None
-    idle: tuple[int, int]  # what never changes, as or-words from the little and the big end
     has_big_endian: bool
 
 
@@ -188,7 +178,7 @@ class PlanMaker:
             return None
         scale = array_scale_of(array_field, [signal for _, signal in places]) if array_field else None
         messages = self._messages(telegram, node, scalars, places, scale)
-        has_scan_id = all(message.scan_id is not None for message in messages)
+        has_scan_id = all(message.header.scan_id is not None for message in messages)
         fields = frozenset({f.name for f, _, _ in scalars} | ({array_field.name} if array_field else set()))
         return TelegramPlan(telegram, node, messages, scale, has_scan_id, fields)
 
@@ -255,37 +245,43 @@ class PlanMaker:
         scalars: tuple[Scalar, ...],
         part: ArrayPart | None,
     ) -> MessagePlan:
-        is_fd = bool(message.is_fd)
-        if is_fd and not self._wire.fd:
-            raise WireError(f"message {message.name}: CAN FD, but the bus is classic CAN (fd = false)")
-        if message.length not in FD_LENGTHS or (not is_fd and message.length > 8):
-            raise WireError(
-                f"message {message.name}: {message.length} bytes do not fit a {'FD' if is_fd else 'classic'} frame"
-            )
-        header = {role: self._header(telegram, role, message) for role in HEADER_ROLES}
-        positions = [p for role, p in header.items() if p is not None and role != "crc"]
-        positions += [s.position for s in scalars] + (list(part.positions) if part else [])
+        places = {role: self._header(telegram, role, message) for role in HEADER_ROLES}
+        crc, number = self._crc(message, places["crc"]), places["segment"]
+        counter = self._counter(telegram, message, places["counter"])
+        header = Header(_place(counter), _place(places["scan_id"]), _place(places["node"]))
+        used = [p for p in places.values() if p is not None] + [scalar.position for scalar in scalars]
+        used += part.positions if part else ()
+        _refuse_overlap(message, used)
+        slots = tuple(slot_of(scalar) for scalar in scalars)
         return MessagePlan(
             telegram=telegram,
             name=message.name,
             can_id=message.frame_id,
             is_extended=bool(message.is_extended_frame),
-            is_fd=is_fd,
+            is_fd=self._is_fd(message),
             size=message.length,
             segment=segment[0],
             segments=segment[1],
             node=node,
-            crc=self._crc(message, header["crc"]),
-            counter=_place(self._counter(telegram, message, header["counter"])),
-            segment_number=_place(header["segment"]),
-            scan_id=_place(header["scan_id"]),
-            sender=_place(header["node"]),
+            crc=crc,
+            header=header,
+            segment_number=_place(number),
             scalars=scalars,
-            slots=tuple(slot_of(scalar) for scalar in scalars),
+            read=reader(header, node, slots),
+            write=writer(header, _idle(message, part, used, number, segment[0]), slots),
             array=part,
-            idle=_idle(message, part, positions, header["segment"], segment[0]),
-            has_big_endian=any(p.big_endian for p in positions),
+            has_big_endian=any(position.big_endian for position in used),
         )
+
+    def _is_fd(self, message: Any) -> bool:
+        """Whether the message is a CAN FD one; refuses what the bus or the frame cannot carry."""
+        is_fd = bool(message.is_fd)
+        if is_fd and not self._wire.fd:
+            raise WireError(f"message {message.name}: CAN FD, but the bus is classic CAN (fd = false)")
+        if message.length not in FD_LENGTHS or (not is_fd and message.length > 8):
+            kind = "FD" if is_fd else "classic"
+            raise WireError(f"message {message.name}: {message.length} bytes do not fit a {kind} frame")
+        return is_fd
 
     def _header(self, telegram: Telegram, role: str, message: Any) -> Position | None:
         """Position of a header signal inside `message`, by the telegram's own map entry or the one for all (`*`)."""
@@ -333,6 +329,18 @@ def _array_part(scale: ArrayScale, indices: list[int], signals: list[Any], size:
     where = slice(indices[0], indices[-1] + 1) if contiguous else np.array(indices, dtype=np.intp)
     positions = [position_of(signal, size) for signal in signals]
     return array_part_of(where, scale.slice(where, len(indices)), positions, size)
+
+
+def _refuse_overlap(message: Any, positions: list[Position]) -> None:
+    """Two roles on the same bits would overwrite each other."""
+    taken = 0
+    for position in positions:
+        bits = position.mask << position.shift
+        if position.big_endian:
+            bits = int.from_bytes(bits.to_bytes(message.length, "big"), "little")
+        if taken & bits:
+            raise WireError(f"message {message.name}: two roles of the map share bits of it")
+        taken |= bits
 
 
 def _place(position: Position | None) -> Place | None:

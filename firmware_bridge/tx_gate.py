@@ -7,6 +7,7 @@ nobody else needs this module.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -96,13 +97,14 @@ class Gate:
         gap = np.array(gap_um, dtype=np.float64)
         last = self._last
         if last is None:
-            return Refusal("no feedback yet", -1, np.nan, np.nan)
+            return Refusal("no feedback yet", -1, math.nan, math.nan)
         if gap.shape != last.gap_um.shape:
             return Refusal("zones", -1, gap.size, last.gap_um.size)
-        if not np.isfinite(gap).all():
-            return Refusal("gap not finite", int(np.flatnonzero(~np.isfinite(gap))[0]), np.nan, np.nan)
-        if not (np.isfinite(ratio_rpm_per_mps) and np.isfinite(trim_pct)):
-            return Refusal("pump not finite", -1, np.nan, np.nan)
+        finite = np.isfinite(gap)
+        if not finite.all():
+            return Refusal("gap not finite", int(np.flatnonzero(~finite)[0]), math.nan, math.nan)
+        if not (math.isfinite(ratio_rpm_per_mps) and math.isfinite(trim_pct)):
+            return Refusal("pump not finite", -1, math.nan, math.nan)
         refusal = self._lips(gap, last.gap_um) or self._pump(ratio_rpm_per_mps, trim_pct, last)
         if refusal is None:
             self._last = _Passed(gap, float(ratio_rpm_per_mps), float(trim_pct))
@@ -110,11 +112,14 @@ class Gate:
 
     def _lips(self, gap: Array, last: Array) -> Refusal | None:
         table = self.table
+        slope, slope_before = gap[1:] - gap[:-1], last[1:] - last[:-1]
+        bend, bend_before = slope[1:] - slope[:-1], slope_before[1:] - slope_before[:-1]
+        step = gap - last
         return (
-            _beyond("gap step", gap - last, None, table.step_max_um)
+            _beyond("gap step", step, np.zeros_like(step), table.step_max_um)
             or _outside("gap", gap, last, table.gap_min_um, table.gap_max_um)
-            or _beyond("neighbour difference", np.diff(gap), np.diff(last), table.neighbour_max_um)
-            or _beyond("bend", np.diff(gap, 2), np.diff(last, 2), table.bend_max_um)
+            or _beyond("neighbour difference", slope, slope_before, table.neighbour_max_um)
+            or _beyond("bend", bend, bend_before, table.bend_max_um)
         )
 
     def _pump(self, ratio: float, trim: float, last: _Passed) -> Refusal | None:
@@ -125,34 +130,41 @@ class Gate:
         """
         table = self.table
         low, high = table.pump_ratio_min_rpm_per_mps, table.pump_ratio_max_rpm_per_mps
+        if ratio < min(low, last.ratio) - _HAIR:
+            return Refusal("pump ratio", -1, ratio, low)
+        if ratio > max(high, last.ratio) + _HAIR:
+            return Refusal("pump ratio", -1, ratio, high)
         before = 100.0 * (last.ratio * (1.0 + last.trim / 100.0) / ratio - 1.0) if ratio > 0.0 else last.trim
-        refusal = (
-            _outside("pump ratio", np.array([ratio]), np.array([last.ratio]), low, high)
-            or _beyond("pump trim", np.array([trim]), np.array([before]), table.pump_trim_max_pct)
-            or _beyond("pump trim step", np.array([trim - before]), None, table.pump_trim_step_pct)
-        )
-        return None if refusal is None else Refusal(refusal.bound, -1, refusal.value, refusal.allowed)
-
-
-def _beyond(bound: str, value: Array, last: Array | None, allowed: float) -> Refusal | None:
-    """Refuse the first |value| beyond `allowed`, unless it goes back in: same side, no further out than `last`."""
-    bad = np.abs(value) > allowed + _HAIR
-    if not bad.any():
+        bound = max(table.pump_trim_max_pct, abs(before) if before * trim > 0.0 else 0.0)
+        if abs(trim) > bound + _HAIR:
+            return Refusal("pump trim", -1, trim, table.pump_trim_max_pct)
+        if abs(trim - before) > table.pump_trim_step_pct + _HAIR:
+            return Refusal("pump trim step", -1, trim - before, table.pump_trim_step_pct)
         return None
-    if last is not None:
-        bad &= ~((np.sign(value) == np.sign(last)) & (np.abs(value) <= np.abs(last) + _HAIR))
-        if not bad.any():
-            return None
-    zone = int(np.flatnonzero(bad)[0])
-    return Refusal(bound, zone, float(value[zone]), allowed)
+
+
+def _beyond(bound: str, value: Array, last: Array, allowed: float) -> Refusal | None:
+    """Refuse the first |value| beyond `allowed`, unless it goes back in: same side, no further out than `last`."""
+    size = np.abs(value)
+    bad = size > allowed + _HAIR
+    if not np.count_nonzero(bad):
+        return None
+    bad &= ~((value * last > 0.0) & (size <= np.abs(last) + _HAIR))
+    return _first(bound, bad, value, allowed)
 
 
 def _outside(bound: str, value: Array, last: Array, low: float, high: float) -> Refusal | None:
     """Refuse the first value outside [low, high], unless it goes back in: same side, no further out than `last`."""
-    under = (value < low - _HAIR) & (value < last - _HAIR)
-    over = (value > high + _HAIR) & (value > last + _HAIR)
-    bad = under | over
-    if not bad.any():
+    under, over = value < low - _HAIR, value > high + _HAIR
+    if not (np.count_nonzero(under) or np.count_nonzero(over)):
+        return None
+    under &= value < last - _HAIR
+    over &= value > last + _HAIR
+    return _first(bound, under, value, low) or _first(bound, over, value, high)
+
+
+def _first(bound: str, bad: npt.NDArray[np.bool_], value: Array, allowed: float) -> Refusal | None:
+    if not np.count_nonzero(bad):
         return None
     zone = int(np.flatnonzero(bad)[0])
-    return Refusal(bound, zone, float(value[zone]), low if under[zone] else high)
+    return Refusal(bound, zone, float(value[zone]), allowed)

@@ -11,7 +11,7 @@ from firmware_bridge.bus import Bus, BusError
 from firmware_bridge.bus_hub import QUEUE_FRAMES, HubServer
 from firmware_bridge.frames import Frame
 
-PATIENCE_S = 10.0  # until a test gives up on a frame that will not come
+PATIENCE_S = 20.0  # until a test gives up on a frame that will not come
 
 
 @contextmanager

@@ -109,23 +109,19 @@ def test_log_formats_that_lose_frames_are_refused(tmp_path: Path, suffix: str) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_python_cans_own_logger_attaches_and_records(tmp_path: Path) -> None:
+def test_python_cans_own_logger_attaches_and_records(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     path, log = tmp_path / "hub.sock", tmp_path / "recorded.log"
     command = [sys.executable, "-m", "can.logger", "-i", "evencoat", "-c", str(path), "--fd", "-f", str(log)]
     sent = [Frame(0x100 + k, bytes([k] * 64)) for k in range(50)]
-    with ExitStack() as stack:
-        server = stack.enter_context(running(path))
+    with running(path) as server:
         bus = open_bus(f"evencoat:{path}", WireDescription())
         logger = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        stack.callback(logger.kill)
-        probe(server, 2, PATIENCE_S * 3)
+        request.addfinalizer(logger.kill)
+        probe(server, 2)
         for frame in sent:
             send(bus, frame)
         wait_for(lambda: server.frames == len(sent))
-        server.stop()
-        server_gone = stack.pop_all()
-    with server_gone:
-        pass
+    logger.wait(PATIENCE_S)  # it reads what is pending, finds the hub gone, and closes its file
     got = [(m.arbitration_id, bytes(m.data), m.is_fd) for m in can.LogReader(log)]
     assert got == [(f.can_id, f.data, True) for f in sent]
 
@@ -227,6 +223,22 @@ def wait_for(condition: Callable[[], bool]) -> None:
             return
         threading.Event().wait(0.005)
     raise AssertionError("it does not come")
+
+
+def test_a_client_that_leaves_with_a_full_queue_is_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sock"
+    with running(path) as server:
+        bus, witness = (open_bus(f"evencoat:{path}", WireDescription()) for _ in range(2))
+        deaf = HubBus(str(path))
+        probe(server, 3)
+        for k in range(400):
+            send(bus, Frame(0x100, k.to_bytes(2, "little")))
+            collect(witness, 1)
+        assert server.stats()[2].queued > 0
+        deaf.shutdown()
+        wait_for(lambda: len(server.stats()) == 2)
+        send(bus, Frame(0x200, b""))
+        assert collect(witness, 1)[0].can_id == 0x200
 
 
 def test_a_client_that_leaves_is_forgotten(tmp_path: Path) -> None:

@@ -205,6 +205,7 @@ def test_nothing_saturates(telegram: Telegram, fields: dict[str, Any], words: st
     [
         (Telegram.DIE_COMMAND, {"gap_um": np.full(39, 600.0)}, r"shape \(39,\), expected \(40,\)"),
         (Telegram.DIE_COMMAND, {}, "gap_um is missing"),
+        (Telegram.PUMP_FEEDBACK, {"ratio_rpm_per_mps": 112.0, "trim_pct": 0.0}, "speed_rpm is missing"),
         (Telegram.PUMP_COMMAND, {"trim_pct": 0.0}, "ratio_rpm_per_mps is missing"),
         (Telegram.DIE_COMMAND, {**GAP, "gap_mm": 1.0}, "unknown field gap_mm"),
     ],
@@ -235,6 +236,7 @@ def test_optional_fields_take_their_default() -> None:
         ({"signal_map": {"sync.web_m": "WebSpeed"}}, "WebSpeed: unit 'm/s' for web_m, expected one of"),
         ({"signal_map": {"pump_command.trim_pct": "PumpTrim"}}, "carries both pump_command and pump_feedback"),
         ({"signal_map": {"*.crc": "Checksum"}}, "has no CRC signal"),
+        ({"signal_map": {"rearm.epoch": "REARM.ScanId"}}, "message REARM: two roles of the map share bits"),
         ({"signal_map": {"*.counter": ""}}, "has no counter"),
         ({"signal_map": {"*.crc": "Counter"}}, "8 bits .* expected 16 in whole bytes"),
         ({"fd": False}, "CAN FD, but the bus is classic"),
@@ -277,6 +279,20 @@ def test_a_telegram_can_be_left_out_by_the_map() -> None:
     wire = WireDescription(signal_map={"die_status.zone_status": "", "wet_meta.boxes": ""})
     codec = Codec.compile(wire, 8, 8, 8)
     assert not codec.carries(Telegram.DIE_STATUS)
+
+
+@pytest.mark.parametrize("web_m", [0.0, 12.345, -3.5])
+def test_a_float_signal_in_a_telegram(tmp_path: Path, web_m: float) -> None:
+    text = FOREIGN_DBC.read_text().replace("Weg : 7|32@0+ (1,0) [0|4294967295]", "Weg : 7|32@0- (1,0) [0|0]")
+    path = tmp_path / "float.dbc"
+    path.write_text(text + "SIG_VALTYPE_ 161 Weg : 1;\n")
+    codec = Codec.compile(replace(FOREIGN, dbc_path=path), 24, 48, 48)
+    sync = {"t_us": 100, "web_speed_mps": 1.0, "web_m": web_m, "encoder_valid": 1}
+    frames = codec.encode(Telegram.SYNC, sync, scan_id=0, counter=0)
+    assert database(path).decode_message(0x0A1, frames[1].data)["Weg"] == pytest.approx(web_m * 1000.0)
+    assert receive(codec, Telegram.SYNC, frames)["web_m"] == pytest.approx(web_m)
+    with pytest.raises(WireRangeError, match="web_m"):
+        codec.encode(Telegram.SYNC, sync | {"web_m": 1e300}, scan_id=0, counter=0)
 
 
 def test_data_ids_of_the_line_file_go_into_the_crc() -> None:
