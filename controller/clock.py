@@ -12,11 +12,17 @@ from typing import Protocol
 
 NS = 1_000_000_000
 RATE_MEMORY_NS = 2 * NS  # wall time over which the rate of line time is averaged
+RATE_SPAN_MIN_NS = NS // 20  # a rate measured over less says more of scheduling than of line time
 RESET_NS = 5 * NS  # a jump of line time larger than this is a new time base
 
 
 class Clock(Protocol):
     """What the loop needs of time."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether the rate of line time is known, so that deadlines mean something."""
+        ...
 
     def observe(self, t_line_ns: int) -> None:
         """SYNC said that it is now `t_line_ns` of line time."""
@@ -46,6 +52,7 @@ class SyncClock:
         self._anchor: tuple[int, int] | None = None  # (mono, line) where the rate is measured from
         self._latest: tuple[int, int] = (monotonic_ns(), 0)
         self._rate = 1.0
+        self.settled = False
 
     @property
     def rate(self) -> float:
@@ -62,7 +69,8 @@ class SyncClock:
             self._anchor = (mono, t_line_ns)
         self._latest = (mono, t_line_ns)
         span = mono - self._anchor[0]
-        if span > RATE_MEMORY_NS // 20:
+        if span > RATE_SPAN_MIN_NS:
+            self.settled = True
             self._rate = (t_line_ns - self._anchor[1]) / span
         if span > RATE_MEMORY_NS:  # let the anchor follow at half the memory
             keep = span // 2
@@ -84,6 +92,8 @@ class SyncClock:
 
 class LockstepClock:
     """Line time as the port last reported it: plant and controller take turns and nobody waits."""
+
+    settled = True
 
     def __init__(self) -> None:
         self._t_line_ns = 0

@@ -13,6 +13,7 @@ from controller.line.command import Mode, OperatorRequest
 from controller.port import LinePort
 
 REARM_WINDOW_NS = 3 * NS  # line time after the start in which consent to re-arm holds
+SETTLE_PERIOD_NS = NS // 500
 JUMP_CYCLES = 100  # line time this many cycles away from the deadline is a new time base
 
 
@@ -60,10 +61,12 @@ class Loop:
             return False
         self._clock.observe(inputs.t_line_ns)
         now_ns = inputs.t_line_ns
+        self._started_ns = now_ns if self._started_ns is None else self._started_ns
+        self._rearm_at_start &= 0 <= now_ns - self._started_ns < REARM_WINDOW_NS  # once over, for good
         dt_s = (now_ns - self._last_ns) / NS if self._last_ns is not None else self.config.line.control.cycle_s
         self._last_ns = now_ns
         asked, self._asked = self._asked, None
-        if inputs.nodes_latched and self._may_rearm(now_ns, asked):
+        if inputs.nodes_latched and (self._rearm_at_start or (asked is not None and asked.rearm)):
             self._port.rearm()
         began = time.perf_counter_ns()
         before = self.state
@@ -77,6 +80,7 @@ class Loop:
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Cycle at absolute deadlines of line time until `stop` says so. A missed deadline is skipped, not made up."""
+        self._settle(stop)
         cycle_ns = int(self.config.line.control.cycle_s * NS)
         deadline_ns = self._clock.now_ns()
         while not stop():
@@ -84,11 +88,13 @@ class Loop:
             self.cycle(lateness_us=late_s * 1e6)
             deadline_ns = next_deadline(deadline_ns, self._clock.now_ns(), cycle_ns)
 
-    def _may_rearm(self, now_ns: int, asked: OperatorRequest | None) -> bool:
-        if self._started_ns is None:
-            self._started_ns = now_ns
-        window = self._rearm_at_start and now_ns - self._started_ns < REARM_WINDOW_NS
-        return window or (asked is not None and asked.rearm)
+    def _settle(self, stop: Callable[[], bool]) -> None:
+        """Listen until the clock knows how fast line time runs; a command before that might be followed by silence."""
+        while not (self._clock.settled or stop()):
+            self._clock.wait_until(self._clock.now_ns() + SETTLE_PERIOD_NS)
+            inputs = self._port.read()
+            if inputs is not None:
+                self._clock.observe(inputs.t_line_ns)
 
 
 def next_deadline(deadline_ns: int, now_ns: int, cycle_ns: int) -> int:

@@ -5,7 +5,7 @@ Transport is a delay in web length, not in time, so rows are kept by web positio
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -43,10 +43,11 @@ class DelayLine:
         if not self.filled or forward < 0 or forward >= rows:
             values = np.zeros_like(self.values)
             values[sample % rows] = row
-            return replace(self, head=sample, filled=1, values=values)
+            return DelayLine(self.step_m, sample, 1, values)
         values = self.values.copy()
-        values[np.arange(self.head + 1, sample + 1) % rows] = row
-        return replace(self, head=sample, filled=min(rows, self.filled + forward), values=values)
+        for passed in range(self.head + 1, sample + 1):
+            values[passed % rows] = row
+        return DelayLine(self.step_m, sample, min(rows, self.filled + forward), values)
 
     def at(self, web_m: float) -> Array | None:
         """The row at `web_m`, linear between samples; the oldest row before the line's tail, None while empty.

@@ -31,7 +31,8 @@ class GaugeModel:
     distance_m: float
     period_s: float
     noise_log: float
-    weights: Array  # (zones, boxes)
+    weights: Array  # (zones, boxes), overlaps
+    mean: Array  # (zones, boxes), the same with rows that sum to one: what all boxes good give
     log_target: Array  # (boxes,): log of the reading a perfect web would give
 
 
@@ -69,7 +70,7 @@ class Reading:
     """What the newest usable scan of the primary gauge says. Logs of areal density over target, or of a factor.
 
     error, valid: (zones,), fused; disturbance_cd: (modes,), what the actuators did taken out, as if at the die.
-    t_ns is the line time of that scan, -1 before the first; it is `fresh` in the cycle in which it came.
+    t_ns is the line time of that scan, -1 before the first.
     """
 
     error: Array
@@ -77,7 +78,6 @@ class Reading:
     disturbance_cd: Array
     disturbance_md: float
     t_ns: int
-    fresh: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,7 @@ def build(line: LineDescription, response: ResponseModel) -> Estimator:
             period_s=gauge.period_s,
             noise_log=gauge.noise_pct / 100.0,
             weights=weights,
+            mean=weights / weights.sum(axis=1, keepdims=True),
             log_target=np.log(np.maximum(box_target, 1e-6) / per_unit),
         )
 
@@ -135,16 +136,18 @@ def init(estimator: Estimator) -> EstimateState:
         dry_reference=np.full(dry_boxes, np.nan),
         good_share=0.0,
         bias=Bias(np.zeros(zones), 0.0, 0),
-        reading=Reading(np.zeros(zones), np.zeros(zones, dtype=bool), np.zeros(modes), 0.0, -1, False),
+        reading=Reading(np.zeros(zones), np.zeros(zones, dtype=bool), np.zeros(modes), 0.0, -1),
     )
 
 
 def update(estimator: Estimator, state: EstimateState, inputs: LineInputs) -> EstimateState:
     """One cycle: remember what the actuators do now, take in the scans, update bias and disturbance."""
     model = state.model
-    if inputs.encoder_valid:
-        model = model.push(inputs.web_m, modelled_effect(estimator, inputs))
-    state = replace(state, model=model, reading=replace(state.reading, fresh=False))
+    effect = modelled_effect(estimator, inputs)
+    if inputs.encoder_valid and np.isfinite(effect).all():  # an actuator that was never heard has no known effect
+        model = model.push(inputs.web_m, effect)
+    if model is not state.model:
+        state = replace(state, model=model)
     if estimator.wet is not None and inputs.wet is not None:
         state = _take_wet(estimator, estimator.wet, state, inputs.wet)
     if estimator.dry is not None and inputs.dry is not None:
@@ -214,11 +217,12 @@ def _take_dry(estimator: Estimator, gauge: GaugeModel, state: EstimateState, sca
 def _learn_bias(estimator: Estimator, gauge: GaugeModel, bias: Bias, difference: Array) -> Bias:
     """Filter dry minus wet at one metre of web. The first scans count as a plain mean, so a static bias goes at once.
 
-    The mean over all zones is that much less noisy, hence its filter is faster by the root of their number.
+    The mean over all zones has that much less noise variance, hence its filter is faster by their number: what is left
+    in the mean is solids, which nothing else sees.
     """
     scans = bias.scans + 1
     share_cd = max(1.0 - np.exp(-gauge.period_s / estimator.bias_filter_s), 1.0 / scans)
-    filter_md_s = estimator.bias_filter_s / np.sqrt(difference.size)
+    filter_md_s = estimator.bias_filter_s / difference.size
     share_md = max(1.0 - np.exp(-gauge.period_s / filter_md_s), 1.0 / scans)
     mean = float(difference.mean())
     return Bias(
@@ -242,7 +246,6 @@ def _read(
         disturbance_cd=(error - mean) @ estimator.response.profiles - effect[:-1],
         disturbance_md=mean - float(effect[-1]),
         t_ns=scan.t_gauge_ns,
-        fresh=True,
     )
 
 
@@ -250,19 +253,24 @@ def _zones(
     gauge: GaugeModel, reference: Array, scan: GaugeScan, reading: Array
 ) -> tuple[Array, BoolArray, Array, float]:
     """Box readings -> log error per zone, zone validity, the outlier gate's new reference, share of good boxes."""
-    good = scan.valid & np.isfinite(reading)
-    error = np.log(np.where(good & (reading > 0.0), reading, 1.0)) - gauge.log_target
-    good = good & (reading > 0.0) & (np.abs(error) < IMPLAUSIBLE_LOG)
+    positive = scan.valid & np.isfinite(reading) & (reading > 0.0)
+    error = np.log(np.where(positive, reading, 1.0)) - gauge.log_target
+    good = positive & (np.abs(error) < IMPLAUSIBLE_LOG)
+    boxes = good.size
     if not good.any():
-        return np.zeros(gauge.weights.shape[0]), np.zeros(gauge.weights.shape[0], dtype=bool), reference, 0.0
+        zones = gauge.weights.shape[0]
+        return np.zeros(zones), np.zeros(zones, dtype=bool), reference, 0.0
     good, reference = _gate_outliers(gauge, reference, error, good)
+    share = np.count_nonzero(good) / boxes
+    if share == 1.0:
+        return gauge.mean @ error, np.ones(gauge.mean.shape[0], dtype=bool), reference, share
     weight = gauge.weights @ good
     valid: BoolArray = weight > 0.0
-    zones = (gauge.weights @ np.where(good, error, 0.0)) / np.where(valid, weight, 1.0)
+    zones_error = (gauge.weights @ np.where(good, error, 0.0)) / np.where(valid, weight, 1.0)
     if not valid.all() and valid.any():
-        index = np.arange(zones.size)
-        zones = np.interp(index, index[valid], zones[valid])
-    return zones, valid, reference, float(np.count_nonzero(good)) / good.size
+        index = np.arange(valid.size)
+        zones_error = np.interp(index, index[valid], zones_error[valid])
+    return zones_error, valid, reference, share
 
 
 def _gate_outliers(gauge: GaugeModel, reference: Array, error: Array, good: BoolArray) -> tuple[BoolArray, Array]:
@@ -272,13 +280,14 @@ def _gate_outliers(gauge: GaugeModel, reference: Array, error: Array, good: Bool
     """
     known = np.where(np.isfinite(reference), reference, error)
     jump = error - known
-    middle = _median(jump[good])
-    jump = jump - middle
-    spread = MAD_TO_SIGMA * _median(np.abs(jump[good]))
-    bound = OUTLIER_SIGMAS * max(spread, gauge.noise_log)
-    inside: BoolArray = good & (np.abs(jump) <= bound)
-    followed = known + middle + REFERENCE_SHARE * np.clip(jump, -bound, bound)
-    return inside, np.where(good, followed, reference)
+    every = bool(good.all())
+    middle = _median(jump if every else jump[good])
+    jump -= middle
+    far = np.abs(jump)
+    bound = OUTLIER_SIGMAS * max(MAD_TO_SIGMA * _median(far if every else far[good]), gauge.noise_log)
+    inside: BoolArray = good & (far <= bound)
+    followed = known + (middle + REFERENCE_SHARE * np.minimum(np.maximum(jump, -bound), bound))
+    return inside, followed if every else np.where(good, followed, reference)
 
 
 def _median(values: Array) -> float:

@@ -97,10 +97,11 @@ class Imc:
         """Move the filtered disturbance toward the estimate and answer it with its opposite."""
         share_cd = 1.0 - np.exp(-web_s / self.filter_cd_s)
         share_md = 1.0 - float(np.exp(-web_s / self.filter_md_s))
-        state = replace(
-            state,
-            memory_cd=state.memory_cd + share_cd * (estimate.reading.disturbance_cd - state.memory_cd),
-            memory_md=state.memory_md + share_md * (estimate.reading.disturbance_md - state.memory_md),
+        reading = estimate.reading
+        state = LawState(
+            memory_cd=state.memory_cd + share_cd * (reading.disturbance_cd - state.memory_cd),
+            memory_md=state.memory_md + share_md * (reading.disturbance_md - state.memory_md),
+            rest_um=state.rest_um,
         )
         return state, self.modes.command(-state.memory_cd, -state.memory_md, state.rest_um, last)
 
@@ -164,7 +165,7 @@ class ModalPi:
         ]
         pump_log, integral_md = self.md.step(error_md, state.memory_md, web_s)
         lips_log = np.array([output for output, _ in steps])
-        state = replace(state, memory_cd=np.array([integral for _, integral in steps]), memory_md=integral_md)
+        state = LawState(np.array([integral for _, integral in steps]), integral_md, state.rest_um)
         return state, self.modes.command(lips_log, pump_log, state.rest_um, last)
 
     def track(self, estimate: EstimateState, last: Applied) -> LawState:

@@ -52,7 +52,7 @@ def configure(line: LineDescription, sync_period_s: float) -> Config:
         estimator=estimator,
         law=law.build(line, estimator),
         envelope=envelope.Envelope.of(line),
-        command_life_cycles=int(np.ceil(3.0 * line.control.cycle_s / sync_period_s)),
+        command_life_cycles=int(np.ceil(3.0 * line.control.cycle_s / sync_period_s - 1e-9)),
     )
 
 
@@ -72,12 +72,15 @@ def init(config: Config, requested: Mode) -> State:
 def step(
     config: Config, state: State, inputs: LineInputs, dt_s: float, asked: OperatorRequest | None = None
 ) -> tuple[State, ActuatorCommand | None, Trace]:
-    """One cycle, `dt_s` of line time after the last. The command is None when nothing shall be sent (ADVISORY)."""
+    """One cycle, `dt_s` of line time after the last. The command is None when nothing shall be sent.
+
+    That is so in ADVISORY, and until every actuator was heard once.
+    """
     applied = _applied(config, state, inputs)
-    state = replace(state, supervisor=supervisor.request(state.supervisor, asked))
     seen = estimate.update(config.estimator, state.estimate, inputs)
     follow, lost = plausibility.follow(config.line.lips, state.follow, applied.gap_um, inputs.gap_um, dt_s)
-    judged = supervisor.decide(config.line.control, config.estimator, state.supervisor, inputs, seen)
+    asking = supervisor.request(state.supervisor, asked)
+    judged = supervisor.decide(config.line.control, config.estimator, asking, inputs, seen)
 
     manual = _manual(state, judged, asked, applied)
     fresh = state.law is None or state.supervisor.actual is not judged.actual
@@ -88,13 +91,14 @@ def step(
         judged, wish = supervisor.latch(judged, Outcome.NOT_FINITE), _stay(applied)
 
     valid_until = inputs.sync_cycle + config.command_life_cycles
-    sent = judged.actual is not Mode.ADVISORY
+    known = _finite(_stay(applied))  # nobody commands a bolt he never heard of
+    sent = known and judged.actual is not Mode.ADVISORY
     paced_s = min(dt_s, config.line.control.cycle_s) if sent else ADVICE_HORIZON_S
     command, limits, limited = envelope.certify(config.envelope, wish, applied, paced_s, valid_until)
     now = _after(command) if sent else applied
     memory = _remember(config, judged, memory, seen, wish, now, bool(limits))
     trace = _trace(config, state, inputs, judged, seen, wish, command, (limits, limited), lost, sent)
-    state = State(state.cycle + 1, seen, follow, judged, memory, now, manual)
+    state = State(state.cycle + 1, seen, follow, judged, memory if known else None, now, manual)
     return state, command if sent else None, trace
 
 
@@ -108,7 +112,7 @@ def _applied(config: Config, state: State, inputs: LineInputs) -> envelope.Appli
 
     A pump found at another ratio than the recipe's is taken over at the trim that gives the same speed: no bump.
     """
-    if state.applied is not None and state.supervisor.actual is not Mode.ADVISORY:
+    if state.applied is not None and state.supervisor.actual is not Mode.ADVISORY and _finite(_stay(state.applied)):
         return state.applied
     ratio = config.envelope.ratio_rpm_per_mps
     found = inputs.pump_ratio_rpm_per_mps / ratio * (1.0 + inputs.pump_trim_pct / 100.0)
@@ -133,7 +137,7 @@ def _manual(
     """The operator's standing targets; entering MANUAL without any keeps what is applied."""
     if judged.requested is not Mode.MANUAL:
         return None
-    manual = state.manual or _stay(applied)
+    manual = state.manual if state.manual is not None and _finite(state.manual) else _stay(applied)
     if asked is not None and asked.gap_um is not None:
         manual = replace(manual, gap_um=asked.gap_um)
     if asked is not None and asked.pump_trim_pct is not None:

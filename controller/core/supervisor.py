@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from controller.core.estimate import USABLE_SHARE, EstimateState, Estimator
 from controller.line.command import Mode, OperatorRequest, Outcome
 from controller.line.description import ControlDescription
@@ -58,7 +60,7 @@ def decide(
         actual = state.requested
     else:
         actual = Mode.ADVISORY if state.requested is Mode.ADVISORY else Mode.HOLD
-    return replace(state, actual=actual, outcome=outcome)
+    return SupervisorState(state.requested, actual, outcome, state.latched)
 
 
 def _evidence(state: SupervisorState, inputs: LineInputs) -> Outcome:
@@ -66,7 +68,7 @@ def _evidence(state: SupervisorState, inputs: LineInputs) -> Outcome:
     checks = (
         (inputs.safe_stop, Outcome.SAFE_STOP),
         (state.latched is not Outcome.OK, state.latched),
-        (not inputs.gap_valid.any(), Outcome.FEEDBACK_LOST),
+        (not inputs.gap_valid.any() or not np.isfinite(inputs.gap_um).all(), Outcome.FEEDBACK_LOST),
         (not inputs.pump_valid, Outcome.PUMP_LOST),
         (not inputs.encoder_valid, Outcome.ENCODER_LOST),
         (inputs.nodes_latched, Outcome.NODES_LATCHED),
@@ -82,6 +84,6 @@ def _gauge_evidence(
     if estimate.good_share < USABLE_SHARE and estimate.reading.t_ns >= 0:
         return Outcome.GAUGE_INVALID
     patience_ns = control.stale_periods * estimator.primary.period_s * 1e9
-    if estimate.reading.t_ns < 0 or inputs.t_line_ns - estimate.reading.t_ns > patience_ns:
+    if estimate.reading.t_ns < 0 or abs(inputs.t_line_ns - estimate.reading.t_ns) > patience_ns:
         return Outcome.GAUGE_STALE
     return Outcome.OK

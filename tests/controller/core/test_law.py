@@ -1,0 +1,272 @@
+"""Estimate -> uncertified command, for both laws: tuning by hand, bumpless take-over, no wind-up, no needless move."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.core import estimate, law
+from controller.core.envelope import Applied
+from controller.core.estimate import EstimateState, Estimator
+from controller.core.law import Imc, Law, ModalPi
+from controller.core.response import believe
+from controller.line.command import UncertifiedCommand
+from controller.line.description import Array, LawName, LineDescription
+from tests.factories import identical, lip_response_per_um, make_line
+
+LAWS = [LawName.PI, LawName.IMC]
+
+
+def build(line: LineDescription) -> tuple[Law, Estimator]:
+    estimator = estimate.build(line, believe(line))
+    return law.build(line, estimator), estimator
+
+
+def seeing(estimator: Estimator, error: Array, last: Applied) -> EstimateState:
+    """An estimate of a steady web: `error` (zones,) at the gauge, and `last` applied for a long time."""
+    response = estimator.response
+    mean = estimate.mean_log(error)
+    pump_log = estimate.log_ratio(last.pump_ratio_rpm_per_mps, last.pump_trim_pct, estimator.ratio_nominal_rpm_per_mps)
+    reading = estimate.Reading(
+        error=error,
+        valid=np.ones(error.size, dtype=bool),
+        disturbance_cd=(error - mean) @ response.profiles - response.gains * (last.gap_um @ response.shapes),
+        disturbance_md=mean - pump_log,
+        t_ns=0,
+    )
+    return replace(estimate.init(estimator), reading=reading, good_share=1.0)
+
+
+def found(line: LineDescription, rng: np.random.Generator) -> Applied:
+    return Applied(
+        600.0 + rng.normal(0.0, 8.0, line.zones), line.pump_ratio_nominal_rpm_per_mps, float(rng.uniform(-4, 4))
+    )
+
+
+# ------------------------------------------------------------------------------------------------- tuning
+
+
+@pytest.mark.parametrize(
+    ("dead_s", "lag_s", "closed_s", "kp", "ki"),
+    [
+        (3.0, 0.5, 20.0, 0.5 / 23.0, 1.0 / 23.0),  # Ti = min(0.5, 92)
+        (3.0, 0.5, 1.0, 0.5 / 6.0, 1.0 / 6.0),  # never asked to be faster than its dead time
+        (1.0, 40.0, 2.0, 40.0 / 3.0, 40.0 / 3.0 / 12.0),  # Ti = 4 * 3
+    ],
+)
+def test_simc_by_hand(dead_s, lag_s, closed_s, kp, ki):
+    pi = law.simc(dead_s, lag_s, closed_s)
+    output, integral = pi.step(1.0, 0.0, 1.0)
+    assert integral == pytest.approx(-ki)
+    assert output == pytest.approx(-kp - ki)
+
+
+def test_a_line_is_tuned_by_hand():
+    """3 m at 1 m/s: 3 s of dead time; lag 0.3 + 0.1 + 0.1 s; 8 s for the pump."""
+    built, _ = build(make_line(law=LawName.PI))
+    assert isinstance(built, ModalPi)
+    assert built.md.step(1.0, 0.0, 1.0)[0] == pytest.approx(-0.5 / 11.0 - 1.0 / 11.0)
+    assert built.cd[0].step(1.0, 0.0, 1.0)[1] == pytest.approx(-1.0 / 23.0)
+
+
+def test_weak_modes_are_answered_slowly():
+    line = make_line(law=LawName.IMC)
+    built, estimator = build(line)
+    assert isinstance(built, Imc)
+    gains = estimator.response.gains
+    np.testing.assert_allclose(built.filter_cd_s, 20.0 * gains[0] / gains)
+    assert built.filter_md_s == 8.0
+
+
+# ---------------------------------------------------------------------------------------------- the pure PI
+
+finite = st.floats(-1e3, 1e3)
+
+
+@given(st.lists(st.tuples(finite, finite, st.floats(0.0, 10.0)), min_size=1, max_size=8))
+def test_the_pi_answers_by_its_arguments_alone(calls):
+    """Whatever it was asked before: the object inside keeps nothing, and the sum is the textbook's."""
+    used = law.PurePi(0.3, 0.07)
+    for measured, integral, dt_s in calls:
+        output, now = used.step(measured, integral, dt_s)
+        assert (output, now) == law.PurePi(0.3, 0.07).step(measured, integral, dt_s)
+        assert now == pytest.approx(integral - 0.07 * measured * dt_s, abs=1e-9)
+        assert output == pytest.approx(now - 0.3 * measured, abs=1e-9)
+
+
+def test_the_pi_does_not_integrate_while_the_web_stands():
+    assert law.PurePi(0.3, 0.07).step(2.0, 0.5, 0.0) == (pytest.approx(-0.1), 0.5)
+
+
+# ----------------------------------------------------------------------------------------- moves worth making
+
+
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("web_s", [0.0, 0.1, 10.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_zero_error_means_no_move(name, web_s, seed):
+    line = make_line(law=name, control={"dead_band_um": 0.0})
+    built, estimator = build(line)
+    last = found(line, np.random.default_rng(seed))
+    seen = seeing(estimator, np.zeros(8), last)
+    _, wish = built.decide(built.track(seen, last), seen, last, web_s)
+    np.testing.assert_allclose(wish.gap_um, last.gap_um, atol=1e-9)
+    assert wish.pump_trim_pct == pytest.approx(last.pump_trim_pct, abs=1e-9)
+    assert wish.pump_ratio_rpm_per_mps == last.pump_ratio_rpm_per_mps
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_common_error_moves_the_pump_and_no_lip(name):
+    line = make_line(law=name, control={"dead_band_um": 0.0})
+    built, estimator = build(line)
+    last = found(line, np.random.default_rng(1))
+    seen = seeing(estimator, np.full(8, 0.02), last)
+    _, wish = built.decide(built.track(seen, last), seen, last, 5.0)
+    np.testing.assert_allclose(wish.gap_um, last.gap_um, atol=1e-9)
+    assert wish.pump_trim_pct < last.pump_trim_pct - 0.1
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_shape_moves_the_lips_against_it_and_leaves_their_mean(name):
+    """In the end the lips undo it: shape + response * move goes to nothing in the modes that are kept."""
+    line = make_line(law=name, control={"dead_band_um": 0.0})
+    built, estimator = build(line)
+    last = Applied(np.full(8, 600.0), line.pump_ratio_nominal_rpm_per_mps, 0.0)
+    shape = 0.004 * np.cos(np.pi * (np.arange(8) + 0.5) / 8.0)
+    memory, drawn = built.track(seeing(estimator, shape, last), last), lip_response_per_um(line)
+    for _ in range(400):  # a web without dead time, so that a law may be asked alone
+        error = shape + drawn @ (last.gap_um - 600.0)
+        seen = seeing(estimator, error, last)
+        memory, wish = built.decide(memory, seen, last, 1.0)
+        last = replace(last, gap_um=wish.gap_um, pump_trim_pct=wish.pump_trim_pct)
+    assert np.abs(shape + drawn @ (last.gap_um - 600.0)).max() < 0.02 * np.abs(shape).max()
+    assert last.gap_um.mean() == pytest.approx(600.0)
+    assert np.corrcoef(last.gap_um, shape)[0, 1] < -0.95
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_twice_the_error_moves_twice_as_far(name):
+    line = make_line(law=name, control={"dead_band_um": 0.0})
+    built, estimator = build(line)
+    last = Applied(np.full(8, 600.0), line.pump_ratio_nominal_rpm_per_mps, 0.0)
+    still = built.track(seeing(estimator, np.zeros(8), last), last)
+    shape = np.linspace(-1e-4, 1e-4, 8)
+    moves = [
+        built.decide(still, seeing(estimator, size * shape, last), last, 1.0)[1].gap_um - 600.0 for size in (1.0, 2.0)
+    ]
+    np.testing.assert_allclose(moves[1], 2.0 * moves[0], rtol=1e-3)
+    assert np.abs(moves[0]).max() > 1e-4
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_moves_inside_the_dead_band_are_not_made_but_not_forgotten(name):
+    line = make_line(law=name, control={"dead_band_um": 0.5})
+    built, estimator = build(line)
+    last = Applied(np.full(8, 600.0), line.pump_ratio_nominal_rpm_per_mps, 0.0)
+    seen = seeing(estimator, np.linspace(-4e-3, 4e-3, 8), last)
+    memory, moved_after = built.track(seen, last), None
+    for cycle in range(600):
+        memory, wish = built.decide(memory, seen, last, 0.1)
+        away = np.abs(wish.gap_um - 600.0)
+        assert (away[away > 0.0] >= 0.5).all()
+        moved_after = cycle if moved_after is None and away.any() else moved_after
+    assert moved_after is not None
+    assert moved_after > 1
+
+
+# ------------------------------------------------------------------------------------------ taking over, limits
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(LAWS), st.floats(0.0, 0.1))
+def test_taking_over_is_bumpless(seed, name, size):
+    """At the moment of taking over the law wants just what stands; a cycle later at most a filter's step away."""
+    line = make_line(law=name, control={"dead_band_um": 0.0})
+    built, estimator = build(line)
+    rng = np.random.default_rng(seed)
+    last, error = found(line, rng), rng.uniform(-size, size, 8)
+    seen = seeing(estimator, error, last)
+    memory = built.track(seen, last)
+    _, at_once = built.decide(memory, seen, last, 0.0)
+    np.testing.assert_allclose(at_once.gap_um, last.gap_um, atol=1e-7)
+    assert at_once.pump_trim_pct == pytest.approx(last.pump_trim_pct, abs=1e-7)
+
+    _, next_cycle = built.decide(memory, seen, last, 0.1)
+    shape = (error - estimate.mean_log(error)) @ estimator.response.profiles
+    fastest_s = 20.0  # closed_loop_cd_s; both laws answer at most that share of a full correction
+    full_um = np.linalg.norm(shape / estimator.response.gains)
+    assert np.linalg.norm(next_cycle.gap_um - last.gap_um) <= 0.1 / fastest_s * full_um + 1e-7
+    pump_log = np.log((1.0 + next_cycle.pump_trim_pct / 100.0) / (1.0 + last.pump_trim_pct / 100.0))
+    assert abs(pump_log) <= 0.1 / 8.0 * abs(estimate.mean_log(error)) + 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000))
+def test_what_the_envelope_cut_off_is_given_back(seed):
+    """PI: after `limited` the law wants just what was certified, so nothing is left to unwind. Shapes no mode keeps
+    are not the law's."""
+    line = make_line(law=LawName.PI, control={"dead_band_um": 0.0})
+    built, estimator = build(line)
+    rng = np.random.default_rng(seed)
+    last = found(line, rng)
+    seen = seeing(estimator, rng.uniform(-0.05, 0.05, 8), last)
+    memory, wish = built.decide(built.track(seen, last), seen, last, 5.0)
+    certified = replace(last, gap_um=last.gap_um + rng.uniform(-0.5, 0.5, 8), pump_trim_pct=last.pump_trim_pct + 0.05)
+    _, again = built.decide(built.limited(memory, wish, certified), seen, certified, 0.0)
+    modes = estimator.response.shapes
+    np.testing.assert_allclose(again.gap_um @ modes, certified.gap_um @ modes, atol=1e-7)
+    assert again.pump_trim_pct == pytest.approx(certified.pump_trim_pct, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_an_hour_at_a_limit_leaves_nothing_to_unwind(name):
+    """The trim stands at its limit while the error does not go away. When it turns round, so does the trim, at once."""
+    line = make_line(law=name)
+    built, estimator = build(line)
+    last = Applied(np.full(8, 600.0), line.pump_ratio_nominal_rpm_per_mps, -8.0)
+    stuck = seeing(estimator, np.full(8, 0.05), last)
+    memory = built.track(stuck, last)
+    for _ in range(36_00):
+        memory, wish = built.decide(memory, stuck, last, 1.0)
+        assert wish.pump_trim_pct <= -8.0 + 1e-9
+        memory = built.limited(memory, wish, last)
+    turned = seeing(estimator, np.full(8, -0.05), last)
+    for _ in range(20):
+        memory, wish = built.decide(memory, turned, last, 1.0)
+    assert wish.pump_trim_pct > -8.0
+
+
+def test_a_limit_does_not_touch_a_law_that_cannot_wind_up():
+    line = make_line(law=LawName.IMC)
+    built, estimator = build(line)
+    last = found(line, np.random.default_rng(0))
+    memory = built.track(seeing(estimator, np.zeros(8), last), last)
+    wish = UncertifiedCommand(last.gap_um + 50.0, last.pump_ratio_rpm_per_mps, 9.0)
+    assert built.limited(memory, wish, last) is memory
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_laws_are_pure(name):
+    line = make_line(law=name)
+    built, estimator = build(line)
+    rng = np.random.default_rng(3)
+    last = found(line, rng)
+    seen = seeing(estimator, rng.uniform(-0.02, 0.02, 8), last)
+    memory = built.track(seen, last)
+    first = built.decide(memory, seen, last, 0.1)
+    built.decide(built.track(seen, found(line, rng)), seen, last, 7.0)
+    assert identical(built.decide(memory, seen, last, 0.1), first)
+    assert identical(built.track(seen, last), memory)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_line_without_shapes_to_control_still_controls_its_mean(name):
+    line = make_line(1, law=name)
+    built, estimator = build(line)
+    last = Applied(np.full(1, 600.0), line.pump_ratio_nominal_rpm_per_mps, 0.0)
+    seen = seeing(estimator, np.full(1, 0.02), last)
+    _, wish = built.decide(built.track(seen, last), seen, last, 1.0)
+    assert wish.gap_um == pytest.approx([600.0])
+    assert wish.pump_trim_pct < 0.0
