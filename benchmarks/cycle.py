@@ -25,7 +25,7 @@ import numpy as np
 
 from evencoat.league.rivals import Rival
 from evencoat.settings import load_line
-from evencoat.simulate import Lockstep, NoSink, Plan
+from evencoat.simulate import NoSink, Plan, SimulatedLine
 from plant_sim.scenario import Scenario
 
 LINES = ("pilot-16", "line-40", "wide-120")
@@ -57,17 +57,16 @@ class Stopwatch:
 
 def measure(name: str, rival: Rival, cycles: int) -> dict[str, Any]:
     """Run one line for `cycles` cycles after a warm-up: once timed part by part, once undisturbed."""
-    lockstep = Lockstep(Plan(load_line(name), Scenario.load("first-shift"), rival, 1.0, 1), NoSink())
-    for _ in range(700):  # past the first dry scans
-        lockstep.advance()
+    line = SimulatedLine(Plan(load_line(name), Scenario.load("first-shift"), rival, 1.0, 1), NoSink())
+    cycle_min = line.cycle_s / 60.0
+    line.play(700 * cycle_min)  # past the first dry scans
     began = time.perf_counter()
-    for _ in range(cycles):
-        lockstep.advance()
+    line.play(cycles * cycle_min)
     wall_s = time.perf_counter() - began
     watch = Stopwatch()
-    instrument(lockstep, watch)
+    instrument(line, watch)
     for _ in range(cycles):
-        lockstep.advance()
+        line.play(cycle_min)
         watch.lap()
     parts = {
         part: {"p50_us": float(np.median(us)), "p99_us": float(np.percentile(us, 99))}
@@ -75,23 +74,23 @@ def measure(name: str, rival: Rival, cycles: int) -> dict[str, Any]:
     }
     return {
         "line": name,
-        "zones": lockstep.line.zones,
+        "zones": line.line.zones,
         "controller": str(rival),
         "cycle_us": wall_s / cycles * 1e6,
-        "realtime_factor": cycles * lockstep.cycle_s / wall_s,
+        "realtime_factor": cycles * line.cycle_s / wall_s,
         "parts": parts,
     }
 
 
-def instrument(lockstep: Lockstep, watch: Stopwatch) -> None:
+def instrument(line: SimulatedLine, watch: Stopwatch) -> None:
     """Put the stopwatch around the parts of a cycle."""
     from controller.core import step as core
 
-    loop = lockstep.loop
+    loop = line.loop
     loop._port.read = watch.wrap("read", loop._port.read)
     loop._port.write = watch.wrap("write", loop._port.write)
-    lockstep.nodes.step = watch.wrap("plant", lockstep.nodes.step)
-    lockstep.hub._taps[:] = [watch.wrap("check", tap) for tap in lockstep.hub._taps]
+    line.nodes.step = watch.wrap("plant", line.nodes.step)
+    line.hub._taps[:] = [watch.wrap("check", tap) for tap in line.hub._taps]
     if not hasattr(core, "untimed_step"):
         core.untimed_step = core.step  # type: ignore[attr-defined]
     core.step = watch.wrap("step", core.untimed_step)  # type: ignore[attr-defined]

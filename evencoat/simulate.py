@@ -27,9 +27,12 @@ from firmware_bridge.bridge import CanLinePort
 from firmware_bridge.bus_memory import MemoryHub
 from firmware_bridge.codec import Codec
 from firmware_bridge.tx_gate import Gate
+from plant_sim import lockstep
 from plant_sim.node import PlantNodes
 from plant_sim.scenario import Scenario
 from plant_sim.truth import Truth
+
+PROGRESS_EVERY_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,11 @@ class Run:
     truth: TruthRecorder
 
 
-class Lockstep:
-    """A line in one process: plant nodes, bus, port and loop, advanced together one control cycle at a time."""
+class SimulatedLine:
+    """A line in one process: plant nodes, bus, port and loop, taking turns one control cycle at a time."""
 
-    def __init__(self, plan: Plan, sink: Sink) -> None:
+    def __init__(self, plan: Plan, sink: Sink, progress: Callable[[float], None] | None = None) -> None:
+        self._progress = progress
         settings = plan.settings
         line, mode = prepare(settings.line, plan.rival)
         self.plan, self.line = plan, line
@@ -77,24 +81,31 @@ class Lockstep:
         config = core.configure(self.line, settings.wire.sync_period_s)
         return Loop(config, port, LockstepClock(), sink, mode, rearm_at_start=transmit)
 
-    def advance(self) -> None:
-        """One control cycle of line time: the plant moves, then the controller answers."""
-        self.advance_plant()
+    def play(self, minutes: float, controller_lives: bool = True) -> None:
+        """Let line time pass. With `controller_lives` False the plant runs on alone, as after a crash."""
+        turn = self._controllers_turn if controller_lives else _nobodys_turn
+        lockstep.run(self.nodes, turn, minutes, self.cycle_s, self._remember)
+
+    def request(self, asked: OperatorRequest) -> None:
+        """What a person at the line asks for; taken in by the next cycle."""
+        self.loop.request(asked)
+
+    def _remember(self, nodes: PlantNodes) -> None:
+        row = nodes.truth_row
+        self.truth.add(row.t_s, row.web_m, row.ds_m, row.bolt_travel_um, row.areal_density_gsm)
+        if self._progress is not None and self.truth.rows % PROGRESS_EVERY_ROWS == 0:
+            self._progress(row.t_s / 60.0)
+
+    def _controllers_turn(self) -> None:
         self.loop.cycle()
         if self.operator is not None and self.loop.trace is not None:
             asked = self.operator.watch(self.loop.trace)
             if asked is not None:
                 self.request(asked)
 
-    def advance_plant(self) -> None:
-        """The plant alone, as when the controller is dead."""
-        self.nodes.step(self.cycle_s)
-        row = self.nodes.truth_row
-        self.truth.add(row.t_s, row.web_m, row.ds_m, row.bolt_travel_um, row.areal_density_gsm)
 
-    def request(self, asked: OperatorRequest) -> None:
-        """What a person at the line asks for; taken in by the next cycle."""
-        self.loop.request(asked)
+def _nobodys_turn() -> None:
+    """The controller is dead."""
 
 
 class NoSink:
@@ -125,24 +136,20 @@ def simulate(plan: Plan, out_dir: Path | None = None, progress: Callable[[float]
         out_dir.mkdir(parents=True, exist_ok=True)
         journal = CycleJournal(out_dir / "journal.sqlite", plan.settings.line, plan.settings.text)
     try:
-        lockstep = Lockstep(plan, journal or NoSink())
-        cycles = max(1, round(plan.minutes * 60.0 / lockstep.cycle_s))
+        line = SimulatedLine(plan, journal or NoSink(), progress)
         began_s = time.perf_counter()
-        for cycle in range(cycles):
-            lockstep.advance()
-            if progress is not None and cycle % 100 == 0:
-                progress(cycle * lockstep.cycle_s / 60.0)
+        line.play(plan.minutes)
         wall_s = time.perf_counter() - began_s
     finally:
         if journal is not None:
             journal.close()
     if out_dir is not None:
-        lockstep.truth.save(out_dir / "truth.npz")
-    return Run(plan, _figures(plan, lockstep, cycles, wall_s), lockstep.truth)
+        line.truth.save(out_dir / "truth.npz")
+    return Run(plan, _figures(plan, line, wall_s), line.truth)
 
 
-def _figures(plan: Plan, lockstep: Lockstep, cycles: int, wall_s: float) -> dict[str, Any]:
-    scored = score_truth(plan.settings, plan.scenario, lockstep.truth.arrays())
+def _figures(plan: Plan, line: SimulatedLine, wall_s: float) -> dict[str, Any]:
+    scored = score_truth(plan.settings, plan.scenario, line.truth.arrays())
     return {
         "line": plan.settings.line.name,
         "scenario": plan.scenario.name,
@@ -150,13 +157,13 @@ def _figures(plan: Plan, lockstep: Lockstep, cycles: int, wall_s: float) -> dict
         "seed": plan.seed,
         "minutes": plan.minutes,
         **scored.as_dict(),
-        "bolt_travel_um": lockstep.truth.bolt_travel_um,
-        "limit_violations": lockstep.checker.violations,
-        "first_violation": lockstep.checker.first,
-        "commands": lockstep.checker.commands,
-        "cycles": cycles,
+        "bolt_travel_um": line.truth.bolt_travel_um,
+        "limit_violations": line.checker.violations,
+        "first_violation": line.checker.first,
+        "commands": line.checker.commands,
+        "cycles": line.truth.rows,
         "wall_s": wall_s,
-        "realtime_factor": cycles * lockstep.cycle_s / wall_s,
+        "realtime_factor": line.truth.rows * line.cycle_s / wall_s,
     }
 
 

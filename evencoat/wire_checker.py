@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cantools
 import numpy as np
@@ -133,8 +134,7 @@ class _Source:
         return values, int(raw[self._scan_id]) if self._scan_id else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Command:
+class _Command(NamedTuple):
     """One command as the wire carried it: values, line time, and the SYNC cycle until which it may be obeyed."""
 
     value: Array

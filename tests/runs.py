@@ -1,4 +1,4 @@
-"""Lockstep lines for closed-loop tests: the real plant, bus, bridge and controller, with a story of one's own."""
+"""Simulated lines for closed-loop tests: the real plant, bus, bridge and controller, with a story of one's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from controller.core.trace import Trace
 from controller.line.description import Array
 from evencoat.league.rivals import Rival
 from evencoat.settings import Settings, load_line
-from evencoat.simulate import Lockstep, Plan
+from evencoat.simulate import Plan, SimulatedLine
 from plant_sim.scenario import Scenario, parse
 
 DRIFTS = (
@@ -41,25 +41,23 @@ def story(*plays: dict[str, object], drifts: Iterable[str] = ()) -> Scenario:
     return parse({"play": [*({"name": name} for name in drifts), *plays]}, "story")
 
 
-class Line(Lockstep):
-    """A lockstep line that remembers its traces."""
+class Line(SimulatedLine):
+    """A simulated line that remembers its traces."""
 
     def __init__(self, scenario: Scenario, line: str | Settings = "pilot-16", rival: Rival = Rival.IMC, seed: int = 1):
         settings = load_line(line) if isinstance(line, str) else line
         self.sink = Traces()
         super().__init__(Plan(settings, scenario, rival, 1.0, seed), self.sink)
 
-    def play(self, seconds: float) -> list[Trace]:
-        """Advance plant and controller; returns the cycles of this stretch."""
+    def play_s(self, seconds: float) -> list[Trace]:
+        """Let plant and controller run; returns the cycles of this stretch."""
         before = len(self.sink.all)
-        for _ in range(round(seconds / self.cycle_s)):
-            self.advance()
+        self.play(seconds / 60.0)
         return self.sink.all[before:]
 
-    def play_dead(self, seconds: float) -> None:
+    def play_dead_s(self, seconds: float) -> None:
         """The controller is gone: the plant runs on alone."""
-        for _ in range(round(seconds / self.cycle_s)):
-            self.advance_plant()
+        self.play(seconds / 60.0, controller_lives=False)
 
     def rows(self, seconds: float) -> Array:
         """True deviation from target of the last `seconds` of coating, (rows, lanes), percent."""

@@ -5,12 +5,15 @@ The pilot line (16 zones, 30 m/min) plays most of them: its delays are as long a
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from controller.line.command import Mode, OperatorRequest, Outcome
 from controller.line.profile import LineState
 from evencoat.league.rivals import Rival
+from evencoat.settings import load_line
 from firmware_bridge.contract import NodeState
 from tests.runs import DRIFTS, Line, story, with_line
 
@@ -22,9 +25,9 @@ def rms(values: np.ndarray) -> float:
 @pytest.mark.parametrize("rival", [Rival.PID, Rival.IMC])
 def test_uneven_lips_become_an_even_coating(rival: Rival) -> None:
     line = Line(story(drifts=DRIFTS), rival=rival)
-    line.play(10.0)
+    line.play_s(10.0)
     uneven = rms(line.rows(8.0))
-    line.play(420.0)
+    line.play_s(420.0)
     assert rms(line.rows(60.0)) < 0.3 * uneven
     assert line.checker.violations == 0 and line.checker.commands > 0
 
@@ -32,9 +35,9 @@ def test_uneven_lips_become_an_even_coating(rival: Rival) -> None:
 def test_the_web_stops_with_the_daemon_dead() -> None:
     """The pump stops with the web although nobody commands it, and nothing more is pumped onto a standing web."""
     line = Line(story({"name": "web-stop", "onset_s": 130.0, "duration_s": 1e4, "ramp_s": 5.0}))
-    line.play(120.0)
+    line.play_s(120.0)
     assert line.nodes.pump.watch.state is NodeState.OPERATING
-    line.play_dead(40.0)
+    line.play_dead_s(40.0)
     readings = line.nodes.readings
     assert readings is not None and readings.line_state is LineState.STOPPED
     assert readings.web_speed_mps == 0.0
@@ -46,11 +49,11 @@ def test_the_web_stops_with_the_daemon_dead() -> None:
 def test_the_web_slows_to_half(daemon_alive: bool) -> None:
     """The pump follows web speed by itself; the mean holds within tolerance once the transport delay is over."""
     line = Line(story({"name": "web-speed", "onset_s": 200.0, "size": 0.5, "ramp_s": 10.0}))
-    line.play(195.0)
-    (line.play if daemon_alive else line.play_dead)(15.0 + 20.0)
+    line.play_s(195.0)
+    (line.play_s if daemon_alive else line.play_dead_s)(15.0 + 20.0)
     gauge_m = line.line.wet_gauge.distance_m
-    (line.play if daemon_alive else line.play_dead)(gauge_m / (0.5 * line.line.web_speed_mps))
-    (line.play if daemon_alive else line.play_dead)(60.0)
+    (line.play_s if daemon_alive else line.play_dead_s)(gauge_m / (0.5 * line.line.web_speed_mps))
+    (line.play_s if daemon_alive else line.play_dead_s)(60.0)
     mean = line.rows(60.0).mean(axis=1)
     assert np.abs(mean).max() < line.line.target.tolerance_pct
 
@@ -65,10 +68,10 @@ def test_a_bolt_sticks_during_a_batch_change() -> None:
         ),
         seed=3,
     )
-    line.play(240.0)
+    line.play_s(240.0)
     stuck = line.sink.all[-1].zone_not_following
     assert stuck.sum() == 1
-    line.play(360.0)
+    line.play_s(360.0)
     assert line.checker.violations == 0
     level = line.rows(60.0).mean(axis=1)
     assert np.abs(level).max() < line.line.target.tolerance_pct
@@ -78,12 +81,12 @@ def test_a_bolt_sticks_during_a_batch_change() -> None:
 
 def test_a_silent_wet_gauge_holds_and_comes_back_without_a_bump() -> None:
     line = Line(story({"name": "gauge-silent", "gauge": "wet", "onset_s": 150.0, "duration_s": 30.0}, drifts=DRIFTS))
-    line.play(149.0)
-    quiet = line.play(30.0)
+    line.play_s(149.0)
+    quiet = line.play_s(30.0)
     held = [trace for trace in quiet if trace.mode_actual is Mode.HOLD]
     assert {trace.outcome for trace in held} == {Outcome.GAUGE_STALE}
     assert all(np.array_equal(trace.gap_target_um, held[0].gap_target_um) for trace in held)
-    back = line.play(10.0)
+    back = line.play_s(10.0)
     assert back[-1].mode_actual is Mode.AUTO
     steps = np.diff([held[-1].gap_target_um, *(trace.gap_target_um for trace in back)], axis=0)
     assert np.abs(steps).max() <= line.line.lips.rate_um_per_s * line.cycle_s + 1e-9
@@ -91,33 +94,33 @@ def test_a_silent_wet_gauge_holds_and_comes_back_without_a_bump() -> None:
 
 def test_a_lost_encoder_stops_the_pump_and_holds_the_lips() -> None:
     line = Line(story({"name": "encoder-loss", "onset_s": 150.0, "duration_s": 10.0}, drifts=DRIFTS))
-    line.play(155.0)
+    line.play_s(155.0)
     assert line.sink.all[-1].outcome is Outcome.ENCODER_LOST
     readings = line.nodes.readings
     assert readings is not None and readings.pump_speed_rpm == pytest.approx(0.0, abs=0.5)
-    line.play(60.0)
+    line.play_s(60.0)
     assert line.sink.all[-1].mode_actual is Mode.AUTO
     assert line.checker.violations == 0
 
 
 def test_a_standing_line_keeps_ratio_and_lips() -> None:
     line = Line(story({"name": "web-stop", "onset_s": 150.0, "duration_s": 30.0, "ramp_s": 5.0}, drifts=DRIFTS))
-    line.play(150.0)
-    stopped = [trace for trace in line.play(40.0) if trace.line_state is LineState.STOPPED]
+    line.play_s(150.0)
+    stopped = [trace for trace in line.play_s(40.0) if trace.line_state is LineState.STOPPED]
     assert {trace.outcome for trace in stopped} == {Outcome.LINE_STOPPED}
     assert len({trace.pump_trim_pct for trace in stopped}) == 1
     assert len({trace.pump_ratio_rpm_per_mps for trace in stopped}) == 1
-    line.play(120.0)
+    line.play_s(120.0)
     assert np.abs(line.rows(20.0).mean(axis=1)).max() < line.line.target.tolerance_pct
 
 
 def test_hands_over_and_back_without_a_bump() -> None:
     """AUTO -> MANUAL -> AUTO -> HOLD -> AUTO: no command steps further than one rate step, nor does the pump."""
     line = Line(story(drifts=DRIFTS))
-    line.play(120.0)
+    line.play_s(120.0)
     for mode in (Mode.MANUAL, Mode.AUTO, Mode.HOLD, Mode.AUTO):
         line.request(OperatorRequest(mode=mode))
-        traces = line.play(20.0)
+        traces = line.play_s(20.0)
         assert traces[-1].mode_actual is mode
     gaps = np.array([trace.gap_target_um for trace in line.sink.all])
     trims = np.array([trace.pump_trim_pct for trace in line.sink.all])
@@ -128,7 +131,7 @@ def test_hands_over_and_back_without_a_bump() -> None:
 def test_a_pure_md_sine_moves_no_lip() -> None:
     """Pump pulsation shifts the whole web; an array gauge sees no profile in it. The lips go as they go without it."""
     quiet, pulsing = (Line(story(*plays)) for plays in ((), ({"name": "pump-pulsation", "size": 5.0},)))
-    lips = [np.array([trace.gap_target_um for trace in line.play(180.0)]) for line in (quiet, pulsing)]
+    lips = [np.array([trace.gap_target_um for trace in line.play_s(180.0)]) for line in (quiet, pulsing)]
     assert np.std(pulsing.rows(60.0).mean(axis=1)) > 0.2, "a sine worth the name"
     assert np.abs(lips[0] - lips[1]).max() <= 0.3 + 1e-9  # a dead band crossed a little earlier or later
 
@@ -136,9 +139,9 @@ def test_a_pure_md_sine_moves_no_lip() -> None:
 def test_a_solids_step_is_the_pumps_business() -> None:
     """Solids change what the dry gauge sees and not what the wet one does. The pump answers; the lips do not."""
     line = Line(story({"name": "batch-change", "onset_s": 400.0, "front_s": 30.0}), seed=2)
-    line.play(400.0)
+    line.play_s(400.0)
     lips, trim = line.sink.all[-1].gap_target_um, line.sink.all[-1].pump_trim_pct
-    traces = line.play(400.0)
+    traces = line.play_s(400.0)
     assert abs(traces[-1].pump_trim_pct - trim) > 0.3
     assert np.abs(line.rows(30.0).mean(axis=1)).max() < 0.5
     assert rms(traces[-1].gap_target_um - lips) < 3.0
@@ -150,7 +153,7 @@ def test_advisory_sends_nothing_and_shows_what_it_would_do() -> None:
     line.loop = line.controller(line.sink, Mode.ADVISORY)
     own = {0x100, 0x040, 0x018, 0x701}
     line.hub.tap(lambda frame: frames.append(frame.can_id))
-    advice = line.play(120.0)[-1]
+    advice = line.play_s(120.0)[-1]
     assert advice.mode_actual is Mode.ADVISORY and advice.outcome is Outcome.OK and not advice.sent
     assert not own & set(frames) and len(frames) > 1000
     assert line.nodes.die.watch.state is NodeState.HOLDING
@@ -160,12 +163,12 @@ def test_advisory_sends_nothing_and_shows_what_it_would_do() -> None:
 def test_a_restarted_daemon_takes_over_where_the_lips_stand() -> None:
     """The daemon dies, the nodes hold and latch; a new one re-arms them and goes on from the fed-back positions."""
     line = Line(story(drifts=DRIFTS))
-    line.play(200.0)
-    line.play_dead(10.0)
+    line.play_s(200.0)
+    line.play_dead_s(10.0)
     assert line.nodes.die.watch.state is NodeState.LATCHED
     stood, turned = line.nodes.readings.lip_motor_um.copy(), line.nodes.pump.trim_pct
     line.loop = line.controller(line.sink, Mode.AUTO)
-    traces = line.play(30.0)
+    traces = line.play_s(30.0)
     assert traces[0].mode_actual is Mode.HOLD
     assert np.abs(traces[0].gap_target_um - stood).max() <= line.line.lips.command_step_um
     assert abs(traces[0].pump_trim_pct - turned) < 0.01
@@ -178,9 +181,9 @@ def test_a_restarted_daemon_takes_over_where_the_lips_stand() -> None:
 def test_a_line_with_a_dry_gauge_only() -> None:
     settings = with_line("pilot-16", wet_gauge=None)
     line = Line(story(drifts=DRIFTS), line=settings)
-    line.play(10.0)
+    line.play_s(10.0)
     uneven = rms(line.rows(8.0))
-    line.play(1200.0)
+    line.play_s(1200.0)
     assert rms(line.rows(120.0)) < 0.5 * uneven
     assert line.checker.violations == 0
 
@@ -188,7 +191,19 @@ def test_a_line_with_a_dry_gauge_only() -> None:
 def test_a_line_with_a_wet_gauge_only() -> None:
     settings = with_line("pilot-16", dry_gauge=None)
     line = Line(story(drifts=("static-profile",)), line=settings)
-    line.play(10.0)
+    line.play_s(10.0)
     uneven = rms(line.rows(8.0))
-    line.play(300.0)
+    line.play_s(300.0)
     assert rms(line.rows(60.0)) < 0.5 * uneven
+
+
+def test_a_line_of_another_maker_runs_with_a_map_and_no_code() -> None:
+    """24 zones, classic CAN, other ids, names, byte orders and scalings: the loop closes and no limit is broken."""
+    settings = load_line(Path(__file__).parent / "firmware_bridge" / "foreign.toml")
+    assert not settings.wire.fd and settings.line.zones == 24
+    line = Line(story(drifts=DRIFTS), line=settings)
+    line.play_s(10.0)
+    uneven = rms(line.rows(8.0))
+    line.play_s(300.0)
+    assert rms(line.rows(60.0)) < 0.4 * uneven
+    assert line.checker.commands > 1000 and line.checker.violations == 0

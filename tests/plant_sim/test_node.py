@@ -48,7 +48,7 @@ class Bench:
     def send(self, telegram, fields, valid_for=3, spoil=None):
         for frame in self.transmitter.frames(telegram, fields, self.nodes.cycle + valid_for):
             data = frame.data if spoil is None else spoil(frame.data)
-            self.bus.send(replace(frame, data=data))
+            self.bus.send(frame._replace(data=data))
 
     def command(self, gap_um=610.0, trim_pct=1.0, **how):
         self.send(Telegram.DIE_COMMAND, {"gap_um": np.full(16, gap_um)}, **how)

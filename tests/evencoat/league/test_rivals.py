@@ -35,7 +35,7 @@ def test_laws_and_modes() -> None:
 
 def test_the_operator_looks_every_ten_minutes_and_turns_a_few_bolts_by_whole_micrometres() -> None:
     line = Line(story({"name": "static-profile"}), rival=Rival.HAND)
-    gaps = np.array([trace.gap_law_um for trace in line.play(FIRST_LOOK_S + LOOK_EVERY_S + 60.0)])
+    gaps = np.array([trace.gap_law_um for trace in line.play_s(FIRST_LOOK_S + LOOK_EVERY_S + 60.0)])
     changes = np.flatnonzero(np.abs(np.diff(gaps, axis=0)).max(axis=1))
     assert len(changes) == 2
     assert (changes[1] - changes[0]) * line.cycle_s == pytest.approx(LOOK_EVERY_S, abs=1.0)
@@ -48,4 +48,4 @@ def test_the_operator_looks_every_ten_minutes_and_turns_a_few_bolts_by_whole_mic
 def test_the_operator_does_not_act_on_what_cannot_be_seen() -> None:
     line = Line(story({"name": "gauge-silent", "gauge": "wet"}, {"name": "static-profile"}), rival=Rival.HAND)
     operator = Operator(line.line)
-    assert all(operator.watch(trace) is None for trace in line.play(FIRST_LOOK_S + 30.0))
+    assert all(operator.watch(trace) is None for trace in line.play_s(FIRST_LOOK_S + 30.0))
