@@ -32,8 +32,8 @@ class Clock(Protocol):
         """Line time now, ns."""
         ...
 
-    def wait_until(self, t_line_ns: int) -> float:
-        """Return at or after `t_line_ns` of line time; says by how much too late, in seconds of wall time."""
+    def wall_s_until(self, t_line_ns: int) -> float:
+        """Wall time until `t_line_ns` of line time, s; negative by how long it is past."""
         ...
 
 
@@ -44,11 +44,8 @@ class SyncClock:
     says that the encoder is lost.
     """
 
-    def __init__(
-        self, monotonic_ns: Callable[[], int] = time.monotonic_ns, sleep_s: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._monotonic_ns = monotonic_ns
-        self._sleep_s = sleep_s
         self._anchor: tuple[int, int] | None = None  # (mono, line) where the rate is measured from
         self._latest: tuple[int, int] = (monotonic_ns(), 0)
         self._rate = 1.0
@@ -81,13 +78,9 @@ class SyncClock:
         mono, line = self._latest
         return line + int((self._monotonic_ns() - mono) * self._rate)
 
-    def wait_until(self, t_line_ns: int) -> float:
-        """Sleep until the machine's clock should show `t_line_ns` of line time."""
-        rate = max(self._rate, 1e-3)
-        wait_line_ns = t_line_ns - self.now_ns()
-        if wait_line_ns > 0:
-            self._sleep_s(wait_line_ns / rate / NS)
-        return (self.now_ns() - t_line_ns) / rate / NS
+    def wall_s_until(self, t_line_ns: int) -> float:
+        """Wall time until `t_line_ns` of line time at the measured rate, s."""
+        return (t_line_ns - self.now_ns()) / max(self._rate, 1e-3) / NS
 
 
 class LockstepClock:
@@ -106,6 +99,6 @@ class LockstepClock:
         """The plant's time."""
         return self._t_line_ns
 
-    def wait_until(self, t_line_ns: int) -> float:
+    def wall_s_until(self, t_line_ns: int) -> float:
         """Nothing to wait for: the caller advances the plant."""
         return 0.0

@@ -13,7 +13,8 @@ from controller.line.command import Mode, OperatorRequest
 from controller.port import LinePort
 
 REARM_WINDOW_NS = 3 * NS  # line time after the start in which consent to re-arm holds
-SETTLE_PERIOD_NS = NS // 500
+SETTLE_PERIOD_S = 0.1
+STOP_PATIENCE_S = 0.5  # wall time after which a waiting loop looks whether it shall stop
 JUMP_CYCLES = 100  # line time this many cycles away from the deadline is a new time base
 
 
@@ -49,18 +50,21 @@ class Loop:
         self._rearm_at_start = rearm_at_start
         self._started_ns: int | None = None
         self._last_ns: int | None = None
+        self._sync_ns = 0  # line time of the newest SYNC
 
     def request(self, asked: OperatorRequest) -> None:
-        """What a person asks for; the next cycle takes it in."""
-        self._asked = asked
+        """What a person asks for; the next cycle takes it in, together with what was asked since the last one."""
+        self._asked = asked if self._asked is None else self._asked.then(asked)
 
     def cycle(self, lateness_us: float = 0.0) -> bool:
         """One cycle. False while the line has not been heard completely; nothing is sent then."""
         inputs = self._port.read()
         if inputs is None:
             return False
-        self._clock.observe(inputs.t_line_ns)
         now_ns = inputs.t_line_ns
+        if now_ns != self._sync_ns:
+            self._sync_ns = now_ns
+            self._clock.observe(now_ns)
         self._started_ns = now_ns if self._started_ns is None else self._started_ns
         self._rearm_at_start &= 0 <= now_ns - self._started_ns < REARM_WINDOW_NS  # once over, for good
         dt_s = (now_ns - self._last_ns) / NS if self._last_ns is not None else self.config.line.control.cycle_s
@@ -79,27 +83,32 @@ class Loop:
         return True
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Cycle at absolute deadlines of line time until `stop` says so. A missed deadline is skipped, not made up."""
-        self._settle(stop)
-        cycle_ns = int(self.config.line.control.cycle_s * NS)
-        deadline_ns = self._clock.now_ns()
-        while not stop():
-            late_s = self._clock.wait_until(deadline_ns)
-            self.cycle(lateness_us=late_s * 1e6)
-            deadline_ns = next_deadline(deadline_ns, self._clock.now_ns(), cycle_ns)
+        """Cycle at absolute deadlines of line time until `stop` says so. A missed deadline is skipped, not made up.
 
-    def _settle(self, stop: Callable[[], bool]) -> None:
-        """Listen until the clock knows how fast line time runs; a command before that might be followed by silence."""
+        Deadlines lie half a cycle after SYNC: what belongs to that SYNC is in by then, and jitter on either side of it
+        does not make a cycle meet the same one twice or the next one early.
+        """
         while not (self._clock.settled or stop()):
-            self._clock.wait_until(self._clock.now_ns() + SETTLE_PERIOD_NS)
-            inputs = self._port.read()
-            if inputs is not None:
-                self._clock.observe(inputs.t_line_ns)
+            self._hear(SETTLE_PERIOD_S)
+        cycle_ns = int(self.config.line.control.cycle_s * NS)
+        deadline_ns = self._sync_ns + cycle_ns // 2
+        while not stop():
+            while (wait_s := self._clock.wall_s_until(deadline_ns)) > 0.0 and not stop():
+                self._hear(min(wait_s, STOP_PATIENCE_S))
+            self.cycle(lateness_us=-wait_s * 1e6)
+            deadline_ns = next_deadline(deadline_ns, self._clock.now_ns(), cycle_ns)
+            if abs(deadline_ns - self._sync_ns) > JUMP_CYCLES * cycle_ns:  # a new time base
+                deadline_ns = self._sync_ns + cycle_ns + cycle_ns // 2
+
+    def _hear(self, timeout_s: float) -> None:
+        """Let the clock know of SYNC the moment it comes in; reading it a cycle late would make time drift over it."""
+        t_line_ns = self._port.listen(timeout_s)
+        if t_line_ns is not None:
+            self._sync_ns = t_line_ns
+            self._clock.observe(t_line_ns)
 
 
 def next_deadline(deadline_ns: int, now_ns: int, cycle_ns: int) -> int:
-    """The next absolute deadline after `now_ns`. One that has already passed is skipped; a jump of time starts anew."""
-    if abs(now_ns - deadline_ns) > JUMP_CYCLES * cycle_ns:
-        return now_ns + cycle_ns
+    """The next absolute deadline after `now_ns` on the same grid; those that have already passed are skipped."""
     missed = max(0, (now_ns - deadline_ns) // cycle_ns)
     return deadline_ns + cycle_ns * (1 + missed)

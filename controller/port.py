@@ -15,6 +15,13 @@ class LinePort(Protocol):
         """Everything that came in since the last call, or None until the line has been heard completely once."""
         ...
 
+    def listen(self, timeout_s: float) -> int | None:
+        """Wait for the line to say something, at most `timeout_s` of wall time, and take it in for the next read.
+
+        Returns the line time (ns) of a SYNC that is newer than the last one told, or None.
+        """
+        ...
+
     def write(self, command: ActuatorCommand) -> bool:
         """Send a certified command. False when the transmit gate refused it; nothing was sent then."""
         ...

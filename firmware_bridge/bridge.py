@@ -64,12 +64,14 @@ class CanLinePort:
         self._reads_since_write = COMMAND_TIMEOUT_PERIODS + 1
         self._heartbeat_s = -np.inf
         self._send_fault: str | None = None
+        self._heard_faults: list[str] = []
+        self._told_sync_ns: int | None = None
         self._closed = False
         self.last_refusal: Refusal | None = None
 
     def read(self) -> LineInputs | None:
         """Drain the bus. None until the line has been heard completely once. Never raises for what is on the bus."""
-        faults = self._drain()
+        faults, self._heard_faults = self._heard_faults + self._drain(), []
         self._view.end_of_read()
         for fault in (self._bus.fault(), self._send_fault):
             if fault is not None:
@@ -121,9 +123,15 @@ class CanLinePort:
             self._send(self._transmitter.frames(Telegram.REARM, {"epoch": self._epoch}))
         self._view.safe_stop = False
 
-    def wait(self, timeout_s: float) -> bool:
-        """Sleep until a frame is pending or `timeout_s` of wall time is over."""
-        return self._bus.wait(timeout_s)
+    def listen(self, timeout_s: float) -> int | None:
+        """Wait for a frame, at most `timeout_s` of wall time, and take in what is pending; line time of a new SYNC."""
+        if self._bus.wait(timeout_s):
+            self._heard_faults += self._drain()
+        t_line_ns = self._view.sync_ns
+        if t_line_ns is None or t_line_ns == self._told_sync_ns:
+            return None
+        self._told_sync_ns = t_line_ns
+        return t_line_ns
 
     def health(self) -> dict[Telegram, LinkHealth]:
         """Health of every link, with counts of what was lost, repeated, corrupt or incomplete."""

@@ -167,6 +167,11 @@ class LineView:
         )
 
     @property
+    def sync_ns(self) -> int | None:
+        """Line time that the newest SYNC said, ns."""
+        return None if self._sync is None else int(_scalar(self._sync.fields, "t_us")) * 1000
+
+    @property
     def uptime_s(self) -> float:
         """Line time since the first SYNC was heard."""
         return self.now_s - self._first_s

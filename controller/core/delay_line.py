@@ -11,6 +11,8 @@ import numpy as np
 
 from controller.line.description import Array
 
+JITTER_SAMPLES = 5
+
 
 @dataclass(frozen=True, slots=True)
 class DelayLine:
@@ -33,13 +35,14 @@ class DelayLine:
     def push(self, web_m: float, row: Array) -> DelayLine:
         """Remember `row` (columns,) for the web position `web_m`; positions passed since the last push get it too.
 
-        A position behind the newest one (the encoder was reset) empties the line first.
+        A standing web may jitter back a little; a position far behind the newest one (the encoder was reset) empties
+        the line first.
         """
         sample = int(np.floor(web_m / self.step_m))
-        if self.filled and sample == self.head:
+        forward = sample - self.head
+        if self.filled and -JITTER_SAMPLES <= forward <= 0:
             return self
         rows = self.values.shape[0]
-        forward = sample - self.head
         if not self.filled or forward < 0 or forward >= rows:
             values = np.zeros_like(self.values)
             values[sample % rows] = row

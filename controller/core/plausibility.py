@@ -9,19 +9,19 @@ import numpy as np
 from controller.line.description import Array, BoolArray, LipLimits
 
 PATIENCE_S = 5.0  # a bolt that is away from its target and has not moved for this long does not follow
-STILL_UM = 0.05  # feedback that moves less than this in a cycle is standing still
+STILL_UM = 0.05  # a bolt that is within this of where it stood is standing still
 
 
 @dataclass(frozen=True, slots=True)
 class FollowState:
-    """still_s: how long each bolt has stood away from its target, (zones,); position_um: where it was a cycle ago."""
+    """still_s: how long each bolt has stood away from its target, (zones,); stood_um: where it stands."""
 
     still_s: Array
-    position_um: Array
+    stood_um: Array
 
 
 def init(zones: int) -> FollowState:
-    return FollowState(still_s=np.zeros(zones), position_um=np.full(zones, np.nan))
+    return FollowState(still_s=np.zeros(zones), stood_um=np.full(zones, np.nan))
 
 
 def follow(
@@ -29,10 +29,10 @@ def follow(
 ) -> tuple[FollowState, BoolArray]:
     """Watch each bolt for `dt_s`; returns who does not follow.
 
-    A bolt may rest within backlash and two resolution steps of its target, and lag by what it moves in half a second.
+    A bolt may rest within backlash and two resolution steps of its target. One that creeps toward it is slow, but it
+    follows.
     """
-    allowance = lips.backlash_um + 2.0 * lips.resolution_um + 0.5 * lips.rate_um_per_s
-    away = np.abs(target_um - position_um) > allowance
-    still = np.abs(position_um - state.position_um) < STILL_UM
+    away = np.abs(target_um - position_um) > lips.backlash_um + 2.0 * lips.resolution_um
+    still = np.abs(position_um - state.stood_um) < STILL_UM
     still_s = np.where(away & still, state.still_s + dt_s, 0.0)
-    return FollowState(still_s=still_s, position_um=position_um), still_s > PATIENCE_S
+    return FollowState(still_s=still_s, stood_um=np.where(still, state.stood_um, position_um)), still_s > PATIENCE_S

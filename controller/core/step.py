@@ -86,7 +86,8 @@ def step(
     fresh = state.law is None or state.supervisor.actual is not judged.actual
     memory = config.law.track(seen, applied) if fresh or state.law is None else state.law
     web_s = inputs.web_speed_mps * dt_s / config.line.web_speed_mps if inputs.encoder_valid else 0.0
-    memory, wish = _wish(config, judged, memory, seen, applied, manual, web_s)
+    memory, asked_for = _wish(config, judged, memory, seen, applied, manual, web_s)
+    wish, frozen = _freeze(asked_for, applied, inputs.gap_valid)
     if judged.actual is Mode.AUTO and not _finite(wish):
         judged, wish = supervisor.latch(judged, Outcome.NOT_FINITE), _stay(applied)
 
@@ -96,8 +97,11 @@ def step(
     paced_s = min(dt_s, config.line.control.cycle_s) if sent else ADVICE_HORIZON_S
     command, limits, limited = envelope.certify(config.envelope, wish, applied, paced_s, valid_until)
     now = _after(command) if sent else applied
-    memory = _remember(config, judged, memory, seen, wish, now, bool(limits))
-    trace = _trace(config, state, inputs, judged, seen, wish, command, (limits, limited), lost, sent)
+    if (limits or frozen) and judged.actual in (Mode.AUTO, Mode.ADVISORY) and _finite(asked_for):
+        memory = config.law.limited(memory, asked_for, _after(command))
+    trace = _trace(
+        config, state, inputs, judged, seen, wish, command, (limits, limited), lost | ~inputs.gap_valid, sent
+    )
     state = State(state.cycle + 1, seen, follow, judged, memory if known else None, now, manual)
     return state, command if sent else None, trace
 
@@ -162,21 +166,13 @@ def _wish(
     return memory, _stay(applied)
 
 
-def _remember(
-    config: Config,
-    judged: supervisor.SupervisorState,
-    memory: law.LawState,
-    seen: estimate.EstimateState,
-    wish: UncertifiedCommand,
-    now: envelope.Applied,
-    limited: bool,
-) -> law.LawState:
-    """What the law keeps: outside AUTO it tracks what is applied; in AUTO it learns what the envelope cut off."""
-    if judged.actual in (Mode.HOLD, Mode.MANUAL):
-        return config.law.track(seen, now)
-    if limited and judged.actual is Mode.AUTO and _finite(wish):
-        return config.law.limited(memory, wish, now)
-    return memory
+def _freeze(
+    wish: UncertifiedCommand, applied: envelope.Applied, gap_valid: BoolArray
+) -> tuple[UncertifiedCommand, bool]:
+    """A zone whose feedback is stale or faulted keeps its last command: nobody moves a bolt that he cannot see."""
+    if gap_valid.all():
+        return wish, False
+    return replace(wish, gap_um=np.where(gap_valid, wish.gap_um, applied.gap_um)), True
 
 
 def _trace(

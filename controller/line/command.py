@@ -77,3 +77,12 @@ class OperatorRequest:
     gap_um: Array | None = None  # manual lip targets
     pump_trim_pct: float | None = None
     rearm: bool = False
+
+    def then(self, later: OperatorRequest) -> OperatorRequest:
+        """Both requests in one; where both say something, the later one counts."""
+        return OperatorRequest(
+            mode=later.mode if later.mode is not None else self.mode,
+            gap_um=later.gap_um if later.gap_um is not None else self.gap_um,
+            pump_trim_pct=later.pump_trim_pct if later.pump_trim_pct is not None else self.pump_trim_pct,
+            rearm=self.rearm or later.rearm,
+        )

@@ -1,4 +1,4 @@
-"""Clocks, driven by a machine clock made by hand. Nothing here sleeps."""
+"""Clocks, driven by a machine clock made by hand."""
 
 import numpy as np
 import pytest
@@ -10,23 +10,18 @@ SECOND = 1_000 * MS
 
 
 class Machine:
-    """A monotonic clock and a sleep that only moves it."""
+    """A monotonic clock that stands until it is moved."""
 
     def __init__(self) -> None:
         self.mono_ns = 77 * SECOND
-        self.slept_s: list[float] = []
 
     def monotonic_ns(self) -> int:
         return self.mono_ns
 
-    def sleep_s(self, seconds: float) -> None:
-        self.slept_s.append(seconds)
-        self.mono_ns += round(seconds * SECOND)
-
 
 def make() -> tuple[Machine, SyncClock]:
     machine = Machine()
-    return machine, SyncClock(machine.monotonic_ns, machine.sleep_s)
+    return machine, SyncClock(machine.monotonic_ns)
 
 
 def sync(machine: Machine, clock: SyncClock, line_ns: int, rate: float, wall_s: float, every_ns: int = 100 * MS) -> int:
@@ -112,22 +107,20 @@ def test_it_says_when_the_rate_is_known():
 
 
 @pytest.mark.parametrize("rate", [0.5, 1.0, 20.0])
-def test_waiting_ends_when_line_time_is_there(rate):
+def test_it_tells_the_wall_time_until_a_moment_of_line_time(rate):
     machine, clock = make()
     line_ns = sync(machine, clock, 0, rate, wall_s=3.0)
-    late_s = clock.wait_until(line_ns + 100 * MS)
-    assert sum(machine.slept_s) == pytest.approx(0.1 / rate, rel=1e-3)
+    wait_s = clock.wall_s_until(line_ns + 100 * MS)
+    assert wait_s == pytest.approx(0.1 / rate, rel=1e-3)
+    machine.mono_ns += round(wait_s * SECOND)
     assert clock.now_ns() == pytest.approx(line_ns + 100 * MS, abs=1000)
-    assert late_s == pytest.approx(0.0, abs=1e-6)
 
 
-def test_a_moment_that_has_passed_is_not_waited_for_and_its_lateness_is_wall_time():
+def test_a_moment_that_has_passed_is_negative_by_its_lateness_in_wall_time():
     machine, clock = make()
     line_ns = sync(machine, clock, 0, 20.0, wall_s=3.0)
     machine.mono_ns += 25 * MS
-    late_s = clock.wait_until(line_ns)
-    assert machine.slept_s == []
-    assert late_s == pytest.approx(0.025, rel=1e-3)
+    assert clock.wall_s_until(line_ns) == pytest.approx(-0.025, rel=1e-3)
 
 
 def test_before_any_sync_it_runs_like_the_machine():
@@ -142,5 +135,5 @@ def test_lockstep_time_is_what_the_port_said():
     assert (clock.now_ns(), clock.settled) == (0, True)
     clock.observe(42)
     assert clock.now_ns() == 42
-    assert clock.wait_until(10**12) == 0.0
+    assert clock.wall_s_until(10**12) == 0.0
     assert clock.now_ns() == 42

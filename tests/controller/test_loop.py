@@ -175,6 +175,15 @@ def test_after_a_new_time_base_an_old_scan_is_not_fresh_for_ever():
     assert (sink.traces[-1].mode_actual, sink.traces[-1].outcome) == (Mode.HOLD, Outcome.GAUGE_STALE)
 
 
+def test_two_requests_between_two_cycles_are_both_taken_in():
+    loop, port, sink = make_loop(Mode.HOLD)
+    loop.request(OperatorRequest(mode=Mode.MANUAL, pump_trim_pct=1.0))
+    loop.request(OperatorRequest(pump_trim_pct=0.5))
+    turn(loop, port, 100)
+    assert sink.traces[-1].mode_actual is Mode.MANUAL
+    assert port.written[-1].pump_trim_pct == pytest.approx(0.5)
+
+
 # -------------------------------------------------------------------------------------- consent to re-arm
 
 
@@ -236,7 +245,7 @@ def test_the_next_deadline_lies_ahead(deadline_ns, now_ns, cycle_ns):
 
 @given(moments_ns, st.integers(0, 100), st.integers(0, 10**10), cycles_ns)
 def test_missed_deadlines_are_skipped_and_the_grid_is_kept(deadline_ns, missed, extra_ns, cycle_ns):
-    now_ns = deadline_ns + min(missed * cycle_ns + extra_ns % cycle_ns, 100 * cycle_ns)
+    now_ns = deadline_ns + missed * cycle_ns + extra_ns % cycle_ns
     following = next_deadline(deadline_ns, now_ns, cycle_ns)
     assert (following - deadline_ns) % cycle_ns == 0
     assert now_ns < following <= now_ns + cycle_ns
@@ -246,12 +255,6 @@ def test_missed_deadlines_are_skipped_and_the_grid_is_kept(deadline_ns, missed, 
 def test_a_cycle_that_began_early_is_not_repeated(deadline_ns, early, cycle_ns):
     now_ns = deadline_ns - early * cycle_ns
     assert next_deadline(deadline_ns, now_ns, cycle_ns) == deadline_ns + cycle_ns
-
-
-@given(moments_ns, st.integers(101, 10**6), st.sampled_from([-1, 1]), cycles_ns)
-def test_a_jump_of_time_starts_anew(deadline_ns, far, sign, cycle_ns):
-    now_ns = deadline_ns + sign * far * cycle_ns
-    assert next_deadline(deadline_ns, now_ns, cycle_ns) == now_ns + cycle_ns
 
 
 class PlayedLine(ToyPort):
@@ -264,14 +267,27 @@ class PlayedLine(ToyPort):
         self.mono_ns = 0
         self.reads_at_s: list[float] = []
 
-    def sleep_s(self, seconds: float) -> None:
-        self.mono_ns += max(round((seconds + self.wakes_late_s) * NS), 1)
+    def listen(self, timeout_s: float) -> int | None:
+        """SYNC comes in when it is time, and wakes whoever waits a little late."""
+        next_sync_ns = round((self.web.cycle + 1) * CYCLE_NS / self.rate)
+        awake_ns = min(self.mono_ns + round(timeout_s * NS), max(next_sync_ns, self.mono_ns))
+        self.mono_ns = max(awake_ns, self.mono_ns) + max(round(self.wakes_late_s * NS), 1)
+        return self._line_ns() if self._live() else None
 
-    def read(self) -> LineInputs | None:
+    def _live(self) -> bool:
+        """Let the line come up to date; whether it had news."""
         if not self.heard and self.mono_ns > NS // 10:
             self.heard = True
+        before = self.web.cycle
         while (self.web.cycle + 1) * CYCLE_NS <= self.mono_ns * self.rate:
             self.advance()
+        return self.web.cycle != before and self.heard
+
+    def _line_ns(self) -> int:
+        return self.web.cycle * CYCLE_NS + self.line_offset_ns
+
+    def read(self) -> LineInputs | None:
+        self._live()
         self.reads_at_s.append(self.mono_ns * self.rate / NS)
         return super().read()
 
@@ -286,7 +302,7 @@ def play(
     line = make_line(4)
     port, sink = PlayedLine(ToyWeb(line), rate, slow_cycle), Sink()
     port.wakes_late_s = wakes_late_s
-    clock = SyncClock(lambda: port.mono_ns, port.sleep_s)
+    clock = SyncClock(lambda: port.mono_ns)
     Loop(core.configure(line, 0.1), port, clock, sink, Mode.HOLD).run(lambda: len(sink.traces) >= cycles)
     return port, sink
 
@@ -297,7 +313,6 @@ def test_one_cycle_a_period_of_line_time():
     assert len(sink.traces) == len(port.written) == 200
 
 
-@pytest.mark.xfail(strict=True, reason="deadlines are counted from the moment SYNC is read: they drift over its edge")
 @pytest.mark.parametrize("rate", [1.0, 20.0])
 def test_each_cycle_meets_one_new_sync(rate):
     """The machine wakes a third of a millisecond late, as any does."""
@@ -319,7 +334,7 @@ def test_no_command_goes_out_before_the_line_is_heard_and_its_rate_is_known():
     line = make_line(4)
     port, sink = PlayedLine(ToyWeb(line), 20.0, lambda cycle: 0.0), Sink()
     port.heard = False  # for a tenth of a second
-    clock = SyncClock(lambda: port.mono_ns, port.sleep_s)
+    clock = SyncClock(lambda: port.mono_ns)
     Loop(core.configure(line, 0.1), port, clock, sink, Mode.HOLD).run(lambda: bool(sink.traces))
     assert port.mono_ns >= NS // 10 + NS // 20
     assert clock.rate == pytest.approx(20.0, rel=0.1)
@@ -329,5 +344,5 @@ def test_no_command_goes_out_before_the_line_is_heard_and_its_rate_is_known():
 def test_a_loop_told_to_stop_before_it_began_does_nothing():
     line = make_line(4)
     port, sink = PlayedLine(ToyWeb(line), 1.0, lambda cycle: 0.0), Sink()
-    Loop(core.configure(line, 0.1), port, SyncClock(lambda: port.mono_ns, port.sleep_s), sink).run(lambda: True)
+    Loop(core.configure(line, 0.1), port, SyncClock(lambda: port.mono_ns), sink).run(lambda: True)
     assert (port.written, sink.traces) == ([], [])

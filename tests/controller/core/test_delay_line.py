@@ -11,7 +11,7 @@ from controller.core.delay_line import DelayLine
 
 
 class Oracle:
-    """What a delay line should answer, with a dictionary and np.interp. Forgets all when the web goes back or jumps."""
+    """What a delay line should answer, with a dictionary and np.interp. Forgets all when the web jumps, or goes far back."""
 
     def __init__(self, rows: int, step_m: float) -> None:
         self.rows, self.step_m, self.kept = rows, step_m, {}
@@ -19,6 +19,8 @@ class Oracle:
     def push(self, web_m: float, value: float) -> None:
         sample = math.floor(web_m / self.step_m)
         newest = max(self.kept, default=None)
+        if newest is not None and newest - 5 <= sample <= newest:
+            return
         if newest is None or sample < newest or sample >= newest + self.rows:
             self.kept = {sample: value}
             return

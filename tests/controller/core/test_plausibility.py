@@ -6,7 +6,7 @@ import pytest
 from controller.core.plausibility import follow, init
 from tests.factories import make_line
 
-LIPS = make_line().lips  # backlash 0.5, resolution 0.2, 5 um/s: a bolt may be 0.5 + 0.4 + 2.5 um away
+LIPS = make_line().lips  # backlash 0.5, resolution 0.2: a bolt may rest 0.5 + 0.4 um away
 CYCLE_S = 0.1
 
 
@@ -24,8 +24,8 @@ def watch(target_um, positions_um, seconds):
         (10.0, 5.5, True),
         (-10.0, 5.5, True),
         (10.0, 4.9, False),  # patience of five seconds
-        (3.3, 60.0, False),  # within backlash, two resolution steps and half a second of travel
-        (3.5, 60.0, True),
+        (0.8, 60.0, False),  # within backlash and two resolution steps
+        (1.0, 60.0, True),
     ],
 )
 def test_a_bolt_that_stands_away_from_its_target(away_um, seconds, lost):
@@ -34,6 +34,10 @@ def test_a_bolt_that_stands_away_from_its_target(away_um, seconds, lost):
 
 def test_a_bolt_on_its_way_follows():
     assert watch([650.0, 600.0], lambda t_s: [600.0 + 5.0 * t_s, 600.0], 8.0) == [False, False]
+
+
+def test_a_bolt_that_creeps_follows_however_slowly():
+    assert watch([650.0, 600.0], lambda t_s: [600.0 + 0.05 * t_s, 600.0], 60.0) == [False, False]
 
 
 def test_a_bolt_that_moves_on_is_forgiven():

@@ -468,7 +468,23 @@ def test_no_inputs_raise_and_none_move_a_bolt_out(data):
             if command is not None:
                 assert np.isfinite(command.gap_um).all()
                 assert np.isfinite(command.pump_trim_pct)
-                if before.applied is not None and before.supervisor.actual is not Mode.ADVISORY:
+                heard = before.applied is not None and np.isfinite(before.applied.pump_trim_pct)
+                if heard and before.supervisor.actual is not Mode.ADVISORY:
                     last_um = before.applied.gap_um
                     assert not np.isfinite(last_um).all() or offences(line.lips, last_um, command.gap_um, 0.1) == []
             drive.web.advance(None)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_a_zone_without_feedback_keeps_its_last_command_and_is_shown(law):
+    """Feedback of bolt 2 goes stale while the law wants every bolt to move."""
+    line = make_line(law=law)
+    drive = Drive(ToyWeb(line, coating=lambda web_m: uneven(line, 0.03)))
+    drive.run(1.0)
+    blind = np.arange(line.zones) != 2
+    held_um = drive.command.gap_um[2]
+    for _ in range(100):
+        trace = drive.cycle(gap_valid=blind)
+        assert drive.command.gap_um[2] == held_um
+    assert trace.zone_not_following.tolist() == (~blind).tolist()
+    assert np.abs(drive.command.gap_um[blind] - 600.0).max() > 1.0
