@@ -216,6 +216,17 @@ def report(run_dir: Annotated[Path, typer.Argument(help="A folder below runs/.")
 
 
 @app.command()
+def plant_tour(
+    out_dir: Annotated[Path, typer.Option("--out", help="plant-tour.html is written in here.")] = Path("runs"),
+) -> None:
+    """Draw the simulated line: responses, gauges, every disturbance and fault, and the oracles expected against got."""
+    with _clear_errors():
+        from evencoat.tour import build_tour
+
+        out.print(str(build_tour(out_dir)), soft_wrap=True)
+
+
+@app.command()
 def scenarios(as_json: JsonOption = False) -> None:
     """List the scenarios that come with the simulator."""
     from plant_sim.scenario import Scenario, shipped
@@ -247,14 +258,14 @@ def figures_table(controllers: Mapping[str, Mapping[str, Any]]) -> Table:
         ("out of\ntol. m", "out_of_tolerance_m", 0),
         ("out of\nspec ppm", "out_of_spec_ppm", 0),
         ("\nCpk", "cpk", 2),
-        ("start-\nup m", "startup_scrap_m", 0),
+        ("start\nup m", "startup_scrap_m", 0),
         ("batch\nm", "batch_scrap_m", 0),
-        ("travel\num", "bolt_travel_um", 0),
-        ("limits\nbroken", "limit_violations", 0),
+        ("bolts\num", "bolt_travel_um", 0),
+        ("over\nlimit", "limit_violations", 0),
     )
     judged_min = max((figures["judged_from_s"] for figures in controllers.values()), default=0.0) / 60.0
     table = Table(
-        title=f"true dry areal density against target; sigma, ppm and Cpk from minute {judged_min:g} on",
+        title=f"true dry areal density against target; sigma, ppm and Cpk from minute {judged_min:.3g} on",
         title_justify="left",
         box=SIMPLE,
         pad_edge=False,

@@ -11,7 +11,7 @@ from controller.core.delay_line import DelayLine
 
 
 class Oracle:
-    """What a delay line should answer, with a dictionary and np.interp. Forgets all when the web jumps, or goes far back."""
+    """What a delay line should answer, with a dictionary and np.interp. Forgets all when the web jumps or goes far."""
 
     def __init__(self, rows: int, step_m: float) -> None:
         self.rows, self.step_m, self.kept = rows, step_m, {}
