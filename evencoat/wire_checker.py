@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from cantools.database.can import Database, Message, Signal
 from cantools.database.utils import create_encode_decode_formats
+from cantools.typechecking import Formats
 
 from controller.line.description import Array, LineDescription
 from evencoat.settings import Settings
@@ -121,17 +122,36 @@ class _Source:
         self._offset = np.array([float(mapped.signal.offset) * mapped.factor for _, mapped in wanted])
         self._scan_id = scan_id
         self._length = message.length
-        signals = [signal for signal in message.signals if signal.name in {*self._names, scan_id}]
+        signals = [mapped.signal for _, mapped in wanted]
         self._formats = create_encode_decode_formats(signals, message.length)
+        scan = [signal for signal in message.signals if signal.name == scan_id]
+        self._scan_formats = create_encode_decode_formats(scan, message.length)
+        self._mask = int.from_bytes(_all_ones(self._formats, signals), "big")
+        self._last: tuple[int, Array] = (-1, np.zeros(0))
 
     def decode(self, data: bytes) -> tuple[Array, int | None] | None:
         """Values in our units and the scan id, or None for a frame of the wrong length: nodes refuse it too."""
         if len(data) != self._length:
             return None
-        raw = self._formats.little_endian.unpack(data[::-1])
-        raw.update(self._formats.big_endian.unpack(data))
-        values: Array = np.array([raw[name] for name in self._names]) * self._scale + self._offset
-        return values, int(raw[self._scan_id]) if self._scan_id else None
+        valid_until = int(_unpacked(self._scan_formats, data)[self._scan_id]) if self._scan_id else None
+        bits = int.from_bytes(data, "big") & self._mask
+        if bits != self._last[0]:  # most commands repeat the last one
+            raw = _unpacked(self._formats, data)
+            self._last = bits, np.array([raw[name] for name in self._names]) * self._scale + self._offset
+        return self._last[1], valid_until
+
+
+def _unpacked(formats: Formats, data: bytes) -> dict[str, int | float]:
+    raw: dict[str, int | float] = formats.little_endian.unpack(data[::-1])
+    raw.update(formats.big_endian.unpack(data))
+    return raw
+
+
+def _all_ones(formats: Formats, signals: Sequence[Signal]) -> bytes:
+    """The frame in which every bit of `signals` is set and no other."""
+    ones = {signal.name: -1 if signal.is_signed else (1 << signal.length) - 1 for signal in signals}
+    little, big = formats.little_endian.pack(ones)[::-1], formats.big_endian.pack(ones)
+    return bytes(a | b for a, b in zip(little, big, strict=True))
 
 
 class _Command(NamedTuple):
@@ -270,6 +290,8 @@ class WireChecker:
 
     def _judge_place(self, group: _Group, new: _Command, before: list[Array]) -> None:
         """A violation: beyond a limit, and further beyond it than what stood there before."""
+        if len(before) == 1 and (new.value == before[0]).all():
+            return  # it was judged when it came there
         limits = group.limits
         distance = limits.distance(new.value)
         if (distance <= limits.bound + SLACK).all():

@@ -60,7 +60,7 @@ def roll_maps(run: RunData, names: Sequence[str] | None = None) -> bytes:
             image = _map(axis, run, controller)
         axes[-1, 0].set_xlabel("web coated, m")
         _scale(figure, axes[:, 0], image, run.tolerance_pct)
-        return _png(figure)
+        return png(figure)
 
 
 def profiles(run: RunData) -> bytes:
@@ -81,7 +81,7 @@ def profiles(run: RunData) -> bytes:
             axis.set_ylabel("deviation, %")
         _label_bottoms(axes, count, "across the web, mm")
         axes.flat[0].legend(loc="upper right", ncols=2)
-        return _png(figure)
+        return png(figure)
 
 
 def trends(run: RunData) -> bytes:
@@ -102,7 +102,7 @@ def trends(run: RunData) -> bytes:
         spread.set_xlabel("minutes")
         spread.set_xlim(0.0, max(float(c.t_s[-1]) for c in run.controllers) / 60.0)
         spread.legend(loc="upper right", ncols=len(run.controllers))
-        return _png(figure)
+        return png(figure)
 
 
 def distributions(run: RunData) -> bytes:
@@ -126,7 +126,7 @@ def distributions(run: RunData) -> bytes:
         axis.set_ylabel("share of the area, %")
         axis.set_ylim(bottom=0.0)
         axis.margins(x=0)
-        return _png(figure)
+        return png(figure)
 
 
 def lips(run: RunData) -> bytes | None:
@@ -150,7 +150,7 @@ def lips(run: RunData) -> bytes | None:
         for axis in axes[:, 0]:
             axis.set_ylabel("gap, um")
         _label_bottoms(axes, len(told), "bolt")
-        return _png(figure)
+        return png(figure)
 
 
 def limits_over_time(controller: ControllerRun) -> bytes | None:
@@ -173,7 +173,7 @@ def limits_over_time(controller: ControllerRun) -> bytes | None:
         axis.set_xlabel("minutes")
         axis.set_title(controller.name)
         axis.tick_params(axis="y", length=0)
-        return _png(figure)
+        return png(figure)
 
 
 def overview(run: RunData) -> bytes:
@@ -203,7 +203,7 @@ def overview(run: RunData) -> bytes:
         axis.set_ylabel("deviation, %")
         axis.margins(x=0)
         axis.legend(loc="upper right", ncols=2)
-        return _png(figure)
+        return png(figure)
 
 
 # --- pieces ------------------------------------------------------------------------------------------------------
@@ -348,7 +348,8 @@ def _spans(minutes: Any, on: Any) -> list[tuple[float, float]]:
     return [(float(minutes[a]), float(minutes[b - 1]) + step) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """A finished figure as a PNG; closes it."""
     with io.BytesIO() as out:
         figure.savefig(out, format="png", dpi=DPI, facecolor=PAPER, metadata={"Software": "evencoat"})
         plt.close(figure)

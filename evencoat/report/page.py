@@ -1,6 +1,6 @@
 """The report as one HTML file: text, table and embedded pictures; opens anywhere, asks the network for nothing.
 
-Only evencoat.report imports this.
+Only evencoat.report imports this; evencoat.tour puts its own page together from the same pieces.
 """
 
 from __future__ import annotations
@@ -51,9 +51,14 @@ footer { color: #7a7a76; font-size: 12.5px; margin-top: 18px; }
 def page(run: RunData) -> str:
     """The whole report."""
     title = f"{run.line.name}, {run.summary.get('scenario', 'run')}, seed {run.summary.get('seed', '–')}"
-    body = "\n".join(_sections(run))
+    return document(title, "\n".join(_sections(run)))
+
+
+def document(title: str, body: str) -> str:
+    """A page in the report's dress around a body of HTML."""
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>evencoat: {_text(title)}</title>\n'
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>evencoat: {escaped(title)}</title>\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
@@ -61,35 +66,35 @@ def page(run: RunData) -> str:
 
 def _sections(run: RunData) -> Iterator[str]:
     yield _header(run)
-    yield _section(
+    yield section(
         "Figures", "The main controller's row is shaded, the best figure of a column underlined.", _table(run)
     )
-    yield _section(
+    yield section(
         "Roll maps",
         f"Grey is inside the tolerance of ±{run.tolerance_pct:g} %. Blue is too thin, brown too thick. "
         "One scale for all; the web runs from left to right.",
-        _image(figures.roll_maps(run), "areal density deviation over web length and width"),
+        image(figures.roll_maps(run), "areal density deviation over web length and width"),
     )
-    yield _section(
+    yield section(
         "Profiles",
         "Deviation from target over the width, before and after. The band is the tolerance.",
-        _image(figures.profiles(run), "profiles across the web at the start and at the end"),
+        image(figures.profiles(run), "profiles across the web at the start and at the end"),
     )
-    yield _section("Trends", "", _image(figures.trends(run), "mean and unevenness along time"))
-    yield _section(
+    yield section("Trends", "", image(figures.trends(run), "mean and unevenness along time"))
+    yield section(
         "Distribution",
         "Area by deviation from minute 10 on. The band is the tolerance; more than three of it is left out.",
-        _image(figures.distributions(run), "share of the area by deviation"),
+        image(figures.distributions(run), "share of the area by deviation"),
     )
     lips = figures.lips(run)
     if lips is not None:
         note = (
             "Gap of every bolt: at the start (dotted), at the end, and all between. The band is the range it may use."
         )
-        yield _section("Lips", note, _image(lips, "lip gaps with their limits"))
+        yield section("Lips", note, image(lips, "lip gaps with their limits"))
     yield _timelines(run)
     yield _parameters(run)
-    notes = "".join(f"<br>Could not be read: {_text(note)}" for note in run.notes)
+    notes = "".join(f"<br>Could not be read: {escaped(note)}" for note in run.notes)
     truth = "Areal density is the simulated plant's true one, not a gauge's."
     yield f"<footer>evencoat {__version__}. {truth}{notes}</footer>"
 
@@ -100,21 +105,21 @@ def _header(run: RunData) -> str:
     facts.append(f"{summary.get('minutes', '–')} min of line time")
     facts.append(f"{run.line.web_width_mm:g} mm at {run.line.web_speed_mps * 60:g} m/min")
     facts.append(f"target {run.line.target.areal_density_gsm:g} g/m2")
-    said = "".join(f"<li>{_text(sentence)}</li>" for sentence in words.sentences(run))
-    where = " · ".join(_text(fact) for fact in facts if fact)
-    title = f"<h1>{_text(words.headline(run))}</h1>"
+    said = "".join(f"<li>{escaped(sentence)}</li>" for sentence in words.sentences(run))
+    where = " · ".join(escaped(fact) for fact in facts if fact)
+    title = f"<h1>{escaped(words.headline(run))}</h1>"
     return f'<header><p class="where">{where}</p>{title}<ul class="said">{said}</ul></header>'
 
 
 def _table(run: RunData) -> str:
     used = [column for column in words.COLUMNS if any(column.key in c.metrics for c in run.controllers)]
     best = {column.key: words.best(run, column) for column in used}
-    head = "".join(f'<th title="{_text(column.meaning)}">{_text(column.heading)}</th>' for column in used)
+    head = "".join(f'<th title="{escaped(column.meaning)}">{escaped(column.heading)}</th>' for column in used)
     rows = []
     for controller in run.controllers:
         cells = "".join(_cell(controller, column, best[column.key] == controller.name) for column in used)
         main = ' class="main"' if controller is run.main else ""
-        rows.append(f"<tr{main}><td>{_text(words.long_name(controller.name))}</td>{cells}</tr>")
+        rows.append(f"<tr{main}><td>{escaped(words.long_name(controller.name))}</td>{cells}</tr>")
     return f'<div class="scroll"><table><tr><th>controller</th>{head}</tr>{"".join(rows)}</table></div>'
 
 
@@ -131,9 +136,9 @@ def _timelines(run: RunData) -> str:
     for controller in run.controllers:
         picture = figures.limits_over_time(controller)
         if picture is not None:
-            body += _image(picture, f"modes and limits over time, {controller.name}")
-            body += f'<p class="note">{_text(_limit_note(controller))}</p>{_outcomes(controller)}'
-    return _section("Modes and limits", "", body) if body else ""
+            body += image(picture, f"modes and limits over time, {controller.name}")
+            body += f'<p class="note">{escaped(_limit_note(controller))}</p>{_outcomes(controller)}'
+    return section("Modes and limits", "", body) if body else ""
 
 
 def _limit_note(controller: ControllerRun) -> str:
@@ -158,7 +163,7 @@ def _outcomes(controller: ControllerRun) -> str:
     rows += [(event.t_line_ns, event.kind, event.text) for event in controller.events]
     rows.sort(key=lambda row: row[0])
     cells = "".join(
-        f'<tr><td>{t / 60e9:.2f}</td><td class="words">{_text(kind)}</td><td class="words">{_text(text)}</td></tr>'
+        f'<tr><td>{t / 60e9:.2f}</td><td class="words">{escaped(kind)}</td><td class="words">{escaped(text)}</td></tr>'
         for t, kind, text in rows[:EVENTS_SHOWN]
     )
     more = f'<p class="note">and {len(rows) - EVENTS_SHOWN} more in the journal</p>' if len(rows) > EVENTS_SHOWN else ""
@@ -171,22 +176,25 @@ def _outcomes(controller: ControllerRun) -> str:
 
 def _parameters(run: RunData) -> str:
     figures_json = json.dumps(run.summary, indent=2, default=str)
-    return _section(
+    return section(
         "Parameters of the run",
         "",
-        f"<details><summary>Figures as JSON</summary><pre>{_text(figures_json)}</pre></details>"
-        f"<details><summary>Line file</summary><pre>{_text(run.settings.text)}</pre></details>",
+        f"<details><summary>Figures as JSON</summary><pre>{escaped(figures_json)}</pre></details>"
+        f"<details><summary>Line file</summary><pre>{escaped(run.settings.text)}</pre></details>",
     )
 
 
-def _section(title: str, note: str, body: str) -> str:
-    note_html = f'<p class="note">{_text(note)}</p>' if note else ""
-    return f"<section><h2>{_text(title)}</h2>{note_html}{body}</section>"
+def section(title: str, note: str, body: str) -> str:
+    """A framed part of a page: heading, a note in small print (may be empty), HTML."""
+    note_html = f'<p class="note">{escaped(note)}</p>' if note else ""
+    return f"<section><h2>{escaped(title)}</h2>{note_html}{body}</section>"
 
 
-def _image(png: bytes, alt: str) -> str:
-    return f'<img alt="{_text(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+def image(png: bytes, alt: str) -> str:
+    """A picture inside the page itself."""
+    return f'<img alt="{escaped(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
-def _text(value: str) -> str:
+def escaped(value: str) -> str:
+    """Text as HTML shows it."""
     return html.escape(value, quote=True)
