@@ -105,7 +105,10 @@ class Gate:
             return Refusal("gap not finite", int(np.flatnonzero(~finite)[0]), math.nan, math.nan)
         if not (math.isfinite(ratio_rpm_per_mps) and math.isfinite(trim_pct)):
             return Refusal("pump not finite", -1, math.nan, math.nan)
-        refusal = self._lips(gap, last.gap_um) or self._pump(ratio_rpm_per_mps, trim_pct, last)
+        # lips that stay are where they passed before: no step, and no further out of anything
+        stays = bool((gap == last.gap_um).all())
+        refusal = None if stays else self._lips(gap, last.gap_um)
+        refusal = refusal or self._pump(ratio_rpm_per_mps, trim_pct, last)
         if refusal is None:
             self._last = _Passed(gap, float(ratio_rpm_per_mps), float(trim_pct))
         return refusal

@@ -176,6 +176,8 @@ def _walk(counts: _Counts, last: Array, target: Array, step: float) -> tuple[Arr
     """
     move = target - last
     furthest = float(np.abs(move).max())
+    if furthest == 0.0:
+        return last, []
     bound = [Limit.RATE] if furthest > step else []
     bend = _bend(last)
     low, high = np.minimum(bend, -counts.bend), np.maximum(bend, counts.bend)
