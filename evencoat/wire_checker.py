@@ -290,11 +290,11 @@ class WireChecker:
 
     def _judge_place(self, group: _Group, new: _Command, before: list[Array]) -> None:
         """A violation: beyond a limit, and further beyond it than what stood there before."""
-        if len(before) == 1 and (new.value == before[0]).all():
+        if len(before) == 1 and np.count_nonzero(new.value != before[0]) == 0:
             return  # it was judged when it came there
         limits = group.limits
         distance = limits.distance(new.value)
-        if (distance <= limits.bound + SLACK).all():
+        if not np.count_nonzero(distance > limits.bound + SLACK):
             return
         allowed = np.max([limits.bound, *(limits.distance(old) for old in before)], axis=0)
         broken = np.flatnonzero(distance > allowed + SLACK)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -53,6 +53,17 @@ class LineView:
         self._cycle_s = line.control.cycle_s
         self.now_s = 0.0
         self.safe_stop = False
+        self._takers: Mapping[Telegram, Callable[[Message], None]] = {
+            Telegram.SYNC: self._take_sync,
+            Telegram.DIE_FEEDBACK: self._take_positions,
+            Telegram.DIE_STATUS: self._take_status,
+            Telegram.WET_PROFILE: self._take_profile,
+            Telegram.DRY_PROFILE: self._take_profile,
+            Telegram.WET_META: self._take_meta,
+            Telegram.DRY_META: self._take_meta,
+            Telegram.HEARTBEAT: self._take_heartbeat,
+            Telegram.SAFE_STOP: self._take_safe_stop,
+        }
         self._start()
 
     def _start(self) -> None:
@@ -96,27 +107,11 @@ class LineView:
         message = self._receiver.feed(frame, self.now_s)
         if message is None:
             return
-        telegram = message.telegram
-        if telegram is Telegram.SYNC:
-            self._take_sync(message)
-        elif telegram is Telegram.DIE_FEEDBACK:
-            self._heard[telegram] = message.fields
-            gap_um = np.asarray(message.fields["gap_um"])
-            self._fed_back = np.isfinite(gap_um)
-            self._gap_um = gap_um if self._fed_back.all() else np.where(self._fed_back, gap_um, self._gap_um)
-        elif telegram is Telegram.DIE_STATUS:
-            flags = np.nan_to_num(np.asarray(message.fields["zone_status"])).astype(np.int64)
-            self._zone_good = (flags & int(ZoneStatus.FAULT | ZoneStatus.STALE)) == 0
-        elif telegram in (Telegram.WET_PROFILE, Telegram.DRY_PROFILE):
-            self._take_profile(message)
-        elif telegram in (Telegram.WET_META, Telegram.DRY_META):
-            self._take_meta(message)
-        elif telegram is Telegram.HEARTBEAT:
-            self._node_states[message.node] = int(_scalar(message.fields, "state"))
-        elif telegram is Telegram.SAFE_STOP:
-            self.safe_stop = True
+        take = self._takers.get(message.telegram)
+        if take is None:
+            self._heard[message.telegram] = message.fields
         else:
-            self._heard[telegram] = message.fields
+            take(message)
 
     def end_of_read(self) -> None:
         """All that was pending is in: let line time run on if SYNC has stayed away for too long."""
@@ -194,6 +189,22 @@ class LineView:
         self.now_s = t_s
         self._receiver.restamp(Telegram.SYNC, t_s)
         self._web.append((t_s, _scalar(message.fields, "web_m")))
+
+    def _take_positions(self, message: Message) -> None:
+        self._heard[message.telegram] = message.fields
+        gap_um = np.asarray(message.fields["gap_um"])
+        self._fed_back = np.isfinite(gap_um)
+        self._gap_um = gap_um if self._fed_back.all() else np.where(self._fed_back, gap_um, self._gap_um)
+
+    def _take_status(self, message: Message) -> None:
+        flags = np.nan_to_num(np.asarray(message.fields["zone_status"])).astype(np.int64)
+        self._zone_good = (flags & int(ZoneStatus.FAULT | ZoneStatus.STALE)) == 0
+
+    def _take_heartbeat(self, message: Message) -> None:
+        self._node_states[message.node] = int(_scalar(message.fields, "state"))
+
+    def _take_safe_stop(self, message: Message) -> None:
+        self.safe_stop = True
 
     def _take_profile(self, message: Message) -> None:
         """A complete profile waits for its meta telegram; on a wire without one it is placed by SYNC."""

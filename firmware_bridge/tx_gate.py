@@ -101,12 +101,12 @@ class Gate:
         if gap.shape != last.gap_um.shape:
             return Refusal("zones", -1, gap.size, last.gap_um.size)
         finite = np.isfinite(gap)
-        if not finite.all():
+        if np.count_nonzero(finite) < gap.size:
             return Refusal("gap not finite", int(np.flatnonzero(~finite)[0]), math.nan, math.nan)
         if not (math.isfinite(ratio_rpm_per_mps) and math.isfinite(trim_pct)):
             return Refusal("pump not finite", -1, math.nan, math.nan)
         # lips that stay are where they passed before: no step, and no further out of anything
-        stays = bool((gap == last.gap_um).all())
+        stays = np.count_nonzero(gap == last.gap_um) == gap.size
         refusal = None if stays else self._lips(gap, last.gap_um)
         refusal = refusal or self._pump(ratio_rpm_per_mps, trim_pct, last)
         if refusal is None:

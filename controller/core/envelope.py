@@ -73,12 +73,14 @@ def _certify_gap(lips: LipLimits, wish: Array, last: Array, dt_s: float) -> tupl
     middle = 0.5 * (lips.gap_min_um + lips.gap_max_um)
     here = _nearest(_between(np.where(np.isfinite(last), last, middle), -FAR, FAR) / count)
     touched: list[Limit] = []
-    if not np.isfinite(wish).all():  # whoever answers so for one bolt is not to be believed for the others
+    if (
+        np.count_nonzero(np.isfinite(wish)) < wish.size
+    ):  # whoever answers so for one bolt is not to be believed for the others
         touched.append(Limit.FINITE)
         wish = here * count
     wished = _between(wish, -FAR, FAR) / count
     goal = _between(wished, counts.low, counts.high)
-    if (np.abs(goal - wished) > 1e-6).any():
+    if np.count_nonzero(np.abs(goal - wished) > 1e-6):
         touched.append(Limit.RANGE)
     target, bound = _target(counts, goal)
     touched += bound
@@ -184,7 +186,7 @@ def _walk(counts: _Counts, last: Array, target: Array, step: float) -> tuple[Arr
 
     def bends(gap: Array) -> bool:
         now = _bend(gap)
-        return bool(((now < low) | (now > high)).any())
+        return bool(np.count_nonzero((now < low) | (now > high)))
 
     point = last + _between(move, -step, step)
     if not bends(point):

@@ -144,7 +144,9 @@ def update(estimator: Estimator, state: EstimateState, inputs: LineInputs) -> Es
     """One cycle: remember what the actuators do now, take in the scans, update bias and disturbance."""
     model = state.model
     effect = modelled_effect(estimator, inputs)
-    if inputs.encoder_valid and np.isfinite(effect).all():  # an actuator that was never heard has no known effect
+    if (
+        inputs.encoder_valid and np.count_nonzero(np.isfinite(effect)) == effect.size
+    ):  # an actuator that was never heard has no known effect
         model = model.push(inputs.web_m, effect)
     if model is not state.model:
         state = replace(state, model=model)
@@ -257,7 +259,7 @@ def _zones(
     error = np.log(np.where(positive, reading, 1.0)) - gauge.log_target
     good = positive & (np.abs(error) < IMPLAUSIBLE_LOG)
     boxes = good.size
-    if not good.any():
+    if not np.count_nonzero(good):
         zones = gauge.weights.shape[0]
         return np.zeros(zones), np.zeros(zones, dtype=bool), reference, 0.0
     good, reference = _gate_outliers(gauge, reference, error, good)
@@ -280,7 +282,7 @@ def _gate_outliers(gauge: GaugeModel, reference: Array, error: Array, good: Bool
     """
     known = np.where(np.isfinite(reference), reference, error)
     jump = error - known
-    every = bool(good.all())
+    every = np.count_nonzero(good) == good.size
     middle = _median(jump if every else jump[good])
     jump -= middle
     far = np.abs(jump)

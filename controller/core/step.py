@@ -7,6 +7,7 @@ State in, state out; time is an argument; no exceptions: outcomes are values. Fe
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -87,7 +88,9 @@ def step(
     memory = config.law.track(seen, applied) if fresh or state.law is None else state.law
     web_s = inputs.web_speed_mps * dt_s / config.line.web_speed_mps if inputs.encoder_valid else 0.0
     memory, asked_for = _wish(config, judged, memory, seen, applied, manual, web_s)
-    wish, frozen = _freeze(asked_for, applied, inputs.gap_valid)
+    seeing = int(np.count_nonzero(inputs.gap_valid))
+    frozen = seeing < config.line.zones
+    wish = _freeze(asked_for, applied, inputs.gap_valid) if frozen else asked_for
     if judged.actual is Mode.AUTO and not _finite(wish):
         judged, wish = supervisor.latch(judged, Outcome.NOT_FINITE), _stay(applied)
 
@@ -99,9 +102,9 @@ def step(
     now = _after(command) if sent else applied
     if (limits or frozen) and judged.actual in (Mode.AUTO, Mode.ADVISORY) and _finite(asked_for):
         memory = config.law.limited(memory, asked_for, _after(command))
-    trace = _trace(
-        config, state, inputs, judged, seen, wish, command, (limits, limited), lost | ~inputs.gap_valid, sent
-    )
+    if seeing:  # none at all is the link's fault, not the bolts'
+        lost = lost | ~inputs.gap_valid
+    trace = _trace(config, state, inputs, judged, seen, wish, command, (limits, limited), lost, sent)
     state = State(state.cycle + 1, seen, follow, judged, memory if known else None, now, manual)
     return state, command if sent else None, trace
 
@@ -128,7 +131,8 @@ def _stay(applied: envelope.Applied) -> UncertifiedCommand:
 
 
 def _finite(wish: UncertifiedCommand) -> bool:
-    return bool(np.isfinite(wish.gap_um).all() and np.isfinite(wish.pump_trim_pct + wish.pump_ratio_rpm_per_mps))
+    pump = math.isfinite(wish.pump_trim_pct + wish.pump_ratio_rpm_per_mps)
+    return pump and np.count_nonzero(np.isfinite(wish.gap_um)) == wish.gap_um.size
 
 
 def _after(command: ActuatorCommand) -> envelope.Applied:
@@ -166,13 +170,9 @@ def _wish(
     return memory, _stay(applied)
 
 
-def _freeze(
-    wish: UncertifiedCommand, applied: envelope.Applied, gap_valid: BoolArray
-) -> tuple[UncertifiedCommand, bool]:
+def _freeze(wish: UncertifiedCommand, applied: envelope.Applied, gap_valid: BoolArray) -> UncertifiedCommand:
     """A zone whose feedback is stale or faulted keeps its last command: nobody moves a bolt that he cannot see."""
-    if gap_valid.all():
-        return wish, False
-    return replace(wish, gap_um=np.where(gap_valid, wish.gap_um, applied.gap_um)), True
+    return replace(wish, gap_um=np.where(gap_valid, wish.gap_um, applied.gap_um))
 
 
 def _trace(

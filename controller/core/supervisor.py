@@ -68,13 +68,19 @@ def _evidence(state: SupervisorState, inputs: LineInputs) -> Outcome:
     checks = (
         (inputs.safe_stop, Outcome.SAFE_STOP),
         (state.latched is not Outcome.OK, state.latched),
-        (not inputs.gap_valid.any() or not np.isfinite(inputs.gap_um).all(), Outcome.FEEDBACK_LOST),
+        (_feedback_lost(inputs), Outcome.FEEDBACK_LOST),
         (not inputs.pump_valid, Outcome.PUMP_LOST),
         (not inputs.encoder_valid, Outcome.ENCODER_LOST),
         (inputs.nodes_latched, Outcome.NODES_LATCHED),
         (inputs.line_state is not LineState.RUNNING, Outcome.LINE_STOPPED),
     )
     return next((outcome for found, outcome in checks if found), Outcome.OK)
+
+
+def _feedback_lost(inputs: LineInputs) -> bool:
+    """No bolt is seen, or one was never heard of at all."""
+    heard = np.count_nonzero(np.isfinite(inputs.gap_um)) == inputs.gap_um.size
+    return not (heard and np.count_nonzero(inputs.gap_valid))
 
 
 def _gauge_evidence(
