@@ -174,8 +174,7 @@ class CanLinePort:
     def _prime_gate(self, inputs: LineInputs) -> None:
         """While nobody commands, the gate's reference is what the nodes feed back: a take-over starts from there."""
         idle = self._reads_since_write > COMMAND_TIMEOUT_PERIODS
-        known = inputs.pump_valid and bool(np.isfinite(inputs.gap_um).all())
-        if idle and known:
+        if idle and inputs.pump_valid and np.isfinite(inputs.gap_um).all():
             self._gate.prime(inputs.gap_um, inputs.pump_ratio_rpm_per_mps, inputs.pump_trim_pct)
 
     def _judge(self, frames: list[Frame]) -> Refusal | None:

@@ -197,7 +197,8 @@ class LineView:
         self._gap_um = gap_um if self._fed_back.all() else np.where(self._fed_back, gap_um, self._gap_um)
 
     def _take_status(self, message: Message) -> None:
-        flags = np.nan_to_num(np.asarray(message.fields["zone_status"])).astype(np.int64)
+        status = np.asarray(message.fields["zone_status"])
+        flags = np.where(np.isnan(status), 0.0, status).astype(np.int64)
         self._zone_good = (flags & int(ZoneStatus.FAULT | ZoneStatus.STALE)) == 0
 
     def _take_heartbeat(self, message: Message) -> None:
