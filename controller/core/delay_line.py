@@ -5,6 +5,7 @@ Transport is a delay in web length, not in time, so rows are kept by web positio
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,15 +33,19 @@ class DelayLine:
         rows = int(np.ceil(length_m / step_m)) + 3
         return cls(step_m=step_m, head=0, filled=0, values=np.zeros((rows, columns)))
 
+    def wants(self, web_m: float) -> bool:
+        """Whether a push at `web_m` would be remembered: what the web has passed is not written again."""
+        return not (self.filled and -JITTER_SAMPLES <= math.floor(web_m / self.step_m) - self.head <= 0)
+
     def push(self, web_m: float, row: Array) -> DelayLine:
         """Remember `row` (columns,) for the web position `web_m`; positions passed since the last push get it too.
 
         A standing web may jitter back a little; a position far behind the newest one (the encoder was reset) empties
         the line first.
         """
-        sample = int(np.floor(web_m / self.step_m))
+        sample = math.floor(web_m / self.step_m)
         forward = sample - self.head
-        if self.filled and -JITTER_SAMPLES <= forward <= 0:
+        if not self.wants(web_m):
             return self
         rows = self.values.shape[0]
         if not self.filled or forward < 0 or forward >= rows:

@@ -142,14 +142,10 @@ def init(estimator: Estimator) -> EstimateState:
 
 def update(estimator: Estimator, state: EstimateState, inputs: LineInputs) -> EstimateState:
     """One cycle: remember what the actuators do now, take in the scans, update bias and disturbance."""
-    model = state.model
-    effect = modelled_effect(estimator, inputs)
-    if (
-        inputs.encoder_valid and np.count_nonzero(np.isfinite(effect)) == effect.size
-    ):  # an actuator that was never heard has no known effect
-        model = model.push(inputs.web_m, effect)
-    if model is not state.model:
-        state = replace(state, model=model)
+    if inputs.encoder_valid and state.model.wants(inputs.web_m):
+        effect = modelled_effect(estimator, inputs)
+        if np.isfinite(effect).all():  # an actuator that was never heard has no known effect
+            state = replace(state, model=state.model.push(inputs.web_m, effect))
     if estimator.wet is not None and inputs.wet is not None:
         state = _take_wet(estimator, estimator.wet, state, inputs.wet)
     if estimator.dry is not None and inputs.dry is not None:
@@ -161,9 +157,10 @@ def modelled_effect(estimator: Estimator, inputs: LineInputs) -> Array:
     """What lips and pump, as fed back, should do to the web now leaving the die: (modes + 1,), log areal density."""
     response = estimator.response
     lips = response.gains * (inputs.gap_um @ response.shapes)
-    return np.append(
-        lips, log_ratio(inputs.pump_ratio_rpm_per_mps, inputs.pump_trim_pct, estimator.ratio_nominal_rpm_per_mps)
-    )
+    effect = np.empty(lips.size + 1)
+    effect[:-1] = lips
+    effect[-1] = log_ratio(inputs.pump_ratio_rpm_per_mps, inputs.pump_trim_pct, estimator.ratio_nominal_rpm_per_mps)
+    return effect
 
 
 def log_ratio(ratio_rpm_per_mps: float, trim_pct: float, nominal_rpm_per_mps: float) -> float:
