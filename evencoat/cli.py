@@ -210,9 +210,12 @@ def demo(
 def report(run_dir: Annotated[Path, typer.Argument(help="A folder below runs/.")]) -> None:
     """Draw report.html of a finished run again."""
     with _clear_errors():
-        from evencoat.report import build_report
+        from evencoat.report import ReportError, build_report
 
-        out.print(str(build_report(run_dir)), soft_wrap=True)
+        try:
+            out.print(str(build_report(run_dir)), soft_wrap=True)
+        except ReportError as error:
+            _wrong(str(error))
 
 
 @app.command()
@@ -291,6 +294,7 @@ def _bar(shown: bool) -> Iterator[tuple[Progress, TaskID]]:
 def _clear_errors() -> Iterator[None]:
     """Turn what users can put right into a clear line and an exit code; anything else is our bug and shows itself."""
     from evencoat.errors import RunFailed
+    from evencoat.journal import JournalError
     from evencoat.settings import SettingsError
     from firmware_bridge.bus import BusError
     from firmware_bridge.contract import WireError
@@ -298,7 +302,7 @@ def _clear_errors() -> Iterator[None]:
 
     try:
         yield
-    except (SettingsError, ScenarioError, WireError) as error:
+    except (SettingsError, ScenarioError, WireError, JournalError) as error:
         _wrong(str(error))
     except KeyboardInterrupt:
         err.print("stopped; nothing is left running")

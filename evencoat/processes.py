@@ -20,13 +20,14 @@ from controller.core import step as core
 from controller.core.trace import Trace
 from controller.line.command import Mode, Outcome
 from controller.loop import Loop, Sink
+from evencoat.errors import RunFailed
 from evencoat.journal import CycleJournal
 from evencoat.recording import TruthRecorder
 from evencoat.settings import Settings
 from evencoat.simulate import NoSink, codec_of
 from firmware_bridge.bridge import CanLinePort
 from firmware_bridge.bus import Bus
-from firmware_bridge.bus_hub import HubServer
+from firmware_bridge.bus_hub import HubError, HubServer
 from firmware_bridge.bus_pythoncan import open_bus
 from firmware_bridge.tx_gate import Gate
 from plant_sim.node import PlantNodes
@@ -176,7 +177,11 @@ def run_plant(settings: Settings, options: PlantOptions, stop: StopFlag) -> None
 
 def run_hub(path: Path, frame_log: Path | None, stop: StopFlag) -> None:
     """The bus itself: passes frames between its clients, and keeps a log of them when told where."""
-    with HubServer(path, frame_log) as hub:
+    try:
+        server = HubServer(path, frame_log)
+    except HubError as error:
+        raise RunFailed(str(error)) from error
+    with server as hub:
         log.info("hub", socket=str(path), frame_log=str(frame_log) if frame_log else None)
         hub.serve(stop)
         log.info("stopped", frames=hub.frames, dropped=hub.dropped)

@@ -256,6 +256,16 @@ FAULTS: tuple[tuple[Play, float], ...] = (
     (Play("stuck-bolt", onset_s=0.0, at=0.5), 120.0),
     (Play("slow-bolt", onset_s=0.0, at=0.5, size=0.02), 60.0),
     (Play("backlash-growth", onset_s=0.0, at=0.5, size=12.0), 120.0),
+    (Play("dead-bolt", onset_s=0.0, at=0.5), 120.0),
+    (Play("reversed-bolt", onset_s=0.0, at=0.5), 120.0),
+    (Play("lip-stiction", onset_s=0.0, size=4.0), 120.0),
+    (Play("feedback-noise", onset_s=60.0, duration_s=90.0, size=1.0), 120.0),
+    (Play("roll-run-out", onset_s=60.0, duration_s=90.0, size=1.0), 120.0),
+    (Play("streak", onset_s=60.0, duration_s=90.0, at=0.3, width_mm=6.0, size=-20.0), 120.0),
+    (Play("bubble", onset_s=120.0, at=0.7, width_mm=10.0, size=100.0), 120.5),
+    (Play("filter-clog", onset_s=60.0, duration_s=120.0, ramp_s=90.0, size=200.0), 150.0),
+    (Play("tank-level", onset_s=60.0, duration_s=120.0, ramp_s=30.0, size=3.0), 150.0),
+    (Play("cross-web-temperature", onset_s=60.0, ramp_s=60.0, size=1.0), 150.0),
     (Play("gauge-bias", onset_s=60.0, duration_s=90.0, size=2.0, gauge="wet"), 120.0),
     (Play("gauge-silent", onset_s=20.0, duration_s=130.0, gauge="wet"), 120.0),
     (Play("gauge-frozen", onset_s=20.0, duration_s=130.0, gauge="wet"), 120.0),
@@ -308,7 +318,7 @@ def _size_words(play: Play) -> str:
         return ""
     if unit.startswith("percent"):
         return f", {play.size:g} %"
-    return f", {play.size:g} {unit}" if unit == "um" else f", to {100.0 * play.size:g} %"
+    return f", to {100.0 * play.size:g} %" if unit.startswith("share") else f", {play.size:g} {unit}"
 
 
 def _tiles(count: int) -> tuple[Any, Any]:

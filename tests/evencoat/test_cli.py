@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from evencoat import __version__
 from evencoat.cli import ANSWER_IS_NO, WRONG_CALL, app
+from evencoat.processes import wait_for
 
 run = CliRunner().invoke
 
@@ -107,3 +108,33 @@ def test_the_control_process_needs_neither_torch_nor_matplotlib() -> None:
     """What `evencoat run` imports, imported in a fresh interpreter."""
     code = "import sys, evencoat.processes; sys.exit(any(m in sys.modules for m in ('torch', 'matplotlib', 'pandas')))"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def test_a_folder_that_is_no_run_is_refused_in_words(tmp_path: Path) -> None:
+    result = run(app, ["report", str(tmp_path)])
+    assert result.exit_code == WRONG_CALL and str(tmp_path.name) in result.stderr
+
+
+def test_a_socket_that_a_hub_serves_already_is_not_taken_over(tmp_path: Path) -> None:
+    """The second hub says so and ends; the first one goes on serving."""
+    path = tmp_path / "can.sock"
+    command = [sys.executable, "-m", "evencoat", "hub", "--socket", str(path)]
+    first = subprocess.Popen([*command, "--stop-on-eof"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert wait_for(path, 60.0)
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert second.returncode == 1
+        assert "Traceback" not in second.stderr and "can.sock" in second.stderr
+        assert first.poll() is None
+    finally:
+        first.stdin.close()
+        assert first.wait(60) == 0
+
+
+def test_a_journal_that_is_none_is_left_alone(tmp_path: Path) -> None:
+    other = tmp_path / "notes.sqlite"
+    other.write_text("not a journal")
+    result = run(
+        app, ["run", "--line", "pilot-16", "--bus", f"evencoat:{tmp_path / 'no.sock'}", "--journal", str(other)]
+    )
+    assert result.exit_code != 0 and other.read_text() == "not a journal"
