@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,15 +40,6 @@ app = typer.Typer(
 )
 out = Console()
 err = Console(stderr=True)
-
-
-class RunMode(StrEnum):
-    """How far the daemon may go."""
-
-    LISTEN = "listen"  # ADVISORY: computes, shows, sends nothing at all
-    HOLD = "hold"
-    MANUAL = "manual"
-    AUTO = "auto"
 
 
 LINE_HELP = "A line file, or the name of a shipped line: pilot-16, line-40, wide-120."
@@ -111,7 +101,7 @@ def sim(
 def run(
     line: LineOption,
     bus: BusOption = "",
-    mode: Annotated[RunMode, typer.Option(help="listen sends nothing; the others command the line.")] = RunMode.LISTEN,
+    mode: Annotated[Mode, typer.Option(help="advisory sends nothing; the others command the line.")] = Mode.ADVISORY,
     controller: Annotated[Rival | None, typer.Option(help="pid or imc; without it, the line file's law.")] = None,
     journal: Annotated[Path | None, typer.Option(help="Write the cycle journal (SQLite) here.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after so much line time.")] = None,
@@ -129,8 +119,7 @@ def run(
         settings = load_line(line)
         if controller is not None:
             settings = with_law(settings, controller)
-        wanted = Mode.ADVISORY if mode is RunMode.LISTEN else Mode(mode.value)
-        run_daemon(settings, DaemonOptions(bus, wanted, journal, minutes), StopFlag().listen(stop_on_eof))
+        run_daemon(settings, DaemonOptions(bus, mode, journal, minutes), StopFlag().listen(stop_on_eof))
 
 
 @app.command()

@@ -131,7 +131,7 @@ def test_a_killed_daemon_is_survived_and_replaced_without_a_bump(scene: Scene) -
 
 def test_a_listening_daemon_sends_nothing(scene: Scene) -> None:
     scene.plant()
-    daemon = scene.daemon("listener", "listen")
+    daemon = scene.daemon("listener", "advisory")
     scene.bystander.until(lambda m: m.telegram is Telegram.SYNC and m.fields["t_us"] > 60e6, "a minute of line time")
     daemon.terminate()
     assert daemon.wait(PATIENCE_S) == 0
