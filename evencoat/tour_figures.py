@@ -265,7 +265,7 @@ FAULTS: tuple[tuple[Play, float], ...] = (
     (Play("bubble", onset_s=120.0, at=0.7, width_mm=10.0, size=100.0), 120.5),
     (Play("filter-clog", onset_s=60.0, duration_s=120.0, ramp_s=90.0, size=200.0), 150.0),
     (Play("tank-level", onset_s=60.0, duration_s=120.0, ramp_s=30.0, size=3.0), 150.0),
-    (Play("cross-web-temperature", onset_s=60.0, ramp_s=60.0, size=1.0), 150.0),
+    (Play("cd-temperature", onset_s=60.0, ramp_s=60.0, size=1.0), 150.0),
     (Play("gauge-bias", onset_s=60.0, duration_s=90.0, size=2.0, gauge="wet"), 120.0),
     (Play("gauge-silent", onset_s=20.0, duration_s=130.0, gauge="wet"), 120.0),
     (Play("gauge-frozen", onset_s=20.0, duration_s=130.0, gauge="wet"), 120.0),

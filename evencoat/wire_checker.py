@@ -14,17 +14,16 @@ from __future__ import annotations
 import functools
 import re
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cantools
 import numpy as np
 import numpy.typing as npt
 from cantools.database.can import Database, Message, Signal
 from cantools.database.utils import create_encode_decode_formats
-from cantools.typechecking import Formats
 
 from controller.line.description import Array, LineDescription
 from evencoat.settings import Settings
@@ -123,32 +122,37 @@ class _Source:
         self._scan_id = scan_id
         self._length = message.length
         signals = [mapped.signal for _, mapped in wanted]
-        self._formats = create_encode_decode_formats(signals, message.length)
-        scan = [signal for signal in message.signals if signal.name == scan_id]
-        self._scan_formats = create_encode_decode_formats(scan, message.length)
-        self._mask = int.from_bytes(_all_ones(self._formats, signals), "big")
+        self._values = _unpacker(signals, message.length)
+        self._scan = _unpacker([signal for signal in message.signals if signal.name == scan_id], message.length)
+        self._mask = int.from_bytes(_all_ones(signals, message.length), "big")
         self._last: tuple[int, Array] = (-1, np.zeros(0))
 
     def decode(self, data: bytes) -> tuple[Array, int | None] | None:
         """Values in our units and the scan id, or None for a frame of the wrong length: nodes refuse it too."""
         if len(data) != self._length:
             return None
-        valid_until = int(_unpacked(self._scan_formats, data)[self._scan_id]) if self._scan_id else None
+        valid_until = int(self._scan(data)[self._scan_id]) if self._scan_id else None
         bits = int.from_bytes(data, "big") & self._mask
         if bits != self._last[0]:  # most commands repeat the last one
-            raw = _unpacked(self._formats, data)
+            raw = self._values(data)
             self._last = bits, np.array([raw[name] for name in self._names]) * self._scale + self._offset
         return self._last[1], valid_until
 
 
-def _unpacked(formats: Formats, data: bytes) -> dict[str, int | float]:
-    raw: dict[str, int | float] = formats.little_endian.unpack(data[::-1])
-    raw.update(formats.big_endian.unpack(data))
-    return raw
+def _unpacker(signals: Sequence[Signal], length: int) -> Callable[[bytes], dict[str, Any]]:
+    """What takes the raw counts of `signals` out of a frame. cantools reads little-endian signals from its far end."""
+    formats, orders = create_encode_decode_formats(signals, length), {signal.byte_order for signal in signals}
+    little, big = formats.little_endian.unpack, formats.big_endian.unpack
+    if "big_endian" not in orders:
+        return lambda data: little(data[::-1])
+    if "little_endian" not in orders:
+        return big  # type: ignore[no-any-return]
+    return lambda data: {**little(data[::-1]), **big(data)}
 
 
-def _all_ones(formats: Formats, signals: Sequence[Signal]) -> bytes:
+def _all_ones(signals: Sequence[Signal], length: int) -> bytes:
     """The frame in which every bit of `signals` is set and no other."""
+    formats = create_encode_decode_formats(signals, length)
     ones = {signal.name: -1 if signal.is_signed else (1 << signal.length) - 1 for signal in signals}
     little, big = formats.little_endian.pack(ones)[::-1], formats.big_endian.pack(ones)
     return bytes(a | b for a, b in zip(little, big, strict=True))
