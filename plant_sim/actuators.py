@@ -1,4 +1,7 @@
-"""Die-gap actuators: rate, resolution, backlash, and bolts that stick or crawl. Imported inside plant_sim only."""
+"""Die-gap actuators: rate, resolution, backlash, and bolts that stick, crawl, turn free, run the wrong way or jump.
+
+Imported inside plant_sim only.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,14 @@ class ActuatorState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ActuatorFaults:
-    """What is wrong with the bolts now; shape (zones,)."""
+    """What is wrong with the bolts now; shape (zones,). None: no bolt has it."""
 
     rate_share: Array  # 1 is healthy, 0 is stuck
     backlash_extra_um: Array
+    dead: BoolArray | None = None  # the screw turns free: fed back as if it moved, the lip stays where it was
+    reversed: BoolArray | None = None  # the lip goes the other way than what is fed back
+    stick_um: Array | None = None  # a sliding lip stays until the screw is ahead by so much, then jumps
+    feedback_um: Array | None = None  # standard deviation of noise on the positions fed back
 
 
 def at_rest(actuators: Actuators, gap_um: Array) -> ActuatorState:
@@ -62,7 +69,23 @@ def move(
     motor = np.minimum(np.maximum(rest_um, state.motor_um - reach), state.motor_um + reach)
     half = 0.5 * play
     lip = np.minimum(np.maximum(state.lip_um, motor - half), motor + half)
+    if faults is not None:
+        lip = _misled(state, motor, lip, faults)
     return ActuatorState(motor, lip)
+
+
+def _misled(state: ActuatorState, motor_um: Array, lip_um: Array, faults: ActuatorFaults) -> Array:
+    """The lip where bolts do not lead it as they should; lip_um is where healthy ones would have it, shape (zones,).
+
+    A reversed bolt is taken to have no play; a bolt that is well again takes its lip along at once.
+    """
+    if faults.stick_um is not None:
+        lip_um = np.where(np.abs(lip_um - state.lip_um) < faults.stick_um, state.lip_um, lip_um)
+    if faults.reversed is not None:
+        lip_um = np.where(faults.reversed, state.lip_um - (motor_um - state.motor_um), lip_um)
+    if faults.dead is not None:
+        lip_um = np.where(faults.dead, state.lip_um, lip_um)
+    return lip_um
 
 
 def at_limit(actuators: Actuators, motor_um: Array) -> BoolArray:

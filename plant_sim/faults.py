@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
+from controller.line.description import Array
 from plant_sim.actuators import ActuatorFaults
 from plant_sim.disturbances import Amplitudes
 from plant_sim.gauges import HEALTHY, GaugeFaults
+from plant_sim.incidents import Incidents, Rise, RunOut, Warmth, cooling, covered, tilt_and_bow
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +28,15 @@ class Play:
     onset_s: float = 0.0
     duration_s: float = math.inf
     size: float = 1.0
-    ramp_s: float = 0.0  # speed changes: how long they take
+    ramp_s: float = 0.0  # speed changes, clogging, tank level, temperature: how long they take
     front_s: float = 120.0  # batch change: mixing front
-    at: float = 0.5  # bolts: place across the web, 0..1, so that one scenario fits any number of zones
+    at: float = 0.5  # place across the web, 0..1, so that one scenario fits any number of zones
     gauge: str = "wet"
-    from_share: float = 0.0  # dropout: boxes between these shares of the width
+    from_share: float = 0.0  # dropout: boxes between these shares of the width; stiction, feedback noise: bolts
     to_share: float = 1.0
     chance_pct: float = 1.0  # outliers: of all boxes
+    turn_m: float = 0.8  # run-out: circumference of the roll
+    width_mm: float = 5.0  # streak, bubble: across the web
 
     def active(self, t_s: float) -> bool:
         return self.onset_s <= t_s < self.onset_s + self.duration_s
@@ -69,11 +73,21 @@ CATALOGUE: dict[str, Entry] = {
     "stuck-bolt": Entry("a bolt does not move", "not used", 0.0, 5.0, ("at",)),
     "slow-bolt": Entry("a bolt crawls", "share of its rate", 0.0, 1.0, ("at",)),
     "backlash-growth": Entry("a bolt's play grows", "um", 0.0, 50.0, ("at",)),
+    "dead-bolt": Entry("a screw turns free, its lip stays", "not used", 0.0, 5.0, ("at",)),
+    "reversed-bolt": Entry("a bolt moves its lip the wrong way", "not used", 0.0, 5.0, ("at",)),
+    "lip-stiction": Entry("a sliding lip sticks and jumps", "um", 0.0, 50.0, ("from_share", "to_share")),
+    "feedback-noise": Entry("positions fed back are noisy", "um", 0.0, 20.0, ("from_share", "to_share")),
     "gauge-silent": Entry("a gauge says nothing", "not used", 0.0, 5.0, ("gauge",)),
     "gauge-frozen": Entry("a gauge repeats its last scan", "not used", 0.0, 5.0, ("gauge",)),
     "gauge-dropout": Entry("boxes report invalid", "not used", 0.0, 5.0, ("gauge", "from_share", "to_share")),
     "gauge-outliers": Entry("single boxes far off", "percent of the reading", 0.0, 90.0, ("gauge", "chance_pct")),
     "gauge-bias": Entry("a gauge reads too much", "percent of the reading", -20.0, 20.0, ("gauge",)),
+    "roll-run-out": Entry("a roll out of true, once a turn", "percent of local film", 0.0, 5.0, ("turn_m",)),
+    "streak": Entry("a streak narrower than a zone", "percent of local film", -90.0, 50.0, ("at", "width_mm")),
+    "bubble": Entry("one bubble leaves a hole", "mm long", 1.0, 100.0, ("at", "width_mm")),
+    "filter-clog": Entry("filter clogs", "percent of the die's pressure", 0.0, 500.0, ("ramp_s",)),
+    "tank-level": Entry("tank runs low", "m of slurry", 0.0, 3.0, ("ramp_s",)),
+    "cd-temperature": Entry("slurry warmest at one place", "K", -10.0, 10.0, ("at", "ramp_s")),
     "encoder-loss": Entry("web speed and position not valid", "not used", 0.0, 5.0),
 }
 
@@ -87,6 +101,10 @@ _AMPLITUDE_OF = {
     "solids-drift": "solids",
     "pump-pulsation": "pulsation",
 }
+_BOLT_FAULTS = frozenset(
+    {"stuck-bolt", "slow-bolt", "backlash-growth", "dead-bolt", "reversed-bolt", "lip-stiction", "feedback-noise"}
+)
+_INCIDENTS = frozenset({"roll-run-out", "streak", "filter-clog", "tank-level", "cd-temperature"})
 DRIFTS = tuple(_AMPLITUDE_OF)  # names of the default difficulty
 
 
@@ -100,20 +118,22 @@ class Effects:
     dry: GaugeFaults = HEALTHY
     slip_step: float = 0.0  # share of flow lost
     encoder_valid: bool = True
+    incidents: Incidents | None = None
 
 
 class Timetable:
-    """What is in effect when, for a line with `zones` bolts and gauges of so many boxes.
+    """What is in effect when, for a line with `zones` bolts, gauges of so many boxes and lanes with these centres.
 
     Effects change at onsets and ends only; each interval between them is worked out once and kept.
     """
 
-    __slots__ = ("_boxes", "_changes", "_known", "_plays", "_zones")
+    __slots__ = ("_boxes", "_changes", "_known", "_lanes_mm", "_plays", "_zones")
 
-    def __init__(self, plays: Sequence[Play], zones: int, boxes: dict[str, int]):
+    def __init__(self, plays: Sequence[Play], zones: int, boxes: dict[str, int], lanes_mm: Array):
         self._plays = tuple(play for play in plays if play.name in CATALOGUE)
         self._zones = zones
         self._boxes = boxes
+        self._lanes_mm = lanes_mm
         ends = {play.onset_s for play in plays} | {play.onset_s + play.duration_s for play in plays}
         self._changes = sorted(end for end in ends if math.isfinite(end))
         self._known: dict[int, Effects] = {}
@@ -138,6 +158,7 @@ class Timetable:
             dry=_gauge_faults(active, "dry", self._boxes.get("dry", 0)),
             slip_step=sum(play.size for play in active if play.name == "pump-slip-step") / 100.0,
             encoder_valid=not any(play.name == "encoder-loss" for play in active),
+            incidents=_incidents(active, self._lanes_mm),
         )
 
 
@@ -148,16 +169,64 @@ def bolt_of(play: Play, zones: int) -> int:
 
 def _bolt_faults(active: Sequence[Play], zones: int) -> ActuatorFaults | None:
     rate, backlash = np.ones(zones), np.zeros(zones)
+    dead, wrong = np.zeros(zones, dtype=bool), np.zeros(zones, dtype=bool)
+    stick_um, noise_um = np.zeros(zones), np.zeros(zones)
     spoilt = False
     for play in active:
-        if play.name not in ("stuck-bolt", "slow-bolt", "backlash-growth"):
+        if play.name not in _BOLT_FAULTS:
             continue
         spoilt, bolt = True, bolt_of(play, zones)
+        bolts = slice(round(play.from_share * zones), round(play.to_share * zones))
         if play.name == "backlash-growth":
             backlash[bolt] += play.size
+        elif play.name == "dead-bolt":
+            dead[bolt] = True
+        elif play.name == "reversed-bolt":
+            wrong[bolt] = True
+        elif play.name == "lip-stiction":
+            stick_um[bolts] = np.maximum(stick_um[bolts], play.size)
+        elif play.name == "feedback-noise":
+            noise_um[bolts] = np.hypot(noise_um[bolts], play.size)
         else:
             rate[bolt] *= 0.0 if play.name == "stuck-bolt" else play.size
-    return ActuatorFaults(rate, backlash) if spoilt else None
+    if not spoilt:
+        return None
+    return ActuatorFaults(
+        rate,
+        backlash,
+        dead if dead.any() else None,
+        wrong if wrong.any() else None,
+        stick_um if stick_um.any() else None,
+        noise_um if noise_um.any() else None,
+    )
+
+
+def _incidents(active: Sequence[Play], lanes_mm: Array) -> Incidents | None:
+    if not any(play.name in _INCIDENTS for play in active):
+        return None
+    tilt, bow = tilt_and_bow(lanes_mm.size)
+    streaks = [
+        np.log1p(play.size / 100.0 * covered(lanes_mm, play.at, play.width_mm))
+        for play in active
+        if play.name == "streak"
+    ]
+    return Incidents(
+        streak_log=np.sum(streaks, axis=0) if streaks else None,
+        run_outs=tuple(
+            RunOut(play.turn_m, play.size / 100.0 * tilt, play.size / 100.0 * bow)
+            for play in active
+            if play.name == "roll-run-out"
+        ),
+        warmths=tuple(
+            Warmth(Rise(play.onset_s, play.ramp_s, 1.0), cooling(lanes_mm.size, play.at, play.size))
+            for play in active
+            if play.name == "cd-temperature"
+        ),
+        clogs=tuple(
+            Rise(play.onset_s, play.ramp_s, play.size / 100.0) for play in active if play.name == "filter-clog"
+        ),
+        levels=tuple(Rise(play.onset_s, play.ramp_s, play.size) for play in active if play.name == "tank-level"),
+    )
 
 
 def _gauge_faults(active: Sequence[Play], gauge: str, boxes: int) -> GaugeFaults:

@@ -277,7 +277,7 @@ class PlantNodes:
             state = {"state": int(readings.line_state), "roll": 1, "batch": readings.batch}
             self._send(Telegram.LINE_STATE, state, self.cycle)
         if self._feedback.due(now_s):
-            self._send(Telegram.DIE_FEEDBACK, {"gap_um": readings.lip_motor_um}, self.cycle)
+            self._send(Telegram.DIE_FEEDBACK, {"gap_um": readings.lip_fed_back_um}, self.cycle)
             self._send_pump_feedback(readings)
         if self._status.due(now_s):
             self._send(Telegram.DIE_STATUS, {"zone_status": self.die.zone_status()}, self.cycle)

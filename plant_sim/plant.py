@@ -6,7 +6,7 @@ carries it away, gauges see it later. Knows nothing of frames. Imported by plant
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,9 +16,12 @@ from plant_sim import actuators, gauges, pump
 from plant_sim import die as slot_die
 from plant_sim import web as coated_web
 from plant_sim.actuators import ActuatorState
+from plant_sim.die import Split
 from plant_sim.disturbances import Disturbances, DisturbanceState
 from plant_sim.faults import Effects, Timetable
 from plant_sim.gauges import Gauge, GaugeReading, GaugeState
+from plant_sim.incidents import Bubble, Incidents, covered, left_of_film
+from plant_sim.noise import NoiseStream
 from plant_sim.pump import PumpState
 from plant_sim.scenario import Scenario
 from plant_sim.slurry import Front, blend
@@ -39,10 +42,12 @@ class Plant:
     seed: int
     timetable: Timetable
     fronts: tuple[Front, ...]
+    bubbles: tuple[Bubble, ...]
     disturbances: Disturbances
     wet: Gauge | None
     dry: Gauge | None
     gap_rest_um: Array  # where lips stand when nobody has touched them, shape (zones,)
+    feedback_noise: NoiseStream  # of lip positions, drawn only while it is played
 
     @staticmethod
     def of(truth: Truth, scenario: Scenario, seed: int) -> Plant:
@@ -53,20 +58,19 @@ class Plant:
             truth=truth,
             scenario=scenario,
             seed=seed,
-            timetable=Timetable(scenario.plays, truth.zones, boxes),
+            timetable=Timetable(scenario.plays, truth.zones, boxes, truth.lanes_mm),
             fronts=scenario.fronts(),
+            bubbles=_bubbles(truth, scenario),
             disturbances=Disturbances.of(truth.drifts, seed, truth.lanes_mm / truth.zone_pitch_mm),
             wet=wet,
             dry=dry,
             gap_rest_um=np.full(truth.zones, truth.gap_nominal_um),
+            feedback_noise=NoiseStream(seed, "lip-feedback-noise", truth.zones),
         )
 
     def web_speed_mps(self, t_s: float) -> float:
         """Speed of the web, as the scenario has it."""
-        if not self.scenario.has_speed_changes:
-            return self.truth.web_speed_mps
-        speed = self.truth.web_speed_mps * self.scenario.speed_share(t_s)
-        return min(speed, self.truth.web_speed_max_mps)
+        return _web_speed_mps(self.truth, self.scenario, t_s)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +106,7 @@ class Readings:
     areal_density_gsm: Array  # shape (lanes,), zeros where the foil stayed bare
     mean_gsm: float
     lip_motor_um: Array  # shape (zones,)
+    lip_fed_back_um: Array  # what the positions' sensors say of it: the same, but for noise where that is played
     pump_speed_rpm: float
     pump_flow_m3ps: float
     pump_pressure_kpa: float
@@ -110,6 +115,27 @@ class Readings:
     line_state: LineState
     batch: int
     scans: tuple[GaugeReading, ...]
+
+
+def _web_speed_mps(truth: Truth, scenario: Scenario, t_s: float) -> float:
+    if not scenario.has_speed_changes:
+        return truth.web_speed_mps
+    return min(truth.web_speed_mps * scenario.speed_share(t_s), truth.web_speed_max_mps)
+
+
+def _bubbles(truth: Truth, scenario: Scenario) -> tuple[Bubble, ...]:
+    """Holes are shorter than a step may be, so they have their own times and do not wait for a step's start."""
+    return tuple(
+        Bubble.of(
+            play.onset_s,
+            play.duration_s,
+            play.size * 1e-3,
+            _web_speed_mps(truth, scenario, play.onset_s),
+            covered(truth.lanes_mm, play.at, play.width_mm),
+        )
+        for play in scenario.plays
+        if play.name == "bubble"
+    )
 
 
 def start(plant: Plant, pump_speed_rpm: float) -> PlantState:
@@ -138,16 +164,26 @@ def step(plant: Plant, state: PlantState, command: Command, dt_s: float) -> tupl
     drifts = plant.disturbances.after(state.disturbances, steps, dt_s)
     slurry = blend(truth.batches, plant.fronts, state.t_s)
 
+    speed = plant.web_speed_mps(t_s)
+    length_m = 0.5 * (plant.web_speed_mps(state.t_s) + speed) * dt_s
     local_log = plant.disturbances.local_log(drifts, effects.amplitudes, t_s)
+    incidents = effects.incidents
+    if incidents is not None:
+        web_m = state.web.web_m
+        local_log = incidents.local_log(local_log, t_s, slurry.flow_index, web_m, web_m + length_m)
     split = slot_die.split(slot_die.slot(truth.die, slurry), _lip_gap_um(plant, lips, effects), local_log)
     driven = pump.advance(truth.pump, state.pump, command.pump_speed_rpm, dt_s, effects.amplitudes.pulsation)
     displaced = driven.displaced_m3ps * _delivery(truth, drifts, effects)
-    flow = pump.delivered_m3ps(truth.pump, displaced, split)
+    back = split
+    if incidents is not None:
+        back, displaced = _hindered(truth, incidents, split, displaced, slurry.density_kgm3, t_s)
+    flow = pump.delivered_m3ps(truth.pump, displaced, back)
 
-    speed = plant.web_speed_mps(t_s)
-    length_m = 0.5 * (plant.web_speed_mps(state.t_s) + speed) * dt_s
     solids_kgm3 = slurry.solids_kgm3 * _richness(truth, drifts, effects)
-    web, areal, mean = _coated(truth, state.web, length_m, solids_kgm3, flow * dt_s, split.share)
+    volume_m3, share = flow * dt_s, split.share
+    if plant.bubbles:
+        volume_m3, share = _with_holes(plant, volume_m3, share, state.t_s, t_s)
+    web, areal, mean = _coated(truth, state.web, length_m, solids_kgm3, volume_m3, share)
 
     wet, wet_scan = _scanned(plant.wet, state.wet, web, t_s, effects.wet)
     dry, dry_scan = _scanned(plant.dry, state.dry, web, t_s, effects.dry)
@@ -160,9 +196,10 @@ def step(plant: Plant, state: PlantState, command: Command, dt_s: float) -> tupl
         areal_density_gsm=areal,
         mean_gsm=mean,
         lip_motor_um=lips.motor_um,
+        lip_fed_back_um=_fed_back_um(plant, lips, effects, steps),
         pump_speed_rpm=driven.state.speed_rpm,
         pump_flow_m3ps=flow,
-        pump_pressure_kpa=split.pressure_pa(flow) * 1e-3,
+        pump_pressure_kpa=back.pressure_pa(flow) * 1e-3,
         slurry_temperature_c=SLURRY_TEMPERATURE_C,
         encoder_valid=effects.encoder_valid,
         line_state=plant.scenario.line_state(t_s),
@@ -179,11 +216,41 @@ def _lip_gap_um(plant: Plant, lips: ActuatorState, effects: Effects) -> Array:
     return np.maximum(opening + set_um, OPEN_LIP_MIN_UM)
 
 
+def _fed_back_um(plant: Plant, lips: ActuatorState, effects: Effects, step: int) -> Array:
+    """Positions of the lip motors as their sensors have them."""
+    if effects.bolts is None or effects.bolts.feedback_um is None:
+        return lips.motor_um
+    noisy = lips.motor_um + effects.bolts.feedback_um * plant.feedback_noise.row(step)
+    return np.maximum(noisy, 0.0)  # no sensor tells of a gap below none
+
+
 def _delivery(truth: Truth, drifts: DisturbanceState, effects: Effects) -> float:
     """What the pump delivers against its calibration, before slip under pressure."""
     amplitudes = effects.amplitudes
     lost = amplitudes.slip * drifts.slip + effects.slip_step
     return 1.0 - lost + amplitudes.set_up_offset * truth.pump_offset
+
+
+def _hindered(
+    truth: Truth, incidents: Incidents, split: Split, displaced_m3ps: float, density_kgm3: float, t_s: float
+) -> tuple[Split, float]:
+    """What the pump pushes against with a filter between it and the die, and what it displaces from a low tank.
+
+    Slip is linear in the pressure across the pump, so what the inlet lacks is lost at once.
+    """
+    back = replace(split, pressure_coefficient=split.pressure_coefficient * incidents.pressure_factor(t_s))
+    lost_m3ps = incidents.suction_pa(t_s, density_kgm3) / truth.pump.slip_resistance_pa_s_per_m3
+    return back, displaced_m3ps - lost_m3ps
+
+
+def _with_holes(plant: Plant, volume_m3: float, share: Array, from_s: float, to_s: float) -> tuple[float, Array]:
+    """Slurry that is left and how it is shared out (mean 1), where air was pumped in place of some of it."""
+    left = left_of_film(plant.bubbles, from_s, to_s)
+    if left is None:
+        return volume_m3, share
+    holed = share * left
+    mean = float(holed.sum()) / holed.size
+    return volume_m3 * mean, holed / mean
 
 
 def _richness(truth: Truth, drifts: DisturbanceState, effects: Effects) -> float:

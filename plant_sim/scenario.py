@@ -28,9 +28,12 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "from_share": (0.0, 1.0),
     "to_share": (0.0, 1.0),
     "chance_pct": (0.0, 100.0),
+    "turn_m": (0.1, 10.0),
+    "width_mm": (0.5, 60.0),
 }
 _ALWAYS = ("name", "onset_s", "duration_s", "size")
-_DEFAULT_RAMP_S = 10.0
+_DEFAULT_RAMP_S = {"web-speed": 10.0, "web-stop": 10.0}
+_SLOW_RAMP_S = 600.0  # everything else that rises
 
 
 class ScenarioError(ValueError):
@@ -125,7 +128,7 @@ def _play(entry: object, index: int) -> Play:
         _check(where, name, key, value, known)
     values = dict(entry)
     if "ramp_s" in CATALOGUE[name].keys:
-        values.setdefault("ramp_s", _DEFAULT_RAMP_S)
+        values.setdefault("ramp_s", _DEFAULT_RAMP_S.get(name, _SLOW_RAMP_S))
     return Play(**values)
 
 

@@ -66,6 +66,53 @@ def test_grown_backlash_widens_the_play():
     np.testing.assert_allclose(state.lip_um[:2], [609.75, 607.75])
 
 
+def one_bolt(bolt, value=True):
+    marked = np.zeros(ZONES, dtype=type(value))
+    marked[bolt] = value
+    return marked
+
+
+def with_faults(**what):
+    return ActuatorFaults(np.ones(ZONES), np.zeros(ZONES), **what)
+
+
+def test_a_dead_bolt_turns_and_its_lip_stays():
+    state = run(actuators.at_rest(DRIVES, START), START + 10.0, 5.0, faults=with_faults(dead=one_bolt(2)))
+    np.testing.assert_allclose(state.motor_um, 610.0)
+    np.testing.assert_allclose(state.lip_um, [609.75, 609.75, 600.0, 609.75, 609.75, 609.75])
+
+
+def test_a_reversed_bolt_goes_as_far_the_other_way():
+    state = run(actuators.at_rest(DRIVES, START), START + 10.0, 5.0, faults=with_faults(reversed=one_bolt(4)))
+    np.testing.assert_allclose(state.motor_um, 610.0)
+    np.testing.assert_allclose(state.lip_um, [609.75, 609.75, 609.75, 609.75, 590.0, 609.75])
+    back = run(state, START, 5.0, faults=with_faults(reversed=one_bolt(4)))
+    assert back.lip_um[4] == pytest.approx(600.0)
+
+
+def test_a_sliding_lip_stays_until_the_screw_is_ahead_and_then_jumps_the_whole_way():
+    faults, state = with_faults(stick_um=one_bolt(1, 3.0)), actuators.at_rest(DRIVES, START)
+    lips = []
+    for _ in range(40):
+        state = actuators.move(DRIVES, state, START + 20.0, 0.1, faults)
+        lips.append(state.lip_um[:2])
+    smooth, sticking = np.diff(np.array(lips), axis=0).T
+    assert smooth.max() <= 0.5 + 1e-9
+    jumps = sticking[sticking > 0.0]
+    assert len(jumps) >= 4 and jumps.min() >= 3.0 - 1e-9 and jumps.max() <= 3.5 + 1e-9
+    assert (sticking == 0.0).sum() > 25
+    assert run(state, START + 21.0, 5.0, faults=faults).lip_um[1] == state.lip_um[1]  # a small move does not answer
+
+
+def test_a_fault_without_size_moves_lips_as_none_does():
+    none = with_faults(dead=one_bolt(0, False), reversed=one_bolt(0, False), stick_um=np.zeros(ZONES))
+    target = START + np.array([10.0, -7.0, 3.0, 0.1, -20.0, 6.0])
+    healthy = run(actuators.at_rest(DRIVES, START), target, 3.0)
+    faulty = run(actuators.at_rest(DRIVES, START), target, 3.0, faults=none)
+    assert healthy.lip_um.tobytes() == faulty.lip_um.tobytes()
+    assert healthy.motor_um.tobytes() == faulty.motor_um.tobytes()
+
+
 def test_end_of_range_is_reported():
     state = ActuatorState(np.array([480.0, 480.1, 481.0, 600.0, 719.9, 720.0]), START)
     assert actuators.at_limit(DRIVES, state.motor_um).tolist() == [True, True, False, False, True, True]

@@ -11,10 +11,11 @@ from plant_sim.faults import CATALOGUE, DRIFTS, PLAY_KEYS, Play, Timetable, bolt
 from plant_sim.gauges import HEALTHY
 
 BOXES = {"wet": 80, "dry": 40}
+LANES_MM = 6.25 * (np.arange(40) - 19.5)
 
 
 def effects(t_s, *plays):
-    return Timetable(plays, 10, BOXES).at(t_s)
+    return Timetable(plays, 10, BOXES, LANES_MM).at(t_s)
 
 
 def test_every_entry_reads_keys_that_plays_have():
@@ -27,7 +28,7 @@ def test_nothing_played_has_no_effect():
     assert nothing.amplitudes == Amplitudes()
     assert nothing.bolts is None
     assert nothing.wet is HEALTHY and nothing.dry is HEALTHY
-    assert nothing.slip_step == 0.0 and nothing.encoder_valid
+    assert nothing.slip_step == 0.0 and nothing.encoder_valid and nothing.incidents is None
 
 
 @pytest.mark.parametrize("t_s", [9.999, 15.0])
@@ -35,7 +36,7 @@ def test_no_effect_outside_of_onset_and_duration(t_s):
     plays = [Play(name, 10.0, 5.0, 1.0) for name in CATALOGUE if name not in ("batch-change", "web-speed", "web-stop")]
     outside = effects(t_s, *plays)
     assert outside.amplitudes == Amplitudes() and outside.bolts is None and outside.wet is HEALTHY
-    assert outside.slip_step == 0.0 and outside.encoder_valid
+    assert outside.slip_step == 0.0 and outside.encoder_valid and outside.incidents is None
 
 
 def test_every_drift_has_an_amplitude_of_its_own():
@@ -54,6 +55,28 @@ def test_bolts():
     assert np.flatnonzero(bolts.rate_share == 0.0).tolist() == [2]
     assert bolts.rate_share[5] == 0.1
     assert bolts.backlash_extra_um.tolist() == [0.0] * 9 + [4.0]
+
+
+def test_bolts_that_mislead_their_lips():
+    bolts = effects(
+        0.0,
+        Play("dead-bolt", at=0.25),
+        Play("reversed-bolt", at=0.5),
+        Play("lip-stiction", size=2.0),
+        Play("lip-stiction", size=3.0, to_share=0.2),
+        Play("feedback-noise", size=0.3, from_share=0.5),
+        Play("feedback-noise", size=0.4, from_share=0.9),
+    ).bolts
+    assert bolts is not None and (bolts.rate_share == 1.0).all() and not bolts.backlash_extra_um.any()
+    assert np.flatnonzero(bolts.dead).tolist() == [2] and np.flatnonzero(bolts.reversed).tolist() == [5]
+    assert bolts.stick_um.tolist() == [3.0] * 2 + [2.0] * 8
+    assert bolts.feedback_um.tolist() == pytest.approx([0.0] * 5 + [0.3] * 4 + [0.5])
+
+
+def test_one_bolt_fault_is_no_other():
+    bolts = effects(0.0, Play("dead-bolt")).bolts
+    assert bolts is not None and bolts.dead is not None
+    assert bolts.reversed is None and bolts.stick_um is None and bolts.feedback_um is None
 
 
 @pytest.mark.parametrize(("at", "zones", "bolt"), [(0.0, 10, 0), (0.999, 10, 9), (1.0, 10, 9), (0.17, 40, 6)])

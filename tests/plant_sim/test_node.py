@@ -277,6 +277,12 @@ def test_feedback_is_the_motors_position_not_the_lips():
     assert bench.nodes.state.lips.lip_um[0] == pytest.approx(604.75)
 
 
+def test_noise_of_the_sensors_is_on_the_bus_and_no_bolt_travels_by_it():
+    bench = Bench(Play("feedback-noise", size=2.0)).step(5)
+    assert np.std(bench.gap_um - 600.0) > 0.5
+    assert bench.nodes.bolt_travel_um == 0.0
+
+
 def test_bolt_travel_counts_both_ways():
     bench = Bench().commanded(40, gap_um=610.0).commanded(40, gap_um=605.0)
     assert bench.nodes.truth_row.bolt_travel_um == pytest.approx(15.0)

@@ -172,6 +172,44 @@ def test_a_stuck_bolt_stays_and_the_others_go(runner, nominal):
     assert motors[99][10] > motors[60][10]
 
 
+def test_a_dead_bolt_is_fed_back_as_moved_and_the_web_does_not_know(runner, nominal):
+    dead = runner(LINE, nominal, scenario(Play("dead-bolt", at=0.26)))
+    well = runner(LINE, nominal)
+    for run in (dead, well):
+        run.gap_um[10] += 10.0
+    a, b = dead.steps(40)[-1], well.steps(40)[-1]
+    assert a.lip_fed_back_um.tobytes() == b.lip_fed_back_um.tobytes()
+    np.testing.assert_allclose(relative_profile(a), 0.0, atol=1e-12)
+    assert relative_profile(b).max() > 0.005
+
+
+def test_a_reversed_bolt_makes_the_mirrored_error(runner, nominal):
+    truth = replace(nominal, actuators=replace(nominal.actuators, backlash_um=np.zeros(LINE.zones)))
+    profiles = []
+    for play, move_um in ((Play("reversed-bolt", at=0.26), 4.0), (Play("encoder-loss"), -4.0)):
+        run = runner(LINE, truth, scenario(play))
+        run.gap_um[10] += move_um
+        profiles.append(relative_profile(run.steps(20)[-1]))
+    np.testing.assert_allclose(profiles[0], profiles[1], atol=1e-12)
+
+
+def test_feedback_noise_has_its_size_reaches_no_lip_and_ends(runner, nominal):
+    noisy = runner(LINE, nominal, scenario(Play("feedback-noise", onset_s=1.0, duration_s=40.0, size=0.5)), seed=3)
+    again = runner(LINE, nominal, noisy.plant.scenario, seed=3)
+    quiet = runner(LINE, nominal)
+    rows, still = noisy.steps(450), quiet.steps(450)
+    for a, b in zip(rows, still, strict=True):
+        assert a.lip_motor_um.tobytes() == b.lip_motor_um.tobytes()
+        assert a.areal_density_gsm.tobytes() == b.areal_density_gsm.tobytes()
+    error_um = np.array([r.lip_fed_back_um - r.lip_motor_um for r in rows])
+    assert error_um[15:400].std() == pytest.approx(0.5, rel=0.03)
+    assert not error_um[:10].any() and not error_um[-30:].any()
+    assert (
+        np.array([r.lip_fed_back_um for r in again.steps(450)]).tobytes()
+        == np.array([r.lip_fed_back_um for r in rows]).tobytes()
+    )
+
+
 def test_batch_change_moves_the_mean_by_its_solids_and_the_film_not_at_all(runner):
     truth = Truth.draw(LINE, 2)
     run = runner(LINE, no_slip(truth), scenario(Play("batch-change", onset_s=10.0, front_s=30.0)))

@@ -22,6 +22,8 @@ def test_what_ships():
         "web-stop",
         "actuator-trouble",
         "gauge-trouble",
+        "slurry-trouble",
+        "bolt-trouble",
     }
 
 
@@ -35,6 +37,18 @@ def test_shipped_scenarios_play_every_drift_of_the_default_difficulty(name):
 def test_first_shift_changes_batch_at_minute_18():
     (front,) = Scenario.load("first-shift").fronts()
     assert (front.onset_s, front.duration_s, front.size) == (1080.0, 120.0, 1.0)
+
+
+def test_trouble_plays_what_its_name_says():
+    slurry = {play.name for play in Scenario.load("slurry-trouble").plays}
+    assert slurry >= {"filter-clog", "tank-level", "bubble", "streak", "cd-temperature", "roll-run-out"}
+    bolts = {play.name for play in Scenario.load("bolt-trouble").plays}
+    assert bolts >= {"dead-bolt", "reversed-bolt", "lip-stiction", "feedback-noise"}
+
+
+def test_what_rises_takes_ten_minutes_unless_told_and_speed_ten_seconds():
+    ramps = [one(name=name).plays[0].ramp_s for name in ("filter-clog", "tank-level", "cd-temperature")]
+    assert ramps == [600.0] * 3 and one(name="web-speed").plays[0].ramp_s == 10.0
 
 
 def test_a_file_is_loaded_by_its_path(tmp_path):
@@ -57,6 +71,9 @@ def test_a_file_is_loaded_by_its_path(tmp_path):
         ({"name": "stuck-bolt", "onset_s": True}, ["play[0].onset_s", "True"]),
         ({"name": "stuck-bolt", "onset_s": float("nan")}, ["play[0].onset_s", "nan"]),
         ({"name": "gauge-bias", "gauge": "moist"}, ["play[0].gauge", "'moist'"]),
+        ({"name": "bubble", "size": 500.0}, ["play[0].size", "500", "1 to 100"]),
+        ({"name": "streak", "width_mm": 90.0}, ["play[0].width_mm", "90", "0.5 to 60"]),
+        ({"name": "roll-run-out", "turn_m": 0.0}, ["play[0].turn_m", "0.1 to 10"]),
         ({"size": 1.0}, ["play[0]", "name"]),
     ],
 )
