@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from evencoat.processes import wait_for
@@ -46,8 +47,7 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
     assert wait_for(tmp_path / "runs", PATIENCE_S)
     run_dir = next((tmp_path / "runs").iterdir())
     assert wait_for(run_dir / "plant.log", PATIENCE_S), "the plant did not start"
-    children = processes_of(demo.pid)
-    assert len(children) == 3
+    children = three_processes_of(demo.pid)
     demo.send_signal(signal.SIGINT)
     _, err = demo.communicate(timeout=PATIENCE_S)
     assert demo.returncode == 130, err
@@ -59,16 +59,22 @@ def test_a_killed_demo_takes_its_processes_with_it(tmp_path: Path) -> None:
     assert wait_for(tmp_path / "runs", PATIENCE_S)
     run_dir = next((tmp_path / "runs").iterdir())
     assert wait_for(run_dir / "plant.log", PATIENCE_S), "the plant did not start"
-    handles = [os.pidfd_open(pid) for pid in processes_of(demo.pid)]
+    handles = [os.pidfd_open(pid) for pid in three_processes_of(demo.pid)]
     os.kill(demo.pid, signal.SIGKILL)
     demo.wait(PATIENCE_S)
     for handle in handles:
         assert ended(handle), "a child outlived the demo"
 
 
-def processes_of(parent: int) -> list[int]:
-    """Process ids of the children of `parent`."""
-    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+def three_processes_of(parent: int) -> list[int]:
+    """Process ids of hub, daemon and plant, as soon as `parent` has started all of them."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    children: list[str] = []
+    while len(children) < 3 and time.monotonic() < deadline_s:
+        os.sched_yield()
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    assert len(children) == 3
+    return [int(pid) for pid in children]
 
 
 def ended(handle: int) -> bool:
