@@ -26,7 +26,7 @@ from evencoat.recording import TruthRecorder
 from evencoat.settings import Settings
 from evencoat.simulate import NoSink, codec_of
 from firmware_bridge.bridge import CanLinePort
-from firmware_bridge.bus import Bus
+from firmware_bridge.bus import Bus, BusError
 from firmware_bridge.bus_hub import HubError, HubServer
 from firmware_bridge.bus_pythoncan import open_bus
 from firmware_bridge.tx_gate import Gate
@@ -112,12 +112,17 @@ class Newsroom:
 def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> None:
     """The control process: paced loop, bus, journal, nothing else. ADVISORY sends nothing at all, not even a heartbeat.
 
-    Raises BusError when the bus cannot be opened.
+    Raises JournalError when the journal is not ours to write, BusError when the bus cannot be opened.
     """
     transmit = options.mode is not Mode.ADVISORY
-    bus = open_bus(options.bus, settings.wire)
-    port = CanLinePort(codec_of(settings), bus, Gate(settings.gate), settings.line, settings.wire, transmit=transmit)
     journal = CycleJournal(options.journal, settings.line, settings.text) if options.journal else None
+    try:
+        bus = open_bus(options.bus, settings.wire)
+    except BusError:
+        if journal is not None:
+            journal.close()
+        raise
+    port = CanLinePort(codec_of(settings), bus, Gate(settings.gate), settings.line, settings.wire, transmit=transmit)
     limit_s = options.minutes * 60.0 if options.minutes is not None else None
     loop = Loop(
         core.configure(settings.line, settings.wire.sync_period_s),

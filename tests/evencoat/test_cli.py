@@ -131,10 +131,16 @@ def test_a_socket_that_a_hub_serves_already_is_not_taken_over(tmp_path: Path) ->
         assert first.wait(60) == 0
 
 
-def test_a_journal_that_is_none_is_left_alone(tmp_path: Path) -> None:
+def test_a_journal_that_is_none_is_refused_and_left_alone(tmp_path: Path) -> None:
     other = tmp_path / "notes.sqlite"
     other.write_text("not a journal")
-    result = run(
-        app, ["run", "--line", "pilot-16", "--bus", f"evencoat:{tmp_path / 'no.sock'}", "--journal", str(other)]
+    refused = subprocess.run(
+        [sys.executable, "-m", "evencoat", "run", "--line", "pilot-16", "--journal", str(other)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
-    assert result.exit_code != 0 and other.read_text() == "not a journal"
+    assert refused.returncode == WRONG_CALL and "notes.sqlite" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert other.read_text() == "not a journal"
