@@ -23,7 +23,7 @@ from controller.core.envelope import Applied, Envelope, certify
 from controller.core.response import ResponseModel, believe, lip_matrix, local_gain_per_um
 from controller.line.command import UncertifiedCommand
 from controller.line.description import Array, GaugeDescription, LineDescription
-from evencoat.settings import Settings
+from evencoat.settings import Settings, compile_codec
 from firmware_bridge.codec import Codec
 from firmware_bridge.contract import DIE_STATUS_PERIOD_S, HEARTBEAT_PERIOD_S, LINE_STATE_PERIOD_S, Telegram, WireError
 from firmware_bridge.tx_gate import Gate
@@ -173,12 +173,6 @@ def verdict(settings: Settings) -> CheckReport:
         gate=gate,
         ability=ability,
     )
-
-
-def compile_codec(settings: Settings) -> Codec:
-    """The codec of a line as its settings describe it. Raises WireError."""
-    wet, dry = settings.line.wet_gauge, settings.line.dry_gauge
-    return Codec.compile(settings.wire, settings.line.zones, wet.boxes if wet else 0, dry.boxes if dry else 0)
 
 
 # --- the wire ----------------------------------------------------------------------------------------------------

@@ -23,8 +23,8 @@ from controller.loop import Loop, Sink
 from evencoat.errors import RunFailed
 from evencoat.journal import CycleJournal
 from evencoat.recording import TruthRecorder
-from evencoat.settings import Settings
-from evencoat.simulate import NoSink, codec_of
+from evencoat.settings import Settings, compile_codec
+from evencoat.simulate import NoSink
 from firmware_bridge.bridge import CanLinePort
 from firmware_bridge.bus import Bus, BusError
 from firmware_bridge.bus_hub import HubError, HubServer
@@ -122,7 +122,9 @@ def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> No
         if journal is not None:
             journal.close()
         raise
-    port = CanLinePort(codec_of(settings), bus, Gate(settings.gate), settings.line, settings.wire, transmit=transmit)
+    port = CanLinePort(
+        compile_codec(settings), bus, Gate(settings.gate), settings.line, settings.wire, transmit=transmit
+    )
     limit_s = options.minutes * 60.0 if options.minutes is not None else None
     loop = Loop(
         core.configure(settings.line, settings.wire.sync_period_s),
@@ -159,7 +161,7 @@ def run_plant(settings: Settings, options: PlantOptions, stop: StopFlag) -> None
     """The plant on the bus, paced at `speed`. Saves the true web to `truth` every few seconds and at the end."""
     drawn = Truth.draw(settings.line, options.seed)
     bus: Bus = open_bus(options.bus, settings.wire)
-    nodes = PlantNodes(settings.line, codec_of(settings), bus, drawn, options.scenario, options.seed)
+    nodes = PlantNodes(settings.line, compile_codec(settings), bus, drawn, options.scenario, options.seed)
     recorder = TruthRecorder(drawn.lanes)
     limit_s = options.minutes * 60.0 if options.minutes is not None else float("inf")
 

@@ -32,6 +32,7 @@ from controller.line.description import (
 )
 from evencoat.settings_model import GaugeTable, LineFile
 from evencoat.settings_rules import Problem, contradictions
+from firmware_bridge.codec import Codec
 from firmware_bridge.contract import Integrity, WireDescription
 from firmware_bridge.tx_gate import GateTable
 
@@ -92,6 +93,12 @@ def load_line(path_or_name: str | Path) -> Settings:
         problem = Problem("", "", f"cannot be read: {error}", "Give a text file in UTF-8")
         raise SettingsError(str(path), [problem]) from error
     return read_line(text, path)
+
+
+def compile_codec(settings: Settings) -> Codec:
+    """The codec of a line: its DBC, its map, its numbers of zones and boxes. Raises WireError."""
+    wet, dry = settings.line.wet_gauge, settings.line.dry_gauge
+    return Codec.compile(settings.wire, settings.line.zones, wet.boxes if wet else 0, dry.boxes if dry else 0)
 
 
 def read_line(text: str, path: Path) -> Settings:

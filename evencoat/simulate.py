@@ -21,11 +21,10 @@ from evencoat.journal import CycleJournal
 from evencoat.league import metrics
 from evencoat.league.rivals import Operator, Rival, prepare
 from evencoat.recording import TruthRecorder, true_web
-from evencoat.settings import Settings
+from evencoat.settings import Settings, compile_codec
 from evencoat.wire_checker import WireChecker
 from firmware_bridge.bridge import CanLinePort
 from firmware_bridge.bus_memory import MemoryHub
-from firmware_bridge.codec import Codec
 from firmware_bridge.tx_gate import Gate
 from plant_sim import lockstep
 from plant_sim.node import PlantNodes
@@ -64,7 +63,7 @@ class SimulatedLine:
         line, mode = prepare(settings.line, plan.rival)
         self.plan, self.line = plan, line
         self.cycle_s = line.control.cycle_s
-        self.codec = codec_of(settings)
+        self.codec = compile_codec(settings)
         self.hub = MemoryHub()
         self.checker = WireChecker(settings)
         self.hub.tap(self.checker.see)
@@ -113,17 +112,6 @@ class NoSink:
 
     def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
         """Nothing kept."""
-
-
-def codec_of(settings: Settings) -> Codec:
-    """The codec of a line: its DBC, its map, its numbers of zones and boxes."""
-    line = settings.line
-    return Codec.compile(
-        settings.wire,
-        line.zones,
-        line.wet_gauge.boxes if line.wet_gauge else 0,
-        line.dry_gauge.boxes if line.dry_gauge else 0,
-    )
 
 
 def simulate(plan: Plan, out_dir: Path | None = None, progress: Callable[[float], None] | None = None) -> Run:

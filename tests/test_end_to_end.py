@@ -22,8 +22,7 @@ from controller.line.command import Mode
 from evencoat.demo import Children
 from evencoat.journal import JournalReader
 from evencoat.processes import wait_for
-from evencoat.settings import load_line
-from evencoat.simulate import codec_of
+from evencoat.settings import compile_codec, load_line
 from firmware_bridge.bus_pythoncan import open_bus
 from firmware_bridge.contract import SHIPPED_DBC, Node, NodeState, Telegram
 from firmware_bridge.link import Message, Receiver
@@ -37,7 +36,7 @@ class Bystander:
 
     def __init__(self, address: str, line: str) -> None:
         settings = load_line(line)
-        codec = codec_of(settings)
+        codec = compile_codec(settings)
         self._bus = open_bus(address, settings.wire)
         self._receiver = Receiver(codec, [t for t in Telegram if codec.carries(t)], {})
         self.newest: dict[Telegram, Message] = {}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from evencoat.check import CheckReport, Level, compile_codec, render, telegram_rates_hz, verdict
-from evencoat.settings import Settings, load_line, read_line, shipped_lines
+from evencoat.check import CheckReport, Level, render, telegram_rates_hz, verdict
+from evencoat.settings import Settings, compile_codec, load_line, read_line, shipped_lines
 from firmware_bridge.contract import Telegram
 
 LINE_40 = load_line("line-40")

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from controller.core.envelope import Applied, Envelope, certify
 from controller.line.command import UncertifiedCommand
 from evencoat import wire_checker
-from evencoat.check import compile_codec
-from evencoat.settings import load_line, read_line, shipped_lines
+from evencoat.settings import compile_codec, load_line, read_line, shipped_lines
 from evencoat.wire_checker import WireChecker, check_log
 from firmware_bridge.contract import Telegram
 from firmware_bridge.frames import Frame
