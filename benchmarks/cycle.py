@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
+from evencoat.journal import NoSink
 from evencoat.league.rivals import Rival
 from evencoat.settings import load_line
-from evencoat.simulate import NoSink, Plan, SimulatedLine
+from evencoat.simulate import Plan, SimulatedLine
 from plant_sim.scenario import Scenario
 
 LINES = ("pilot-16", "line-40", "wide-120")

@@ -377,3 +377,10 @@ def _column(name: str, values: list[Any]) -> npt.NDArray[Any]:
 
 
 _KINDS = dict(SCALARS)
+
+
+class NoSink:
+    """Keeps nothing: for runs of which only the truth matters."""
+
+    def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
+        """Nothing kept."""

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -21,19 +22,17 @@ from controller.core.trace import Trace
 from controller.line.command import Mode, Outcome
 from controller.loop import Loop, Sink
 from evencoat.errors import RunFailed
-from evencoat.journal import CycleJournal
+from evencoat.journal import CycleJournal, NoSink
 from evencoat.recording import TruthRecorder
 from evencoat.settings import Settings, compile_codec
-from evencoat.simulate import NoSink
 from firmware_bridge.bridge import CanLinePort
 from firmware_bridge.bus import Bus, BusError
 from firmware_bridge.bus_hub import HubError, HubServer
 from firmware_bridge.bus_pythoncan import open_bus
 from firmware_bridge.tx_gate import Gate
-from plant_sim.node import PlantNodes
-from plant_sim.scenario import Scenario
-from plant_sim.serve import realtime
-from plant_sim.truth import Truth
+
+if TYPE_CHECKING:
+    from plant_sim.scenario import Scenario
 
 log = structlog.get_logger()
 
@@ -159,6 +158,10 @@ class PlantOptions:
 
 def run_plant(settings: Settings, options: PlantOptions, stop: StopFlag) -> None:
     """The plant on the bus, paced at `speed`. Saves the true web to `truth` every few seconds and at the end."""
+    from plant_sim.node import PlantNodes  # with the compiled step, which the daemon has no use for
+    from plant_sim.serve import realtime
+    from plant_sim.truth import Truth
+
     drawn = Truth.draw(settings.line, options.seed)
     bus: Bus = open_bus(options.bus, settings.wire)
     nodes = PlantNodes(settings.line, compile_codec(settings), bus, drawn, options.scenario, options.seed)

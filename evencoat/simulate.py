@@ -14,10 +14,9 @@ from typing import Any
 
 from controller.clock import LockstepClock
 from controller.core import step as core
-from controller.core.trace import Trace
 from controller.line.command import Mode, OperatorRequest
 from controller.loop import Loop, Sink
-from evencoat.journal import CycleJournal
+from evencoat.journal import CycleJournal, NoSink
 from evencoat.league import metrics
 from evencoat.league.rivals import Operator, Rival, prepare
 from evencoat.recording import TruthRecorder, true_web
@@ -105,13 +104,6 @@ class SimulatedLine:
 
 def _nobodys_turn() -> None:
     """The controller is dead."""
-
-
-class NoSink:
-    """For runs of which only the truth matters."""
-
-    def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
-        """Nothing kept."""
 
 
 def simulate(plan: Plan, out_dir: Path | None = None, progress: Callable[[float], None] | None = None) -> Run:

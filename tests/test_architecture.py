@@ -1,6 +1,8 @@
 """The house rules that a syntax tree can hold: who imports whom, what core may touch, who makes a command."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,3 +113,10 @@ def test_only_the_envelope_makes_an_actuator_command(path: Path) -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "ActuatorCommand"
     ]
     assert bool(makers) == (name_of(path) == "controller/core/envelope.py")
+
+
+def test_the_daemon_carries_neither_plant_nor_compiler_nor_torch() -> None:
+    """Asked of a fresh interpreter: what a control process has loaded once everything it needs is imported."""
+    asked = "import sys, evencoat.processes; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"plant_sim", "numba", "llvmlite", "torch", "matplotlib"} & set(loaded.stdout.split())
