@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from controller.line.description import Array, LineDescription
+from controller.line.description import Array, GaugeKind, LineDescription
 from evencoat.report.figures import BAND, INK, SOFT, STYLE, png, tolerance_colours
 from evencoat.tour_runs import Recording, record
 from plant_sim import bead, carreau, counting, die, foil, levelling, lip, lip_mechanics, rheology
@@ -167,28 +167,48 @@ def _gain_against_n(axis: Axes, indices: Array) -> None:
 
 # --- gauges ---------------------------------------------------------------------------------------------------------
 
+SCANNER_MPS, SCANNER_TURN_S = 0.3, 0.5
+
 
 def one_moment(line: LineDescription) -> bytes:
     """One piece of web: what is on it, and what each gauge says when it passes."""
     plays = tuple(Play(name) for name in DRIFTS)
     run = record(line, true_line(line), plays, 4.0, 0.1)
     assert line.wet_gauge is not None and line.dry_gauge is not None
+    scanned = _with_scanner(line)
+    scanner_run = record(scanned, true_line(scanned), plays, 4.0, 0.1)
     place_m = 0.5 * line.dry_gauge.distance_m
     truth_pct = run.true_pct[int(np.searchsorted(run.web_m, place_m))]
-    boxes_mm = _boxes_mm(line, run.wet.pct.shape[1])
     with plt.rc_context(STYLE):
-        figure, (top, bottom) = plt.subplots(2, 1, figsize=(WIDE, 4.6), sharex=True, layout="constrained")
+        figure, (top, middle, bottom) = plt.subplots(3, 1, figsize=(WIDE, 6.6), sharex=True, layout="constrained")
         lanes_mm = true_line(line).lanes_mm
         for axis, scans, gauge, colour, name in (
             (top, run.wet, line.wet_gauge, WET, "wet"),
-            (bottom, run.dry, line.dry_gauge, DRY, "dry"),
+            (middle, run.dry, line.dry_gauge, DRY, "dry"),
+            (bottom, scanner_run.dry, scanned.dry_gauge, DRY, "scanning"),
         ):
+            assert gauge is not None
             k = int(np.argmin(np.abs(scans.web_m - gauge.distance_m - place_m)))
+            boxes_mm = _boxes_mm(line, gauge.boxes)
+            once, several = ("pass", "passes over 24 m") if gauge.is_scanner else ("scan", "scans over 6 m")
             _band(axis, line)
             axis.plot(lanes_mm, truth_pct, color=INK, lw=1.3, label="truth: dry areal density")
-            axis.plot(boxes_mm, scans.pct[k], ".", color=colour, ms=5, label=f"{name} gauge, one scan")
-            near = np.abs(scans.web_m - gauge.distance_m - place_m) < 3.0
-            axis.plot(boxes_mm, scans.pct[near].mean(axis=0), color=colour, lw=1.0, label="mean of its scans over 6 m")
+            axis.plot(
+                boxes_mm,
+                scans.pct[k],
+                ".",
+                color=colour,
+                ms=5,
+                label=f"{name} gauge, one {once}",
+            )
+            near = np.abs(scans.web_m - gauge.distance_m - place_m) < (12.0 if gauge.is_scanner else 3.0)
+            axis.plot(
+                boxes_mm,
+                scans.pct[near].mean(axis=0),
+                color=colour,
+                lw=1.0,
+                label=f"mean of its {several}",
+            )
             late_s = gauge.distance_m / line.web_speed_mps
             unit = "film thickness, blind to solids" if gauge.is_wet else "areal density"
             axis.set_title(f"{name} gauge, {gauge.distance_m:g} m and {late_s:g} s behind the die: {unit}")
@@ -199,6 +219,16 @@ def one_moment(line: LineDescription) -> bytes:
         bottom.set_xlabel("across the web, mm")
         bottom.margins(x=0)
         return png(figure)
+
+
+def _with_scanner(line: LineDescription) -> LineDescription:
+    """The same line with one head in a zig-zag where its dry array stands."""
+    assert line.dry_gauge is not None
+    crossing_s = line.web_width_mm * 1e-3 / SCANNER_MPS
+    scanner = replace(
+        line.dry_gauge, kind=GaugeKind.DRY_SCANNER, period_s=crossing_s + SCANNER_TURN_S, head_speed_mps=SCANNER_MPS
+    )
+    return replace(line, dry_gauge=scanner)
 
 
 def _boxes_mm(line: LineDescription, boxes: int) -> Array:
@@ -266,6 +296,17 @@ FAULTS: tuple[tuple[Play, float], ...] = (
     (Play("filter-clog", onset_s=60.0, duration_s=120.0, ramp_s=90.0, size=200.0), 150.0),
     (Play("tank-level", onset_s=60.0, duration_s=120.0, ramp_s=30.0, size=3.0), 150.0),
     (Play("cd-temperature", onset_s=60.0, ramp_s=60.0, size=1.0), 150.0),
+    (Play("slurry-temperature", onset_s=60.0, ramp_s=60.0, size=10.0), 150.0),
+    (Play("lip-thermal-bow", onset_s=60.0, ramp_s=60.0, size=0.3), 150.0),
+    (Play("heavy-edges", onset_s=60.0, duration_s=90.0, size=8.0, width_mm=15.0), 120.0),
+    (Play("threading", onset_s=0.0, duration_s=40.0, size=0.3, ramp_s=10.0), 90.0),
+    (Play("splice", onset_s=60.0, duration_s=60.0, size=0.5, ramp_s=10.0), 90.0),
+    (Play("patch-coating", onset_s=60.0, duration_s=90.0, size=2.0, gap_m=1.0), 120.0),
+    (Play("foil-variation", onset_s=0.0, size=2.0), 200.0),
+    (Play("foil-step", onset_s=60.0, size=8.0), 200.0),
+    (Play("b-side", onset_s=0.0, size=1.0), 200.0),
+    (Play("gauge-drift", onset_s=0.0, size=40.0, every_s=100.0, gauge="wet"), 90.0),
+    (Play("gauge-misregistration", onset_s=60.0, ramp_s=1.0, size=40.0, gauge="wet"), 120.0),
     (Play("gauge-bias", onset_s=60.0, duration_s=90.0, size=2.0, gauge="wet"), 120.0),
     (Play("gauge-silent", onset_s=20.0, duration_s=130.0, gauge="wet"), 120.0),
     (Play("gauge-frozen", onset_s=20.0, duration_s=130.0, gauge="wet"), 120.0),
@@ -273,8 +314,11 @@ FAULTS: tuple[tuple[Play, float], ...] = (
     (Play("gauge-outliers", onset_s=60.0, duration_s=90.0, gauge="wet", size=20.0, chance_pct=3.0), 120.0),
 )
 FAULT_MINUTES, FAULT_STEP_S = 4.0, 0.5
-MOVING, MOVING_STEP_S = ("web-speed", "web-stop", "encoder-loss"), 0.1  # the drive follows speed a step late
+MOVING = ("web-speed", "web-stop", "encoder-loss", "threading", "splice", "patch-coating")
+MOVING_STEP_S = 0.1  # the drive follows speed a step late
+DRY_SEES = ("foil-variation", "foil-step", "b-side")
 FAULT_REACH_PCT = 5.0
+LONG_NAME = 16  # letters: leaves no room for the axis's own words
 
 
 def faults(line: LineDescription) -> bytes:
@@ -292,9 +336,10 @@ def faults(line: LineDescription) -> bytes:
             lanes_mm = true_line(line).lanes_mm
             across.plot(lanes_mm, healthy.true_at(at_s), color="#b9b9b3", lw=2.4)
             across.plot(lanes_mm, run.true_at(at_s), color=INK, lw=1.0)
-            scan = run.wet.latest(at_s)
+            seen, colour = (run.dry, DRY) if play.name in DRY_SEES else (run.wet, WET)
+            scan = seen.latest(at_s)
             shown = np.clip(scan, -0.95 * FAULT_REACH_PCT, 0.95 * FAULT_REACH_PCT)
-            across.plot(_boxes_mm(line, scan.size), shown, ".", color=WET, ms=2.6)
+            across.plot(_boxes_mm(line, scan.size), shown, ".", color=colour, ms=2.6)
             along.set_ylim(-4.0, 4.0)
             across.set_ylim(-FAULT_REACH_PCT, FAULT_REACH_PCT)
             _named(along, across, play.name, f"{CATALOGUE[play.name].meaning}{_size_words(play)}", "min")
@@ -327,6 +372,8 @@ def _tiles(count: int) -> tuple[Any, Any]:
     figure, axes = plt.subplots(rows, 4, figsize=(WIDE, 1.62 * rows + 0.2), squeeze=False)
     figure.subplots_adjust(left=0.045, right=0.995, top=1.0 - 0.32 / (1.62 * rows), bottom=0.3 / (1.62 * rows),
                            wspace=0.22, hspace=0.72)  # fmt: skip
+    for unused in axes.reshape(-1)[2 * count :]:
+        unused.remove()
     return figure, axes
 
 
@@ -356,7 +403,8 @@ def _reach(axis: Axes, values: Array, least: float) -> None:
 def _named(along: Axes, across: Axes, name: str, meaning: str, unit: str) -> None:
     along.set_title(name, pad=13)
     along.text(0.0, 1.03, meaning, transform=along.transAxes, fontsize=7.5, color="#666662")
-    for axis, words, height in ((along, f"mean, % over {unit}", 1.2), (across, "profile, % over mm", 1.03)):
+    mean_words = f"mean, % over {unit}" if len(name) < LONG_NAME else ""
+    for axis, words, height in ((along, mean_words, 1.2), (across, "profile, % over mm", 1.03)):
         axis.axhline(0.0, color="#d5d5d0", lw=0.6, zorder=0)
         axis.text(1.0, height, words, transform=axis.transAxes, fontsize=6.8, color=SOFT, ha="right", va="bottom")
         axis.tick_params(labelsize=7, pad=2, length=2)

@@ -96,7 +96,7 @@ def record(
         true_pct=100.0 * (np.where(areal > 0.0, areal, np.nan) / target - 1.0),
         motor_um=np.array([row.lip_motor_um for row in rows]),
         wet=_scans(rows, GaugeKind.WET_ARRAY, target / line.slurry.areal_density_gsm_per_um),
-        dry=_scans(rows, GaugeKind.DRY_ARRAY, target),
+        dry=_scans(rows, GaugeKind.DRY_ARRAY if line.dry_gauge is None else line.dry_gauge.kind, target),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from controller.line.description import Array, BoolArray
+from plant_sim.compiled import compiled
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,35 +58,73 @@ def reachable(actuators: Actuators, target_um: Array) -> Array:
     return steps
 
 
-def move(
-    actuators: Actuators, state: ActuatorState, rest_um: Array, dt_s: float, faults: ActuatorFaults | None = None
-) -> ActuatorState:
-    """Run every motor toward its place of rest (from `reachable`) for dt_s, and drag the lip through the play."""
-    reach = actuators.rate_um_per_s * dt_s
-    play = actuators.backlash_um
-    if faults is not None:
-        reach = reach * faults.rate_share
-        play = play + faults.backlash_extra_um
-    motor = np.minimum(np.maximum(rest_um, state.motor_um - reach), state.motor_um + reach)
-    half = 0.5 * play
-    lip = np.minimum(np.maximum(state.lip_um, motor - half), motor + half)
-    if faults is not None:
-        lip = _misled(state, motor, lip, faults)
-    return ActuatorState(motor, lip)
+@compiled
+def turn_bolts(
+    motor_um: Array, lip_um: Array, rest_um: Array, rate_um_per_s: Array, backlash_um: Array, dt_s: float
+) -> None:
+    """Run every motor toward its place of rest for dt_s and drag the lip through the play; in place, shape (zones,)."""
+    for i in range(motor_um.size):
+        reach = rate_um_per_s[i] * dt_s
+        motor_um[i] = min(max(rest_um[i], motor_um[i] - reach), motor_um[i] + reach)
+    for i in range(motor_um.size):
+        half = 0.5 * backlash_um[i]
+        lip_um[i] = min(max(lip_um[i], motor_um[i] - half), motor_um[i] + half)
 
 
-def _misled(state: ActuatorState, motor_um: Array, lip_um: Array, faults: ActuatorFaults) -> Array:
-    """The lip where bolts do not lead it as they should; lip_um is where healthy ones would have it, shape (zones,).
+@compiled
+def turn_faulty_bolts(
+    motor_um: Array,
+    lip_um: Array,
+    rest_um: Array,
+    rate_um_per_s: Array,
+    backlash_um: Array,
+    dt_s: float,
+    share: Array,
+    extra_um: Array,
+    dead: Array,
+    wrong: Array,
+    stick_um: Array,
+) -> None:
+    """The same where bolts do not lead their lips as they should; faults as in ActuatorFaults, shape (zones,).
 
     A reversed bolt is taken to have no play; a bolt that is well again takes its lip along at once.
     """
-    if faults.stick_um is not None:
-        lip_um = np.where(np.abs(lip_um - state.lip_um) < faults.stick_um, state.lip_um, lip_um)
-    if faults.reversed is not None:
-        lip_um = np.where(faults.reversed, state.lip_um - (motor_um - state.motor_um), lip_um)
-    if faults.dead is not None:
-        lip_um = np.where(faults.dead, state.lip_um, lip_um)
-    return lip_um
+    for i in range(motor_um.size):
+        reach = rate_um_per_s[i] * dt_s * share[i]
+        motor = min(max(rest_um[i], motor_um[i] - reach), motor_um[i] + reach)
+        half = 0.5 * (backlash_um[i] + extra_um[i])
+        lip = min(max(lip_um[i], motor - half), motor + half)
+        if abs(lip - lip_um[i]) < stick_um[i]:
+            lip = lip_um[i]
+        if wrong[i] != 0.0:
+            lip = lip_um[i] - (motor - motor_um[i])
+        if dead[i] != 0.0:
+            lip = lip_um[i]
+        motor_um[i] = motor
+        lip_um[i] = lip
+
+
+def move(
+    actuators: Actuators, state: ActuatorState, rest_um: Array, dt_s: float, faults: ActuatorFaults | None = None
+) -> ActuatorState:
+    """Where motors and lips stand dt_s later, when every motor runs toward its place of rest (from `reachable`)."""
+    motor, lip = state.motor_um.copy(), state.lip_um.copy()
+    rates, play = actuators.rate_um_per_s, actuators.backlash_um
+    if faults is None:
+        turn_bolts(motor, lip, rest_um, rates, play, dt_s)
+    else:
+        turn_faulty_bolts(motor, lip, rest_um, rates, play, dt_s, *fault_rows(faults))
+    return ActuatorState(motor, lip)
+
+
+def fault_rows(faults: ActuatorFaults) -> tuple[Array, Array, Array, Array, Array]:
+    """Rate share, extra play, dead, reversed, stick: what nobody has is zero, shape (zones,) each."""
+    nothing = np.zeros(faults.rate_share.size)
+
+    def row(values: Array | BoolArray | None) -> Array:
+        return nothing if values is None else values.astype(np.float64)
+
+    return faults.rate_share, faults.backlash_extra_um, row(faults.dead), row(faults.reversed), row(faults.stick_um)
 
 
 def at_limit(actuators: Actuators, motor_um: Array) -> BoolArray:

@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from controller.line.description import Array
+from plant_sim.compiled import compiled, exp, ln, total
 from plant_sim.slurry import Slurry
 
 LAND_TOTAL_M = 0.040
@@ -87,34 +88,71 @@ class Split:
         return self.pressure_coefficient * math.pow(max(flow_m3ps, 0.0), self.flow_index)
 
 
+@compiled
+def stress_factor(consistency_pa_sn: float, n: float) -> float:
+    """2 K (2(2n+1)/n)^n: a power law's pressure over q^n sum L/H^(2n+1), from q = n H^2/(2(2n+1)) (tau_w/K)^(1/n)."""
+    return 2.0 * consistency_pa_sn * (2.0 * (2.0 * n + 1.0) / n) ** n
+
+
+@compiled
+def resistance(gaps_and_lengths_m: Array, n: float) -> float:
+    """Sum of L/H^(2n+1) over sections that no bolt moves; gap, length, gap, length, ..."""
+    resisted = 0.0
+    for i in range(0, gaps_and_lengths_m.size, 2):
+        resisted += gaps_and_lengths_m[i + 1] / gaps_and_lengths_m[i] ** (2.0 * n + 1.0)
+    return resisted
+
+
+@compiled
+def lane_flows(
+    n: float,
+    lip_length_m: float,
+    fixed_resistance: float,
+    droop_log: Array,
+    lip_gap_um: Array,
+    local_log: Array,
+    flow: Array,
+) -> float:
+    """Fill `flow` with each lane's q at unit stress factor and pressure; all shape (lanes,). Returns the mean.
+
+    From q = (P d / (A sum L/H^(2n+1)))^(1/n) at a manifold pressure P with droop d.
+    """
+    steep = 2.0 * n + 1.0
+    lip_log = math.log(lip_length_m) + steep * math.log(1e6)
+    for i in range(flow.size):
+        lip = exp(lip_log - steep * ln(lip_gap_um[i]))
+        flow[i] = exp((droop_log[i] - ln(lip + fixed_resistance)) / n + local_log[i])
+    return total(flow) / flow.size
+
+
 @lru_cache(maxsize=256)
 def slot(die: Die, slurry: Slurry) -> Slot:
     """Fill a die with a slurry. K enters the pressure alone: the split of a power law does not know it."""
     n = slurry.flow_index
-    fixed = sum(section.length_m / section.gap_m ** (2.0 * n + 1.0) for section in die.fixed)
     return Slot(
         flow_index=n,
-        stress_factor=2.0 * slurry.consistency_pa_sn * (2.0 * (2.0 * n + 1.0) / n) ** n,
-        fixed_resistance=fixed,
+        stress_factor=float(stress_factor(slurry.consistency_pa_sn, n)),
+        fixed_resistance=float(resistance(fixed_sections(die), n)),
         lip_length_m=die.lip_length_m,
         width_m=die.width_m,
-        droop_log=_droop_on_lanes(die, n) - _droop_on_lanes(die, die.design_flow_index),
+        droop_log=droop_at(droop_table(die), n) - droop_at(droop_table(die), die.design_flow_index),
     )
+
+
+def fixed_sections(die: Die) -> Array:
+    """Gap and length of each section that no bolt moves, as `resistance` reads them."""
+    return np.array([number for section in die.fixed for number in (section.gap_m, section.length_m)])
 
 
 def split(filled: Slot, lip_gap_um: Array, local_log: Array) -> Split:
     """Divide the pumped flow over the lanes.
 
     lip_gap_um: true lip opening, shape (lanes,), > 0. local_log: ln of local flow factors of disturbances, same shape.
-    From q = (P d / (A sum L/H^(2n+1)))^(1/n) at a manifold pressure P with droop d.
     """
+    flow = np.empty(lip_gap_um.size)
     n = filled.flow_index
-    lip = filled.lip_length_m * np.exp((-2.0 * n - 1.0) * np.log(lip_gap_um * 1e-6))
-    log_flow = (filled.droop_log - np.log(lip + filled.fixed_resistance)) / n + local_log
-    flow = np.exp(log_flow)
-    mean = float(flow.sum()) / flow.size
-    coefficient = filled.stress_factor * math.pow(filled.width_m * mean, -n)
-    return Split(flow / mean, coefficient, n)
+    mean = lane_flows(n, filled.lip_length_m, filled.fixed_resistance, filled.droop_log, lip_gap_um, local_log, flow)
+    return Split(flow / mean, filled.stress_factor * math.pow(filled.width_m * mean, -n), n)
 
 
 def newtonian_droop_rate_per_m(gap_m: float, radius_m: float, length_m: float) -> float:
@@ -153,18 +191,31 @@ def _cumulative(values: Array, dy: Array) -> Array:
 
 
 INDEX_GRID = np.linspace(0.25, 1.0, 31)  # flow indices the droop is tabulated at; between them it is interpolated
+INDEX_ROWS = INDEX_GRID.size
+_INDEX_LEAST, _INDEX_STEP = float(INDEX_GRID[0]), float(INDEX_GRID[1] - INDEX_GRID[0])
 
 
-def _droop_on_lanes(die: Die, flow_index: float) -> Array:
-    table = _droop_table(die)
-    at = float(np.clip((flow_index - INDEX_GRID[0]) / (INDEX_GRID[1] - INDEX_GRID[0]), 0.0, INDEX_GRID.size - 1.000001))
-    low = int(at)
-    row: Array = table[low] + (at - low) * (table[low + 1] - table[low])
+def droop_at(table: Array, flow_index: float) -> Array:
+    """ln of manifold pressure along the lanes at a flow index, from `droop_table`, shape (lanes,)."""
+    row = np.empty(table.shape[1])
+    droop_into(table.reshape(-1), flow_index, row)
     return row
 
 
+@compiled
+def droop_into(table: Array, flow_index: float, row: Array) -> None:
+    """Fill `row` by interpolation between the indices of INDEX_GRID; the table flattened."""
+    at = (flow_index - _INDEX_LEAST) / _INDEX_STEP
+    at = min(max(at, 0.0), INDEX_ROWS - 1.000001)
+    low = int(at)
+    share = at - low
+    below, above = table[low * row.size : (low + 1) * row.size], table[(low + 1) * row.size : (low + 2) * row.size]
+    for i in range(row.size):
+        row[i] = below[i] + share * (above[i] - below[i])
+
+
 @lru_cache(maxsize=16)
-def _droop_table(die: Die) -> Array:
+def droop_table(die: Die) -> Array:
     """ln of manifold pressure against the feed for each index of INDEX_GRID, shape (31, lanes), nominal gap."""
     rows = []
     for n in INDEX_GRID:

@@ -1,7 +1,8 @@
 """What moves the coating without being asked: drifts across and along the web. Imported inside plant_sim only.
 
-Drifts are Ornstein-Uhlenbeck processes (AR(1) when sampled), advanced exactly for any step length. Cross-web ones act
-as local factors of flow before the pump's flow is shared out, so they never move the mean.
+Drifts are Ornstein-Uhlenbeck processes, drawn at their own period whatever the step (AR(1), exact) and followed in a
+straight line between two draws. Cross-web ones act as local factors of flow before the pump's flow is shared out, so
+they never move the mean.
 """
 
 from __future__ import annotations
@@ -12,45 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from controller.line.description import Array
-from plant_sim.noise import NoiseStream, smooth_mix
+from plant_sim.compiled import compiled
+from plant_sim.noise import normal, normals, smooth_normals, smooth_row
 
 WHITE_PERIOD_S = 0.1  # fastest cross-web unevenness: a new draw every tenth of a second
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """A stationary process of standard deviation `size` and time constant tau_s, shape as its stream's rows.
-
-    It starts from a draw of its stationary state: a line has been drifting long before anyone looks.
-    """
-
-    size: float
-    tau_s: float
-    stream: NoiseStream
-
-    def start(self) -> Array:
-        return self.size * self.stream.row(0)
-
-    def after(self, state: Array, step: int, dt_s: float) -> Array:
-        """State after dt_s; `step` >= 1 numbers the innovation. Exact discretisation: variance is independent of dt."""
-        keep = math.exp(-dt_s / self.tau_s)
-        return keep * state + (self.size * math.sqrt(1.0 - keep * keep)) * self.stream.row(step)
-
-
-@dataclass(frozen=True, slots=True)
-class ScalarDrift:
-    """The same for one number; kept apart because arrays of one element cost ten times a float."""
-
-    size: float
-    tau_s: float
-    stream: NoiseStream
-
-    def start(self) -> float:
-        return self.size * self.stream.value(0)
-
-    def after(self, state: float, step: int, dt_s: float) -> float:
-        keep = math.exp(-dt_s / self.tau_s)
-        return keep * state + (self.size * math.sqrt(1.0 - keep * keep)) * self.stream.value(step)
+DRIFT_PERIOD_S = 1.0  # of draws; the fastest drift has a time constant of a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +35,7 @@ class DriftSizes:
     slip_tau_s: float
     solids: float
     solids_tau_s: float
+    foil_tau_s: float = 120.0  # of foil thickness along the web; its size is played
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,61 +52,48 @@ class Amplitudes:
     pulsation: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class DisturbanceState:
-    """Where the drifts stand, relative; cross-web ones have shape (lanes,)."""
-
-    slow_cd: Array
-    fast_cd: Array
-    slip: float
-    solids: float
+def keep_of(tau_s: float, period_s: float) -> float:
+    """Share of an AR(1) state that is left after a period: e^(-T/tau)."""
+    return math.exp(-period_s / tau_s)
 
 
-@dataclass(frozen=True, slots=True)
-class Disturbances:
-    """The processes of one line and seed."""
+@compiled
+def follow(key: np.uint64, row: int, size: float, keep: float, before: float) -> float:
+    """A stationary AR(1)'s next value; row 0 starts it in its stationary state, since drifts go on unseen for long."""
+    if row == 0:
+        return size * normal(key, 0)
+    return keep * before + size * math.sqrt(1.0 - keep * keep) * normal(key, row)
 
-    slow_cd: Drift
-    fast_cd: Drift
-    slip: ScalarDrift
-    solids: ScalarDrift
-    white_cd: float
-    white_stream: NoiseStream
 
-    @staticmethod
-    def of(sizes: DriftSizes, seed: int, lane_zones: Array) -> Disturbances:
-        """lane_zones: lane centres in units of zone pitch, shape (lanes,)."""
+@compiled
+def follow_smooth(
+    key: np.uint64,
+    row: int,
+    size: float,
+    keep: float,
+    state: Array,
+    first: Array,
+    weights: Array,
+    knots: Array,
+    drawn: Array,
+) -> None:
+    """The same in place for a state correlated along its places; knots and drawn are scratch."""
+    smooth_normals(key, row, first, weights, knots, drawn)
+    held, fresh = (0.0, size) if row == 0 else (keep, size * math.sqrt(1.0 - keep * keep))
+    for i in range(state.size):
+        state[i] = held * state[i] + fresh * drawn[i]
 
-        def across(name: str, zones: float) -> NoiseStream:
-            return NoiseStream(seed, name, lane_zones.size, mix=smooth_mix(lane_zones, zones))
 
-        return Disturbances(
-            slow_cd=Drift(sizes.slow_cd, sizes.slow_cd_tau_s, across("slow-cd-drift", sizes.slow_cd_zones)),
-            fast_cd=Drift(sizes.fast_cd, sizes.fast_cd_tau_s, across("fast-cd-drift", sizes.fast_cd_zones)),
-            slip=ScalarDrift(sizes.slip, sizes.slip_tau_s, NoiseStream(seed, "pump-slip-drift")),
-            solids=ScalarDrift(sizes.solids, sizes.solids_tau_s, NoiseStream(seed, "solids-drift")),
-            white_cd=sizes.white_cd,
-            white_stream=NoiseStream(seed, "white-cd", lane_zones.size),
-        )
-
-    def start(self) -> DisturbanceState:
-        return DisturbanceState(self.slow_cd.start(), self.fast_cd.start(), self.slip.start(), self.solids.start())
-
-    def after(self, state: DisturbanceState, step: int, dt_s: float) -> DisturbanceState:
-        """All drifts dt_s later."""
-        return DisturbanceState(
-            self.slow_cd.after(state.slow_cd, step, dt_s),
-            self.fast_cd.after(state.fast_cd, step, dt_s),
-            self.slip.after(state.slip, step, dt_s),
-            self.solids.after(state.solids, step, dt_s),
-        )
-
-    def local_log(self, state: DisturbanceState, amplitudes: Amplitudes, t_s: float) -> Array:
-        """ln of the local flow factors, shape (lanes,)."""
-        white = self.white_stream.row(int(t_s / WHITE_PERIOD_S + 1e-6))
-        local: Array = amplitudes.slow_cd * state.slow_cd
-        local = local + amplitudes.fast_cd * state.fast_cd
-        return local + (amplitudes.white_cd * self.white_cd) * white
+@compiled
+def add_white(key: np.uint64, size: float, from_s: float, to_s: float, drawn: Array, local_log: Array) -> None:
+    """Add the mean of the white draws that fall into a step; several to a long one, one held over short ones."""
+    first = int(from_s / WHITE_PERIOD_S + 1e-6)
+    last = max(int(to_s / WHITE_PERIOD_S - 1e-6), first)
+    part = size / (last - first + 1)
+    for row in range(first, last + 1):
+        normals(key, row, drawn)
+        for i in range(local_log.size):
+            local_log[i] += part * drawn[i]
 
 
 def smooth_shape(rng: np.random.Generator, lane_zones: Array, correlation_zones: float) -> Array:
@@ -149,8 +104,7 @@ def smooth_shape(rng: np.random.Generator, lane_zones: Array, correlation_zones:
     across = np.linspace(-1.0, 1.0, lane_zones.size)
     bow, tilt = rng.normal(0.0, 1.0, 2)
     coarse = bow * (across**2 - 1.0 / 3.0) / 0.298 + tilt * across / 0.577
-    mix = smooth_mix(lane_zones, correlation_zones)
-    uneven = mix @ rng.standard_normal(mix.shape[1])
+    uneven = smooth_row(rng, lane_zones, correlation_zones)
     shape = coarse / max(float(coarse.std()), 1e-9) + (uneven - uneven.mean()) / float(uneven.std())
     shape = shape - shape.mean()
     normalised: Array = shape / float(shape.std())

@@ -4,8 +4,6 @@
 says. Every number comes from RANGES, or from the family's own entries over it; what is drawn beyond them (drifts,
 batches, manifold, bolt spread) comes from plant_sim.truth.RANGES. Parameters have streams of their own, so lines of one
 seed are the same in all families but for what the family changes. Imported by the front door, tests and benchmarks.
-
-The family of lines that have nothing but a scanner behind the dryer is not here: the plant has no scanner yet.
 """
 
 from __future__ import annotations
@@ -65,6 +63,8 @@ RANGES: dict[str, Range] = {
     "nominal_rpm": (40.0, 120.0),
     "pump_efficiency": (0.92, 0.98),
     "tolerance_pct": (1.0, 2.0),
+    "head_speed_mps": (0.1, 0.4),
+    "head_turn_s": (0.5, 2.0),
 }
 LOGARITHMIC = frozenset({"zones", "rate_um_per_s", "resolution_um"})
 
@@ -85,6 +85,7 @@ class Family:
     meaning: str
     described: Mapping[str, Range] = field(default_factory=dict)
     true: Mapping[str, Range] = field(default_factory=dict)
+    scanner_only: bool = False  # nothing but a zig-zag scanner behind the dryer
     batch_every_s: Range | None = None
     front_s: Range = (30.0, 1800.0)
 
@@ -106,6 +107,7 @@ FAMILIES: dict[str, Family] = {
         described={"alignment_uncertainty_pitches": (0.3, 0.6)},
         true={"alignment_shift_pitches": (-0.7, 0.7), "alignment_stretch_pct": (-1.0, 1.0)},
     ),
+    "dry-scanner-only": Family("one head in a zig-zag behind the dryer, and no other gauge", scanner_only=True),
     "noisy": Family(
         "gauges at the poor end of what is sold, and poorer than their data sheet",
         described={"wet_noise_pct": (0.5, 0.8), "dry_noise_pct": (0.3, 0.5)},
@@ -137,8 +139,10 @@ def draw(family: str, seed: int, lanes_per_zone: int = LANES_PER_ZONE) -> tuple[
     real = {**told, **_numbers(seed, differing, "true")}
     hidden = _numbers(seed, {**HIDDEN, **{k: v for k, v in kind.true.items() if k in HIDDEN}}, "hidden")
     name = f"{family}-{seed}"
-    line = _line(name, told)
-    return line, _truth(line, _line(name, real), hidden, seed, lanes_per_zone)
+    line, truly = _line(name, told), _line(name, real)
+    if kind.scanner_only:
+        line, truly = _scanning(line, told), _scanning(truly, real)
+    return line, _truth(line, truly, hidden, seed, lanes_per_zone)
 
 
 def known(family: str) -> Family:
@@ -286,3 +290,14 @@ def _with_consistency(truth: Truth, first_pa_sn: float) -> Truth:
     batches = tuple(replace(batch, consistency_pa_sn=factor * batch.consistency_pa_sn) for batch in truth.batches)
     resistance = factor * truth.pump.slip_resistance_pa_s_per_m3
     return replace(truth, batches=batches, pump=replace(truth.pump, slip_resistance_pa_s_per_m3=resistance))
+
+
+def _scanning(line: LineDescription, n: Mapping[str, float]) -> LineDescription:
+    """The same line with one head where its dry array stands, no wet gauge, and loops slow enough for that."""
+    dry = line.dry_gauge
+    assert dry is not None
+    pass_s = line.web_width_mm * 1e-3 / n["head_speed_mps"] + n["head_turn_s"]
+    scanner = replace(dry, kind=GaugeKind.DRY_SCANNER, period_s=pass_s, head_speed_mps=n["head_speed_mps"])
+    delay_s = dry.distance_m / line.web_speed_mps + pass_s
+    control = replace(line.control, closed_loop_cd_s=1.5 * delay_s, closed_loop_md_s=1.5 * delay_s)
+    return replace(line, wet_gauge=None, dry_gauge=scanner, control=control)

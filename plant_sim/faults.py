@@ -17,7 +17,8 @@ from controller.line.description import Array
 from plant_sim.actuators import ActuatorFaults
 from plant_sim.disturbances import Amplitudes
 from plant_sim.gauges import HEALTHY, GaugeFaults
-from plant_sim.incidents import Incidents, Rise, RunOut, Warmth, cooling, covered, tilt_and_bow
+from plant_sim.incidents import Incidents, Rise, cooling, covered, edge_log
+from plant_sim.lip_mechanics import thermal_bow_um
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,9 @@ class Play:
     to_share: float = 1.0
     chance_pct: float = 1.0  # outliers: of all boxes
     turn_m: float = 0.8  # run-out: circumference of the roll
-    width_mm: float = 5.0  # streak, bubble: across the web
+    width_mm: float = 5.0  # streak, bubble: across the web; heavy edges: where they have fallen to a third
+    every_s: float = 0.0  # gauge drift: standardised so often; 0 is never
+    gap_m: float = 0.05  # patch coating: bare foil between patches
 
     def active(self, t_s: float) -> bool:
         return self.onset_s <= t_s < self.onset_s + self.duration_s
@@ -82,12 +85,25 @@ CATALOGUE: dict[str, Entry] = {
     "gauge-dropout": Entry("boxes report invalid", "not used", 0.0, 5.0, ("gauge", "from_share", "to_share")),
     "gauge-outliers": Entry("single boxes far off", "percent of the reading", 0.0, 90.0, ("gauge", "chance_pct")),
     "gauge-bias": Entry("a gauge reads too much", "percent of the reading", -20.0, 20.0, ("gauge",)),
+    "gauge-drift": Entry(
+        "a gauge drifts until it is standardised", "percent of the reading an hour", -5.0, 5.0, ("gauge", "every_s")
+    ),
+    "gauge-misregistration": Entry("a gauge stands beside its place", "mm", -50.0, 50.0, ("gauge", "ramp_s")),
+    "foil-variation": Entry("foil thicker and thinner than ordered", "percent of its thickness", 0.0, 10.0),
+    "foil-step": Entry("a roll of thicker foil", "percent of its thickness", -20.0, 20.0),
+    "b-side": Entry("second side: the dry gauge sees what is uneven in the first", "percent of target", 0.0, 5.0),
     "roll-run-out": Entry("a roll out of true, once a turn", "percent of local film", 0.0, 5.0, ("turn_m",)),
     "streak": Entry("a streak narrower than a zone", "percent of local film", -90.0, 50.0, ("at", "width_mm")),
     "bubble": Entry("one bubble leaves a hole", "mm long", 1.0, 100.0, ("at", "width_mm")),
     "filter-clog": Entry("filter clogs", "percent of the die's pressure", 0.0, 500.0, ("ramp_s",)),
     "tank-level": Entry("tank runs low", "m of slurry", 0.0, 3.0, ("ramp_s",)),
     "cd-temperature": Entry("slurry warmest at one place", "K", -10.0, 10.0, ("at", "ramp_s")),
+    "slurry-temperature": Entry("all slurry warmer", "K", -15.0, 15.0, ("ramp_s",)),
+    "lip-thermal-bow": Entry("one face of the die warmer", "K", -10.0, 10.0, ("ramp_s",)),
+    "heavy-edges": Entry("film thicker at both edges", "percent of local film", -50.0, 50.0, ("width_mm",)),
+    "threading": Entry("web threaded, die lifted", "share of nominal speed", 0.05, 1.0, ("ramp_s",)),
+    "splice": Entry("rolls joined at reduced speed", "share of nominal speed", 0.05, 1.0, ("ramp_s",)),
+    "patch-coating": Entry("intermittent coating", "m of each patch", 0.2, 10.0, ("gap_m",)),
     "encoder-loss": Entry("web speed and position not valid", "not used", 0.0, 5.0),
 }
 
@@ -104,8 +120,20 @@ _AMPLITUDE_OF = {
 _BOLT_FAULTS = frozenset(
     {"stuck-bolt", "slow-bolt", "backlash-growth", "dead-bolt", "reversed-bolt", "lip-stiction", "feedback-noise"}
 )
-_INCIDENTS = frozenset({"roll-run-out", "streak", "filter-clog", "tank-level", "cd-temperature"})
+_INCIDENTS = frozenset(
+    {
+        "roll-run-out",
+        "streak",
+        "filter-clog",
+        "tank-level",
+        "cd-temperature",
+        "slurry-temperature",
+        "lip-thermal-bow",
+        "heavy-edges",
+    }
+)
 DRIFTS = tuple(_AMPLITUDE_OF)  # names of the default difficulty
+DIE_BODY_HEIGHT_M = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,6 +147,12 @@ class Effects:
     slip_step: float = 0.0  # share of flow lost
     encoder_valid: bool = True
     incidents: Incidents | None = None
+    foil_variation: float = 0.0  # standard deviation over thickness
+    foil_step: float = 0.0  # share of thickness
+    b_side: float = 0.0  # standard deviation of the first side over target
+    lifted: bool = False  # the die is off the web
+    patch_m: float = 0.0  # 0: the coating is continuous
+    gap_m: float = 0.0
 
 
 class Timetable:
@@ -138,8 +172,16 @@ class Timetable:
         self._changes = sorted(end for end in ends if math.isfinite(end))
         self._known: dict[int, Effects] = {}
 
+    def interval(self, t_s: float) -> int:
+        """Number of the stretch of time between two changes that a moment lies in."""
+        return bisect_right(self._changes, t_s)
+
+    def until_s(self, interval: int) -> float:
+        """When an interval ends."""
+        return self._changes[interval] if interval < len(self._changes) else math.inf
+
     def at(self, t_s: float) -> Effects:
-        interval = bisect_right(self._changes, t_s)
+        interval = self.interval(t_s)
         effects = self._known.get(interval)
         if effects is None:
             effects = self._known[interval] = self._worked_out(t_s)
@@ -159,7 +201,22 @@ class Timetable:
             slip_step=sum(play.size for play in active if play.name == "pump-slip-step") / 100.0,
             encoder_valid=not any(play.name == "encoder-loss" for play in active),
             incidents=_incidents(active, self._lanes_mm),
+            foil_variation=math.hypot(*_sizes(active, "foil-variation")) / 100.0,
+            foil_step=sum(_sizes(active, "foil-step")) / 100.0,
+            b_side=math.hypot(*_sizes(active, "b-side")) / 100.0,
+            lifted=any(play.name == "threading" for play in active),
+            **_patches(active),
         )
+
+
+def _sizes(active: Sequence[Play], name: str) -> list[float]:
+    return [play.size for play in active if play.name == name]
+
+
+def _patches(active: Sequence[Play]) -> dict[str, float]:
+    """The pattern of the last patch coating that began."""
+    patterns = [play for play in active if play.name == "patch-coating"]
+    return {"patch_m": patterns[-1].size, "gap_m": patterns[-1].gap_m} if patterns else {}
 
 
 def bolt_of(play: Play, zones: int) -> int:
@@ -204,29 +261,33 @@ def _bolt_faults(active: Sequence[Play], zones: int) -> ActuatorFaults | None:
 def _incidents(active: Sequence[Play], lanes_mm: Array) -> Incidents | None:
     if not any(play.name in _INCIDENTS for play in active):
         return None
-    tilt, bow = tilt_and_bow(lanes_mm.size)
-    streaks = [
+    logs = [
         np.log1p(play.size / 100.0 * covered(lanes_mm, play.at, play.width_mm))
         for play in active
         if play.name == "streak"
     ]
+    logs += [edge_log(lanes_mm, play.size / 100.0, play.width_mm) for play in active if play.name == "heavy-edges"]
     return Incidents(
-        streak_log=np.sum(streaks, axis=0) if streaks else None,
-        run_outs=tuple(
-            RunOut(play.turn_m, play.size / 100.0 * tilt, play.size / 100.0 * bow)
-            for play in active
-            if play.name == "roll-run-out"
-        ),
+        streak_log=np.sum(logs, axis=0) if logs else None,
+        run_outs=tuple((play.turn_m, play.size / 100.0) for play in active if play.name == "roll-run-out"),
         warmths=tuple(
-            Warmth(Rise(play.onset_s, play.ramp_s, 1.0), cooling(lanes_mm.size, play.at, play.size))
+            (_rise(play, 1.0), cooling(lanes_mm.size, play.at, play.size))
             for play in active
             if play.name == "cd-temperature"
         ),
-        clogs=tuple(
-            Rise(play.onset_s, play.ramp_s, play.size / 100.0) for play in active if play.name == "filter-clog"
+        bows=tuple(
+            (_rise(play, 1.0), thermal_bow_um(lanes_mm, play.size, DIE_BODY_HEIGHT_M))
+            for play in active
+            if play.name == "lip-thermal-bow"
         ),
-        levels=tuple(Rise(play.onset_s, play.ramp_s, play.size) for play in active if play.name == "tank-level"),
+        clogs=tuple(_rise(play, play.size / 100.0) for play in active if play.name == "filter-clog"),
+        levels=tuple(_rise(play, play.size) for play in active if play.name == "tank-level"),
+        temperatures=tuple(_rise(play, play.size) for play in active if play.name == "slurry-temperature"),
     )
+
+
+def _rise(play: Play, size: float) -> Rise:
+    return Rise(play.onset_s, play.ramp_s, size)
 
 
 def _gauge_faults(active: Sequence[Play], gauge: str, boxes: int) -> GaugeFaults:
@@ -244,6 +305,11 @@ def _gauge_faults(active: Sequence[Play], gauge: str, boxes: int) -> GaugeFaults
             faults = replace(faults, outlier_chance=play.chance_pct / 100.0, outlier_size=play.size / 100.0)
         elif play.name == "gauge-bias":
             faults = replace(faults, bias=faults.bias + play.size / 100.0)
+        elif play.name == "gauge-drift":
+            drift = (play.onset_s, play.size / 100.0, play.every_s)
+            faults = replace(faults, drifts=(*faults.drifts, drift))
+        elif play.name == "gauge-misregistration":
+            faults = replace(faults, shifts=(*faults.shifts, _rise(play, play.size)))
     return faults
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from controller.line.description import Array
+from plant_sim.compiled import compiled
 
 THINNING_PER_K = 0.02  # of the consistency: between water (0.02) and NMP with binder (0.01 to 0.03)
 GRAVITY_MPS2 = 9.81
@@ -30,77 +31,50 @@ class Rise:
     size: float
 
     def at(self, t_s: float) -> float:
-        since_s = t_s - self.onset_s
-        if since_s >= self.ramp_s:
-            return self.size
-        return self.size * max(since_s / self.ramp_s, 0.0)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RunOut:
-    """A roll out of true: the coating gap breathes once a turn, by web length whatever the speed.
-
-    Assumed: the bead stores nothing, so the film that one lane lacks another gets and only the part of the run-out that
-    differs across the web shows: a tilt and, a quarter of a turn later, a bow. Each lane's mean over a turn is 0 too.
-    """
-
-    turn_m: float
-    tilt: Array  # ln of the local factor of flow, amplitude, shape (lanes,)
-    bow: Array
-
-    def log(self, from_m: float, to_m: float) -> Array:
-        """Mean over a stretch of web, exact, so that long steps do not alias a turn. Shape (lanes,)."""
-        per_m = 2.0 * math.pi / self.turn_m
-        start, turned = per_m * from_m, per_m * (to_m - from_m)
-        if turned < 1e-9:
-            sine, cosine = math.sin(start), math.cos(start)
-        else:
-            sine = (math.cos(start) - math.cos(start + turned)) / turned
-            cosine = (math.sin(start + turned) - math.sin(start)) / turned
-        waved: Array = sine * self.tilt + cosine * self.bow
-        return waved
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Warmth:
-    """Slurry warmer or colder toward the sides: `shape_k` is the final difference to the mean, shape (lanes,)."""
-
-    rise: Rise  # of size 1
-    shape_k: Array
-
-    def log(self, t_s: float, flow_index: float) -> Array:
-        """A power law's flow at a given pressure goes with K^(-1/n)."""
-        warmer: Array = (self.rise.at(t_s) * THINNING_PER_K / flow_index) * self.shape_k
-        return warmer
+        return self.size * float(risen(self.onset_s, self.ramp_s, t_s))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Incidents:
     """All that is played of this at a moment."""
 
-    streak_log: Array | None = None  # shape (lanes,)
-    run_outs: tuple[RunOut, ...] = ()
-    warmths: tuple[Warmth, ...] = ()
+    streak_log: Array | None = None  # ln of the local factor of flow, shape (lanes,)
+    run_outs: tuple[tuple[float, float], ...] = ()  # circumference of the roll in m; size, a share of local film
+    warmths: tuple[tuple[Rise, Array], ...] = ()  # a rise of size 1; slurry against its mean in K, shape (lanes,)
+    bows: tuple[tuple[Rise, Array], ...] = ()  # a rise of size 1; opening of the lip in um, shape (lanes,)
     clogs: tuple[Rise, ...] = ()  # pressure in the filter against that in the die
     levels: tuple[Rise, ...] = ()  # m of slurry that the tank has fallen
+    temperatures: tuple[Rise, ...] = ()  # K of all slurry against the recipe's
 
-    def local_log(self, local_log: Array, t_s: float, flow_index: float, from_m: float, to_m: float) -> Array:
-        """ln of the local flow factors with these added to the given ones, shape (lanes,)."""
-        if self.streak_log is not None:
-            local_log = local_log + self.streak_log
-        for run_out in self.run_outs:
-            local_log = local_log + run_out.log(from_m, to_m)
-        for warmth in self.warmths:
-            local_log = local_log + warmth.log(t_s, flow_index)
-        return local_log
 
-    def pressure_factor(self, t_s: float) -> float:
-        """What the pump pushes against, die and filter, over the die alone."""
-        return 1.0 + sum(clog.at(t_s) for clog in self.clogs)
+@compiled
+def risen(onset_s: float, ramp_s: float, t_s: float) -> float:
+    """How far something has grown that grows in a straight line from its onset within ramp_s: 0..1."""
+    since_s = t_s - onset_s
+    if since_s >= ramp_s:
+        return 1.0
+    return max(since_s / ramp_s, 0.0)
 
-    def suction_pa(self, t_s: float, density_kgm3: float) -> float:
-        """Pressure that the pump's inlet lacks."""
-        return density_kgm3 * GRAVITY_MPS2 * sum(level.at(t_s) for level in self.levels)
+
+@compiled
+def add_run_out(
+    tilt: Array, bow: Array, turn_m: float, size: float, from_m: float, to_m: float, local_log: Array
+) -> None:
+    """Add a roll out of true: the coating gap breathes once a turn, by web length whatever the speed.
+
+    Assumed: the bead stores nothing, so the film that one lane lacks another gets and only the part of the run-out that
+    differs across the web shows: a tilt and, a quarter of a turn later, a bow. Each lane's mean over a turn is 0 too.
+    The mean over the step's web is exact, so that long steps do not alias a turn. Shapes (lanes,).
+    """
+    per_m = 2.0 * math.pi / turn_m
+    start, turned = per_m * from_m, per_m * (to_m - from_m)
+    if turned < 1e-9:
+        sine, cosine = math.sin(start), math.cos(start)
+    else:
+        sine = (math.cos(start) - math.cos(start + turned)) / turned
+        cosine = (math.sin(start + turned) - math.sin(start)) / turned
+    for i in range(local_log.size):
+        local_log[i] += size * (sine * tilt[i] + cosine * bow[i])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,15 +92,35 @@ class Bubble:
         return Bubble(onset_s, onset_s + min(lasts_s, duration_s), covers)
 
 
-def left_of_film(bubbles: Sequence[Bubble], from_s: float, to_s: float) -> Array | None:
-    """Share of the film that bubbles leave in a step, shape (lanes,); None when there is none in it."""
-    left = None
-    for bubble in bubbles:
-        share = (min(bubble.end_s, to_s) - max(bubble.onset_s, from_s)) / (to_s - from_s)
-        if share > 0.0:
-            kept = 1.0 - (1.0 - FILM_LEFT) * share * bubble.covers
-            left = kept if left is None else left * kept
+@compiled
+def pierce(bubbles: Array, lanes: int, from_s: float, to_s: float, share: Array) -> float:
+    """Take a step's holes out of `share` (mean 1, shape (lanes,)), keep its mean 1; returns the volume that is left.
+
+    bubbles: onset, end and the covered share of each lane, one after another. Air was pumped in place of slurry: what
+    a hole lacks is lost, and its neighbours are no thicker.
+    """
+    hit = False
+    for b in range(bubbles.size // (lanes + 2)):
+        one = bubbles[b * (lanes + 2) : (b + 1) * (lanes + 2)]
+        part = (min(one[1], to_s) - max(one[0], from_s)) / (to_s - from_s)
+        if part > 0.0:
+            hit = True
+            for i in range(lanes):
+                share[i] *= 1.0 - (1.0 - FILM_LEFT) * part * one[2 + i]
+    if not hit:
+        return 1.0
+    left = 0.0
+    for i in range(lanes):
+        left += share[i]
+    left /= lanes
+    for i in range(lanes):
+        share[i] /= left
     return left
+
+
+def rows_of(bubbles: Sequence[Bubble]) -> Array:
+    """Bubbles as `pierce` reads them."""
+    return np.concatenate([np.concatenate(([one.onset_s, one.end_s], one.covers)) for one in bubbles] or [np.empty(0)])
 
 
 def covered(lanes_mm: Array, at: float, width_mm: float) -> Array:
@@ -147,6 +141,16 @@ def tilt_and_bow(lanes: int) -> tuple[Array, Array]:
     across = (np.arange(lanes) + 0.5) / lanes - 0.5
     bow = across**2 - np.mean(across**2)
     return across / across.std(), bow / bow.std()
+
+
+def edge_log(lanes_mm: Array, size: float, width_mm: float) -> Array:
+    """ln of the local factor of flow of heavy edges: `size` at the very edge, falling by e every width_mm inward."""
+    half_mm = -lanes_mm[0] + 0.5 * _lane_mm(lanes_mm)
+    from_edge_mm = half_mm - np.abs(lanes_mm)
+    lane = _lane_mm(lanes_mm) / (2.0 * width_mm)
+    within = np.sinh(lane) / lane  # the mean of an exponential over a lane against its value in the middle
+    log: Array = np.log1p(size * np.exp(-from_edge_mm / width_mm) * within)
+    return log
 
 
 def cooling(lanes: int, at: float, size_k: float) -> Array:

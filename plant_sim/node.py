@@ -39,6 +39,7 @@ from plant_sim.truth import Truth
 STALLED_AFTER_S = 1.0  # a motor that does not follow for so long reports a fault
 FAULT_KEPT_S = 30.0  # and keeps it so long after it was last asked to move, so that it is tried again some day
 BOOT_EPOCH = 1
+_DIRECTIONS = {0: ScanDirection.ARRAY, 1: ScanDirection.FORWARD, -1: ScanDirection.BACKWARD}
 TIME_ROUNDING_S = 1e-6  # steps are summed in floating point
 
 
@@ -319,12 +320,11 @@ class PlantNodes:
         self._send(profile, {name: values}, scan.scan_id)
         if (meta, 0) not in self._carried:
             return
-        half_mm = self._truth.width_m * 500.0
         fields: dict[str, Value] = {
             "boxes": valid.size,
-            "edge_left_mm": -half_mm,
-            "edge_right_mm": half_mm,
-            "direction": int(ScanDirection.ARRAY),
+            "edge_left_mm": scan.edges_mm[0],
+            "edge_right_mm": scan.edges_mm[1],
+            "direction": int(_DIRECTIONS[scan.direction]),
             "quality": 100.0 * good / valid.size,
             "t_us": round(scan.t_s * 1e6),
             "web_m": scan.web_m,

@@ -1,93 +1,195 @@
 """Random numbers by name: every disturbance, gauge and drawn parameter has a stream of its own.
 
-A stream is a pure function of (seed, name, row): rows are drawn in blocks, each block from its own spawned generator,
-so nothing needs a generator's state, any row can be asked again, and adding a stream changes no other. Imported inside
-plant_sim only.
+What is drawn once, for a truth, comes from numpy generators by name. What is drawn in every step comes from streams
+that are pure functions of (seed, name, row): a 64-bit counter through SplitMix64's mixer, whose halves make a pair of
+normal numbers by Box and Muller (out to 6.7 standard deviations). So nothing needs a generator's state, any row can be
+asked again, and adding a stream changes no other. Imported inside plant_sim only.
+
+Source of the mixer: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
+import math
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 
 from controller.line.description import Array
+from plant_sim.compiled import as_bits, as_float, compiled
 
-BLOCK_ROWS = 256
-SINGLE_THREAD_PRODUCT = 200_000  # larger matrix products wake BLAS's threads, which then spin for milliseconds
+_U = np.uint64
+_GOLDEN = _U(0x9E3779B97F4A7C15)
+_FIRST, _SECOND = _U(0xBF58476D1CE4E5B9), _U(0x94D049BB133111EB)
+_BY_30, _BY_27, _BY_31, _BY_12 = _U(30), _U(27), _U(31), _U(12)
+_ONE = _U(0x3FF0000000000000)
+_BY_32, _LOW = _U(32), _U(0xFFFFFFFF)
+_TWO_52, _TWO_52_VALUE = _U(0x4330000000000000), 2.0**52
+_HALF_BELOW_2_52 = 2.0**52 - 0.5  # so that no radius is that of nothing
+_TO_UNIT = 2.0**-32
+_EXPONENT, _SQRT_HALF = _U(52), _U(0x3FE6A09E667F3BCD)
+_TWO_52_AND_BIAS = 2.0**52 + 1023.0
+_COS = tuple((-1.0) ** i * (2.0 * math.pi) ** (2 * i) / math.factorial(2 * i) for i in range(10))
+_SIN = tuple((-1.0) ** i * (2.0 * math.pi) ** (2 * i + 1) / math.factorial(2 * i + 1) for i in range(10))
+TAPS = 9  # knots that one place of a smooth stream hears
 
 
-class Law(StrEnum):
-    """Distribution of a stream's numbers."""
-
-    NORMAL = "normal"  # mean 0, standard deviation 1
-    UNIFORM = "uniform"  # 0..1
+def _spawned(seed: int, names: tuple[str | int, ...]) -> np.random.SeedSequence:
+    key = tuple(name if isinstance(name, int) else crc32(name.encode()) for name in names)
+    return np.random.SeedSequence(seed, spawn_key=key)
 
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
     """A generator that belongs to this seed and these names alone (PCG64 behind a spawned SeedSequence)."""
-    key = tuple(name if isinstance(name, int) else crc32(name.encode()) for name in names)
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+    return np.random.Generator(np.random.PCG64(_spawned(seed, names)))
 
 
-class NoiseStream:
-    """Rows of random numbers, shape (width,), asked for by their index.
+def stream(seed: int, *names: str | int) -> np.uint64:
+    """The key of a stream of rows that belongs to this seed and these names alone."""
+    return _spawned(seed, names).generate_state(1, np.uint64)[0]
 
-    `mix` (width, knots), when given, turns `knots` independent numbers into `width` correlated ones.
-    The block last used is kept; that memory is invisible, since a row depends on seed, name and index only.
+
+@compiled
+def _mixed(x: Any) -> Any:
+    x = (x ^ (x >> _BY_30)) * _FIRST
+    x = (x ^ (x >> _BY_27)) * _SECOND
+    return x ^ (x >> _BY_31)
+
+
+@compiled
+def _unit(x: Any) -> float:
+    """52 bits as a number within [0, 1)."""
+    return as_float((x >> _BY_12) | _ONE) - 1.0
+
+
+@compiled
+def uniforms(key: Any, row: int, out: Array) -> None:
+    """Fill `out` with row `row` (>= 0) of a stream: numbers within [0, 1)."""
+    base = key + _U(row) * _U(out.size) * _GOLDEN
+    for i in range(out.size):
+        out[i] = _unit(_mixed(base + _U(i) * _GOLDEN))
+
+
+@compiled
+def _near_ln(x: float) -> float:
+    """Natural logarithm to 1e-10, enough for noise: plant_sim.compiled.ln with fewer terms."""
+    bits = as_bits(x)
+    power = ((bits - _SQRT_HALF + _ONE) >> _EXPONENT) | _TWO_52
+    m = as_float(bits - (power << _EXPONENT) + _ONE)
+    s = (m - 1.0) / (m + 1.0)
+    z = s * s
+    p = 1.0 / 11.0
+    p = p * z + 1.0 / 9.0
+    p = p * z + 1.0 / 7.0
+    p = p * z + 1.0 / 5.0
+    p = p * z + 1.0 / 3.0
+    return (as_float(power) - _TWO_52_AND_BIAS) * math.log(2.0) + (2.0 * s + 2.0 * s * z * p)
+
+
+@compiled
+def _cosine_of_turn(w: float) -> float:
+    """cos(2 pi w) for |w| <= 1/2, to 4e-9."""
+    z = w * w
+    c = _COS[9]
+    c = c * z + _COS[8]
+    c = c * z + _COS[7]
+    c = c * z + _COS[6]
+    c = c * z + _COS[5]
+    c = c * z + _COS[4]
+    c = c * z + _COS[3]
+    c = c * z + _COS[2]
+    c = c * z + _COS[1]
+    return c * z + 1.0
+
+
+@compiled
+def _sine_of_turn(w: float) -> float:
+    """sin(2 pi w) for |w| <= 1/2, to 6e-10."""
+    z = w * w
+    s = _SIN[9]
+    s = s * z + _SIN[8]
+    s = s * z + _SIN[7]
+    s = s * z + _SIN[6]
+    s = s * z + _SIN[5]
+    s = s * z + _SIN[4]
+    s = s * z + _SIN[3]
+    s = s * z + _SIN[2]
+    s = s * z + _SIN[1]
+    return (s * z + _SIN[0]) * w
+
+
+@compiled
+def _radius(x: Any) -> float:
+    """Box and Muller's distance from the middle, from the high half of the bits."""
+    return math.sqrt(-2.0 * _near_ln((as_float((x >> _BY_32) | _TWO_52) - _HALF_BELOW_2_52) * _TO_UNIT))
+
+
+@compiled
+def _turn(x: Any) -> float:
+    """Box and Muller's direction within [-1/2, 1/2), from the low half of the bits."""
+    return (as_float((x & _LOW) | _TWO_52) - _TWO_52_VALUE) * _TO_UNIT - 0.5
+
+
+@compiled
+def normals(key: Any, row: int, out: Array) -> None:
+    """Fill `out` with row `row` (>= 0) of a stream: mean 0, standard deviation 1. A stream keeps one width."""
+    pairs = out.size // 2
+    firsts = out.size - pairs
+    base = key + _U(row) * _U(firsts) * _GOLDEN
+    cosines, sines = out[:pairs], out[firsts:]
+    for p in range(pairs):
+        x = _mixed(base + _U(p) * _GOLDEN)
+        radius, turn = _radius(x), _turn(x)
+        cosines[p] = radius * _cosine_of_turn(turn)
+        sines[p] = radius * _sine_of_turn(turn)
+    if firsts > pairs:
+        x = _mixed(base + _U(pairs) * _GOLDEN)
+        out[pairs] = _radius(x) * _cosine_of_turn(_turn(x))
+
+
+@compiled
+def normal(key: Any, row: int) -> float:
+    """The number of row `row` of a stream of width 1."""
+    x = _mixed(key + _U(row) * _GOLDEN)
+    return _radius(x) * _cosine_of_turn(_turn(x))
+
+
+@compiled
+def smooth_normals(key: Any, row: int, first: Array, weights: Array, knots: Array, out: Array) -> None:
+    """Row `row` of a stream correlated along its places: `out[i]` hears TAPS of the independent `knots` (scratch).
+
+    first, weights: from smooth_taps, shapes (places,) and (places * TAPS,).
     """
-
-    __slots__ = ("_block", "_law", "_mix", "_name", "_rows", "_seed", "_width")
-
-    def __init__(self, seed: int, name: str, width: int = 1, *, mix: Array | None = None, law: Law = Law.NORMAL):
-        self._seed = seed
-        self._name = name
-        self._width = width
-        self._mix = mix
-        self._law = law
-        self._block = -1
-        self._rows: Array = np.empty((0, width))
-
-    def row(self, index: int) -> Array:
-        """Row `index` (>= 0), shape (width,), read-only."""
-        block, within = divmod(index, BLOCK_ROWS)
-        if block != self._block:
-            self._rows = self._drawn(block)
-            self._block = block
-        row: Array = self._rows[within]
-        return row
-
-    def value(self, index: int) -> float:
-        """Row `index` of a stream of width 1, as a plain number."""
-        return float(self.row(index)[0])
-
-    def _drawn(self, block: int) -> Array:
-        rng = generator(self._seed, self._name, block)
-        knots = self._width if self._mix is None else self._mix.shape[1]
-        rows = rng.random((BLOCK_ROWS, knots)) if self._law is Law.UNIFORM else rng.standard_normal((BLOCK_ROWS, knots))
-        if self._mix is not None:
-            rows = _mixed(rows, self._mix)
-        rows.flags.writeable = False
-        return rows
+    normals(key, row, knots)
+    for i in range(out.size):
+        at = int(first[i])
+        heard = 0.0
+        for tap in range(TAPS):
+            heard += weights[i * TAPS + tap] * knots[at + tap]
+        out[i] = heard
 
 
-def _mixed(rows: Array, mix: Array) -> Array:
-    """rows @ mix.T in pieces that one thread does; the same bytes whatever the number of threads."""
-    piece = max(1, SINGLE_THREAD_PRODUCT // mix.size)
-    return np.concatenate([rows[i : i + piece] @ mix.T for i in range(0, len(rows), piece)])
-
-
-def smooth_mix(positions: Array, correlation_length: float) -> Array:
-    """Matrix (positions, knots) that makes unit-variance noise with correlation exp(-(d/length)^2) along `positions`.
+def smooth_taps(positions: Array, correlation_length: float) -> tuple[int, Array, Array]:
+    """(knots, first, weights) that make unit-variance noise with correlation exp(-(d/length)^2) along `positions`.
 
     White noise on a grid of knots seen through a Gaussian window of standard deviation length/2; the window's
-    auto-correlation is the wanted one. Positions and length share a unit.
+    auto-correlation is the wanted one. Knots stand one window apart, wide enough for an even sum to 1e-8; each place
+    hears the nearest TAPS of them, out to four windows. Positions and length share a unit. Shapes (places,) and
+    (places, TAPS).
     """
     window = correlation_length / 2.0
-    spacing = window  # wide enough: the sum over knots is even to 1e-8
-    reach = 4.0 * window
-    knots = np.arange(positions.min() - reach, positions.max() + reach + spacing, spacing)
-    weights = np.exp(-0.5 * ((positions[:, None] - knots[None, :]) / window) ** 2)
-    mix: Array = weights / np.linalg.norm(weights, axis=1, keepdims=True)
-    return mix
+    least = float(positions.min())
+    first = np.rint((positions - least) / window)
+    places = least + (first[:, None] + np.arange(TAPS)[None, :] - TAPS // 2) * window
+    weights = np.exp(-0.5 * ((positions[:, None] - places) / window) ** 2)
+    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
+    return int(first.max()) + TAPS, first, weights
+
+
+def smooth_row(rng: np.random.Generator, positions: Array, correlation_length: float) -> Array:
+    """One draw of such noise from a generator, shape as positions."""
+    knots, first, weights = smooth_taps(positions, correlation_length)
+    drawn = rng.standard_normal(knots)
+    row: Array = (weights * drawn[first.astype(np.int64)[:, None] + np.arange(TAPS)[None, :]]).sum(axis=1)
+    return row

@@ -16,14 +16,14 @@ import numpy as np
 
 from controller.line.description import Array
 from plant_sim import bead, carreau, counting, die, foil, levelling, lip, lip_mechanics, pump, rheology
-from plant_sim import web as coated_web
 from plant_sim.carreau import Carreau
-from plant_sim.disturbances import Drift
+from plant_sim.disturbances import follow_smooth
 from plant_sim.levelling import WetFilm
-from plant_sim.noise import NoiseStream
+from plant_sim.noise import TAPS, stream
 from plant_sim.pump import Pump
 from plant_sim.rheology import HerschelBulkley
 from plant_sim.slurry import Recipe, Slurry
+from plant_sim.web import Web
 
 BASE_GAP_M, BASE_LENGTH_M, BASE_FLOW_M2PS = 0.6e-3, 0.040, 1.5e-4
 BASE_WALL_STRESS_PA = 200.0
@@ -127,13 +127,13 @@ def delay_loop_growth(gain_per_s: float, delay_m: float, web_speed_mps: float, d
 
     Coats plant_sim.web with what the integrator asks for, one step at a time, and reads the gauge delay_m later.
     """
-    web = coated_web.empty(1, delay_m + 1.0)
+    web = Web(1)
     steps_a_delay = round(delay_m / (web_speed_mps * dt_s))
     asked, errors = 1.5, []
     for _ in range(delays * steps_a_delay):
-        web = coated_web.coat(web, web_speed_mps * dt_s, np.array([asked]), 1.0)
+        web.coat(web_speed_mps * dt_s, np.array([asked]), 1.0)
         at_m = web.web_m - delay_m
-        stretch = coated_web.read(web, at_m, at_m)
+        stretch = web.read(at_m, at_m)
         error = 1.0 - (float(stretch.areal_gsm[0]) if stretch.coated else 1.0)
         asked = max(asked + gain_per_s * dt_s * error, 0.01)
         errors.append(error)
@@ -157,13 +157,22 @@ def best_prediction_ratio(phi: float, delay_samples: int, share: float = 1.0) ->
     share 1 is the minimum-variance controller; any other is worse.
     """
     width, samples = 400, 1500
-    drift = Drift(1.0, -1.0 / math.log(phi), NoiseStream(11, "oracle-drift", width))
-    states = [drift.start()]
-    for k in range(1, samples):
-        states.append(drift.after(states[-1], k, 1.0))
-    path = np.array(states)
+    path = _drift_path(phi, width, samples)
     left = path[delay_samples:] - share * phi**delay_samples * path[:-delay_samples]
     return float(left.std() / path.std())
+
+
+def _drift_path(phi: float, width: int, samples: int) -> Array:
+    """`width` independent drifts of unit size side by side, shape (samples, width)."""
+    alone = np.zeros((width, TAPS))
+    alone[:, 0] = 1.0
+    state, knots, drawn = np.zeros(width), np.empty(width + TAPS), np.empty(width)
+    path = np.empty((samples, width))
+    for row in range(samples):
+        key = stream(11, "oracle-drift")
+        follow_smooth(key, row, 1.0, phi, state, np.arange(float(width)), alone.reshape(-1), knots, drawn)
+        path[row] = state
+    return path
 
 
 # --- rows ---------------------------------------------------------------------------------------------------------
@@ -363,12 +372,13 @@ def _constant(value: float) -> Callable[[float], float]:
 def transport_time_s(distance_m: float, speed_mps: Callable[[float], float], dt_s: float) -> float:
     """Time from coating a mark to the last that a gauge distance_m later sees of it, on the simulator's own web."""
     mark, rest = np.array([1.0]), np.array([2.0])
-    web = coated_web.coat(coated_web.empty(1, distance_m + 5.0), 1e-3, mark, 1.0)
+    web = Web(1)
+    web.coat(1e-3, mark, 1.0)
     t_s = 0.0
     while True:
-        web = coated_web.coat(web, speed_mps(t_s + 0.5 * dt_s) * dt_s, rest, 1.0)
-        stretch = coated_web.read(web, web.web_m - distance_m, web.web_m - distance_m)
-        if stretch.coated and stretch.areal_gsm[0] == rest[0]:
+        web.coat(speed_mps(t_s + 0.5 * dt_s) * dt_s, rest, 1.0)
+        stretch = web.read(web.web_m - distance_m, web.web_m - distance_m)
+        if stretch.coated and abs(stretch.areal_gsm[0] - rest[0]) < 1e-9:
             return t_s
         t_s += dt_s
 

@@ -1,36 +1,30 @@
 """The plant: step(plant, state, command, dt) -> (state, readings), pure and deterministic in its seed.
 
-Reads top to bottom as a coater does: lips and pump move, slurry and drifts change, the die divides the flow, the web
-carries it away, gauges see it later. Knows nothing of frames. Imported by plant_sim, tests and benchmarks.
+The arithmetic is plant_sim.step's, compiled; this is its face for one line, where older states stay usable. Many lines
+in one call: plant_sim.batch. Knows nothing of frames. Imported by plant_sim, tests and benchmarks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from bisect import bisect_right
+from dataclasses import dataclass
 
 import numpy as np
 
-from controller.line.description import Array
+from controller.line.description import Array, GaugeKind
 from controller.line.profile import LineState
-from plant_sim import actuators, gauges, pump
-from plant_sim import die as slot_die
-from plant_sim import web as coated_web
-from plant_sim.actuators import ActuatorState
-from plant_sim.die import Split
-from plant_sim.disturbances import Disturbances, DisturbanceState
+from plant_sim import packing, web
 from plant_sim.faults import Effects, Timetable
-from plant_sim.gauges import Gauge, GaugeReading, GaugeState
-from plant_sim.incidents import Bubble, Incidents, covered, left_of_film
-from plant_sim.noise import NoiseStream
-from plant_sim.pump import PumpState
+from plant_sim.gauges import GaugeReading
+from plant_sim.incidents import Bubble, covered
+from plant_sim.layout import Conditions, Constants, Outcome, State, Web
+from plant_sim.packing import Sizes
 from plant_sim.scenario import Scenario
-from plant_sim.slurry import Front, blend
+from plant_sim.step import advance
 from plant_sim.truth import Truth
-from plant_sim.web import Web
 
 SLURRY_TEMPERATURE_C = 25.0
-BARE_SHARE = 0.02  # less than this share of the target does not wet the foil
-OPEN_LIP_MIN_UM = 20.0  # lips touch before they close
+ROW_MIN_S = 0.02  # at nominal speed: a web at a fifth of it still has a row for every tenth of a second
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,36 +35,52 @@ class Plant:
     scenario: Scenario
     seed: int
     timetable: Timetable
-    fronts: tuple[Front, ...]
-    bubbles: tuple[Bubble, ...]
-    disturbances: Disturbances
-    wet: Gauge | None
-    dry: Gauge | None
+    constants: Constants
+    sizes: Sizes
+    rows: int  # of web that a state keeps
     gap_rest_um: Array  # where lips stand when nobody has touched them, shape (zones,)
-    feedback_noise: NoiseStream  # of lip positions, drawn only while it is played
+    places: tuple[int, int, int]  # of areal density and fed-back lips in an outcome, of motors in a state
+    gauges: tuple[tuple[GaugeKind, int, int], ...]  # wet and dry: kind, place of the boxes in an outcome, their number
+    fronts_s: tuple[float, ...]  # when batches change
+    changes: bool  # speed or way of running: line_state is worth asking for
+    _played: dict[int, Conditions]
 
     @staticmethod
-    def of(truth: Truth, scenario: Scenario, seed: int) -> Plant:
-        wet = None if truth.wet is None else Gauge.of(truth.wet, seed, truth.lanes)
-        dry = None if truth.dry is None else Gauge.of(truth.dry, seed, truth.lanes)
-        boxes = {"wet": 0 if wet is None else wet.truth.boxes, "dry": 0 if dry is None else dry.truth.boxes}
+    def of(truth: Truth, scenario: Scenario, seed: int, row_min_m: float | None = None) -> Plant:
+        """A plant of this truth. Web shorter than row_min_m (a fiftieth of a second's) is kept as one row."""
+        bubbles = _bubbles(truth, scenario)
+        row_m = row_min_m or ROW_MIN_S * truth.web_speed_mps
+        constants, sizes = packing.constants_of(truth, scenario, bubbles, seed, row_m)
+        boxes = {"wet": 0 if truth.wet is None else truth.wet.boxes, "dry": 0 if truth.dry is None else truth.dry.boxes}
         return Plant(
             truth=truth,
             scenario=scenario,
             seed=seed,
             timetable=Timetable(scenario.plays, truth.zones, boxes, truth.lanes_mm),
-            fronts=scenario.fronts(),
-            bubbles=_bubbles(truth, scenario),
-            disturbances=Disturbances.of(truth.drifts, seed, truth.lanes_mm / truth.zone_pitch_mm),
-            wet=wet,
-            dry=dry,
+            constants=constants,
+            sizes=sizes,
+            rows=web.capacity(_keep_m(truth), row_m),
             gap_rest_um=np.full(truth.zones, truth.gap_nominal_um),
-            feedback_noise=NoiseStream(seed, "lip-feedback-noise", truth.zones),
+            places=tuple(int(constants.lines[0][name]) for name in ("o_areal", "o_fed_back", "s_motor")),
+            gauges=tuple(
+                (GaugeKind.WET_ARRAY if one is None else one.kind, int(at), 0 if one is None else one.boxes)
+                for one, at in zip((truth.wet, truth.dry), constants.gauges[0]["o_values"], strict=True)
+            ),
+            fronts_s=tuple(front.onset_s for front in scenario.fronts()),
+            changes=scenario.has_speed_changes,
+            _played={},
         )
 
     def web_speed_mps(self, t_s: float) -> float:
         """Speed of the web, as the scenario has it."""
         return _web_speed_mps(self.truth, self.scenario, t_s)
+
+    def conditions(self, interval: int, t_s: float) -> Conditions:
+        """What is played at t_s, which lies in this interval of the timetable."""
+        known = self._played.get(interval)
+        if known is None:
+            known = self._played[interval] = packing.conditions_of(self.timetable.at(t_s))
+        return known
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,13 +88,16 @@ class PlantState:
     """Everything that a step reads and writes; older states stay usable."""
 
     t_s: float
-    steps: int
-    web: Web
-    lips: ActuatorState
-    pump: PumpState
-    disturbances: DisturbanceState
-    wet: GaugeState | None
-    dry: GaugeState | None
+    packed: State
+    web: web.Rows
+    scratch: Array
+
+    def vector(self, plant: Plant, name: str) -> Array:
+        """A vector of the state by its name in plant_sim.layout (s_...), for those who look inside."""
+        size = plant.truth.zones if name in ("s_motor", "s_lip") else plant.truth.lanes
+        at = int(plant.constants.lines[0][name])
+        inside: Array = self.packed.numbers[0, at : at + size]
+        return inside
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,9 +114,9 @@ class Readings:
 
     t_s: float
     web_m: float
-    coated_m: float  # web that passed in this step
+    coated_m: float  # web that passed in this step and was meant to be coated
     web_speed_mps: float  # at the end of the step
-    areal_density_gsm: Array  # shape (lanes,), zeros where the foil stayed bare
+    areal_density_gsm: Array  # of the web meant to be coated, shape (lanes,); zeros where the foil stayed bare
     mean_gsm: float
     lip_motor_um: Array  # shape (zones,)
     lip_fed_back_um: Array  # what the positions' sensors say of it: the same, but for noise where that is played
@@ -123,6 +136,13 @@ def _web_speed_mps(truth: Truth, scenario: Scenario, t_s: float) -> float:
     return min(truth.web_speed_mps * scenario.speed_share(t_s), truth.web_speed_max_mps)
 
 
+def _keep_m(truth: Truth) -> float:
+    """Web that some gauge has yet to see."""
+    present = [gauge for gauge in (truth.wet, truth.dry) if gauge is not None]
+    farthest = max((gauge.distance_m for gauge in present), default=0.0)
+    return farthest + 2.0 * max((gauge.period_s for gauge in present), default=0.0) * truth.web_speed_max_mps + 1.0
+
+
 def _bubbles(truth: Truth, scenario: Scenario) -> tuple[Bubble, ...]:
     """Holes are shorter than a step may be, so they have their own times and do not wait for a step's start."""
     return tuple(
@@ -140,141 +160,87 @@ def _bubbles(truth: Truth, scenario: Scenario) -> tuple[Bubble, ...]:
 
 def start(plant: Plant, pump_speed_rpm: float) -> PlantState:
     """Lips at rest at the nominal gap, pump turning, web running and bare."""
-    truth = plant.truth
-    farthest = max((gauge.distance_m for gauge in (truth.wet, truth.dry) if gauge is not None), default=0.0)
-    longest = max((gauge.period_s for gauge in (truth.wet, truth.dry) if gauge is not None), default=0.0)
-    keep_m = farthest + 2.0 * longest * truth.web_speed_max_mps + 1.0
-    return PlantState(
-        t_s=0.0,
-        steps=0,
-        web=coated_web.empty(truth.lanes, keep_m),
-        lips=actuators.at_rest(truth.actuators, plant.gap_rest_um),
-        pump=PumpState(pump_speed_rpm),
-        disturbances=plant.disturbances.start(),
-        wet=None if plant.wet is None else gauges.start(plant.wet, 0.0, 0.0),
-        dry=None if plant.dry is None else gauges.start(plant.dry, 0.0, 0.0),
-    )
+    packed = packing.start_of(plant.constants, plant.sizes, pump_speed_rpm)
+    return PlantState(0.0, packed, web.Rows(plant.rows, plant.truth.lanes), packing.scratch_for(plant.constants))
 
 
 def step(plant: Plant, state: PlantState, command: Command, dt_s: float) -> tuple[PlantState, Readings]:
     """Advance by dt_s (> 0). Effects are those at the step's start; flows and speeds are means over the step."""
-    truth, effects = plant.truth, plant.timetable.at(state.t_s)
-    t_s, steps = state.t_s + dt_s, state.steps + 1
-    lips = actuators.move(truth.actuators, state.lips, command.gap_rest_um, dt_s, effects.bolts)
-    drifts = plant.disturbances.after(state.disturbances, steps, dt_s)
-    slurry = blend(truth.batches, plant.fronts, state.t_s)
+    interval = plant.timetable.interval(state.t_s)
+    effects, conditions = plant.timetable.at(state.t_s), plant.conditions(interval, state.t_s)
+    packed = State(state.packed.lines.copy(), state.packed.gauges.copy(), state.packed.numbers.copy())
+    rows = _room(packed, state.web)
+    outcome = packing.room_for_outcome(plant.sizes)
+    rest_um, rpm = command.gap_rest_um.reshape(1, -1), np.array([command.pump_speed_rpm], dtype=np.float64)
+    coated = Web(rows.marks[None], rows.profiles[None])
+    advance(plant.constants, conditions, packed, coated, outcome, rest_um, rpm, dt_s, state.scratch)
+    rows.used = int(packed.lines[0]["end"])
+    return _read(plant, effects, packed, rows, outcome, state)
 
-    speed = plant.web_speed_mps(t_s)
-    length_m = 0.5 * (plant.web_speed_mps(state.t_s) + speed) * dt_s
-    local_log = plant.disturbances.local_log(drifts, effects.amplitudes, t_s)
-    incidents = effects.incidents
-    if incidents is not None:
-        web_m = state.web.web_m
-        local_log = incidents.local_log(local_log, t_s, slurry.flow_index, web_m, web_m + length_m)
-    split = slot_die.split(slot_die.slot(truth.die, slurry), _lip_gap_um(plant, lips, effects), local_log)
-    driven = pump.advance(truth.pump, state.pump, command.pump_speed_rpm, dt_s, effects.amplitudes.pulsation)
-    displaced = driven.displaced_m3ps * _delivery(truth, drifts, effects)
-    back = split
-    if incidents is not None:
-        back, displaced = _hindered(truth, incidents, split, displaced, slurry.density_kgm3, t_s)
-    flow = pump.delivered_m3ps(truth.pump, displaced, back)
 
-    solids_kgm3 = slurry.solids_kgm3 * _richness(truth, drifts, effects)
-    volume_m3, share = flow * dt_s, split.share
-    if plant.bubbles:
-        volume_m3, share = _with_holes(plant, volume_m3, share, state.t_s, t_s)
-    web, areal, mean = _coated(truth, state.web, length_m, solids_kgm3, volume_m3, share)
+def _room(packed: State, rows: web.Rows) -> web.Rows:
+    """Storage that this state may append to: its own, or a copy when a later state has written there or it is full."""
+    end = int(packed.lines[0]["end"])
+    if rows.used == end and end < rows.marks.shape[0]:
+        return rows
+    first = max(min(int(packed.gauges["cursor"].min()), end) - 1, 0)
+    copy = web.Rows(*rows.profiles.shape)
+    copy.marks[: end - first], copy.profiles[: end - first] = rows.marks[first:end], rows.profiles[first:end]
+    packed.lines["end"] -= first
+    packed.gauges["cursor"] -= first
+    return copy
 
-    wet, wet_scan = _scanned(plant.wet, state.wet, web, t_s, effects.wet)
-    dry, dry_scan = _scanned(plant.dry, state.dry, web, t_s, effects.dry)
-    following = PlantState(t_s, steps, web, lips, driven.state, drifts, wet, dry)
+
+def _read(
+    plant: Plant, effects: Effects, packed: State, rows: web.Rows, outcome: Outcome, before: PlantState
+) -> tuple[PlantState, Readings]:
+    """The state and the readings, in the words of the line."""
+    t_s, web_m, length_m, coated_m, speed, mean, rpm, flow, pressure_pa, warmer_k = outcome.lines.tolist()[0]
+    told = outcome.numbers[0]
+    lanes, zones = plant.truth.lanes, plant.truth.zones
+    o_areal, o_fed_back, s_motor = plant.places
+    following = PlantState(t_s, packed, rows, before.scratch)
     return following, Readings(
         t_s=t_s,
-        web_m=web.web_m,
-        coated_m=length_m,
+        web_m=web_m,
+        coated_m=coated_m,
         web_speed_mps=speed,
-        areal_density_gsm=areal,
+        areal_density_gsm=told[o_areal : o_areal + lanes],
         mean_gsm=mean,
-        lip_motor_um=lips.motor_um,
-        lip_fed_back_um=_fed_back_um(plant, lips, effects, steps),
-        pump_speed_rpm=driven.state.speed_rpm,
+        lip_motor_um=packed.numbers[0, s_motor : s_motor + zones],
+        lip_fed_back_um=told[o_fed_back : o_fed_back + zones],
+        pump_speed_rpm=rpm,
         pump_flow_m3ps=flow,
-        pump_pressure_kpa=back.pressure_pa(flow) * 1e-3,
-        slurry_temperature_c=SLURRY_TEMPERATURE_C,
+        pump_pressure_kpa=pressure_pa * 1e-3,
+        slurry_temperature_c=SLURRY_TEMPERATURE_C + warmer_k,
         encoder_valid=effects.encoder_valid,
-        line_state=plant.scenario.line_state(t_s),
-        batch=1 + sum(front.onset_s <= t_s for front in plant.fronts),
-        scans=tuple(reading for reading in (wet_scan, dry_scan) if reading is not None),
+        line_state=_line_state(plant, effects, t_s, length_m, coated_m),
+        batch=1 + bisect_right(plant.fronts_s, t_s),
+        scans=tuple(
+            _scan(gauge, *said, told)
+            for gauge, said in zip(plant.gauges, outcome.gauges.tolist()[0], strict=True)
+            if said[0]
+        ),
     )
 
 
-def _lip_gap_um(plant: Plant, lips: ActuatorState, effects: Effects) -> Array:
-    """True opening of the lip at each lane: what the bolts make of it, and how unevenly it was set."""
-    truth = plant.truth
-    opening = truth.lip_response @ (lips.lip_um - plant.gap_rest_um)
-    set_um = truth.gap_nominal_um + effects.amplitudes.static_profile * truth.unevenness_um
-    return np.maximum(opening + set_um, OPEN_LIP_MIN_UM)
+def _line_state(plant: Plant, effects: Effects, t_s: float, length_m: float, coated_m: float) -> LineState:
+    """As the PLC has it; a gap between patches is one when a whole step lies in it."""
+    if effects.patch_m > 0.0 and length_m > 0.0 and coated_m == 0.0:
+        return LineState.PATCH_GAP
+    return plant.scenario.line_state(t_s) if plant.changes else LineState.RUNNING
 
 
-def _fed_back_um(plant: Plant, lips: ActuatorState, effects: Effects, step: int) -> Array:
-    """Positions of the lip motors as their sensors have them."""
-    if effects.bolts is None or effects.bolts.feedback_um is None:
-        return lips.motor_um
-    noisy = lips.motor_um + effects.bolts.feedback_um * plant.feedback_noise.row(step)
-    return np.maximum(noisy, 0.0)  # no sensor tells of a gap below none
-
-
-def _delivery(truth: Truth, drifts: DisturbanceState, effects: Effects) -> float:
-    """What the pump delivers against its calibration, before slip under pressure."""
-    amplitudes = effects.amplitudes
-    lost = amplitudes.slip * drifts.slip + effects.slip_step
-    return 1.0 - lost + amplitudes.set_up_offset * truth.pump_offset
-
-
-def _hindered(
-    truth: Truth, incidents: Incidents, split: Split, displaced_m3ps: float, density_kgm3: float, t_s: float
-) -> tuple[Split, float]:
-    """What the pump pushes against with a filter between it and the die, and what it displaces from a low tank.
-
-    Slip is linear in the pressure across the pump, so what the inlet lacks is lost at once.
-    """
-    back = replace(split, pressure_coefficient=split.pressure_coefficient * incidents.pressure_factor(t_s))
-    lost_m3ps = incidents.suction_pa(t_s, density_kgm3) / truth.pump.slip_resistance_pa_s_per_m3
-    return back, displaced_m3ps - lost_m3ps
-
-
-def _with_holes(plant: Plant, volume_m3: float, share: Array, from_s: float, to_s: float) -> tuple[float, Array]:
-    """Slurry that is left and how it is shared out (mean 1), where air was pumped in place of some of it."""
-    left = left_of_film(plant.bubbles, from_s, to_s)
-    if left is None:
-        return volume_m3, share
-    holed = share * left
-    mean = float(holed.sum()) / holed.size
-    return volume_m3 * mean, holed / mean
-
-
-def _richness(truth: Truth, drifts: DisturbanceState, effects: Effects) -> float:
-    """Solids of the slurry against its batch, as seen in areal density."""
-    amplitudes = effects.amplitudes
-    return 1.0 + amplitudes.solids * drifts.solids + amplitudes.set_up_offset * truth.solids_offset
-
-
-def _coated(
-    truth: Truth, web: Web, length_m: float, solids_kgm3: float, volume_m3: float, share: Array
-) -> tuple[Web, Array, float]:
-    """Spread a step's slurry over the web that passed. What comes out over a standing web drips and is lost."""
-    if length_m <= 1e-9:
-        return web, np.zeros(truth.lanes), 0.0
-    mean = 1e3 * solids_kgm3 * volume_m3 / (truth.width_m * length_m)
-    if mean < BARE_SHARE * truth.target_gsm:
-        mean = 0.0
-    areal = mean * share
-    return coated_web.coat(web, length_m, areal, solids_kgm3 * 1e-3), areal, mean
-
-
-def _scanned(
-    gauge: Gauge | None, state: GaugeState | None, web: Web, t_s: float, faults: gauges.GaugeFaults
-) -> tuple[GaugeState | None, GaugeReading | None]:
-    if gauge is None or state is None:
-        return None, None
-    return gauges.scan(gauge, state, web, t_s, faults)
+def _scan(
+    gauge: tuple[GaugeKind, int, int],
+    _said: int,
+    scans: int,
+    direction: int,
+    t_s: float,
+    web_m: float,
+    left_mm: float,
+    right_mm: float,
+    told: Array,
+) -> GaugeReading:
+    kind, at, boxes = gauge
+    return GaugeReading(kind, scans, t_s, web_m, told[at : at + boxes], (left_mm, right_mm), direction)

@@ -10,9 +10,14 @@ import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
+from controller.line.description import Array
 from controller.line.profile import LineState
+from plant_sim.compiled import compiled
 from plant_sim.faults import CATALOGUE, PLAY_KEYS, Play
 from plant_sim.slurry import Front
 
@@ -22,7 +27,7 @@ SHIPPED = Path(__file__).parent / "scenarios"
 _BOUNDS: dict[str, tuple[float, float]] = {
     "onset_s": (0.0, 1e7),
     "duration_s": (0.0, math.inf),
-    "ramp_s": (0.1, 3600.0),
+    "ramp_s": (0.1, 86400.0),
     "front_s": (1.0, 7200.0),
     "at": (0.0, 1.0),
     "from_share": (0.0, 1.0),
@@ -30,9 +35,12 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "chance_pct": (0.0, 100.0),
     "turn_m": (0.1, 10.0),
     "width_mm": (0.5, 60.0),
+    "every_s": (0.0, 1e6),
+    "gap_m": (0.005, 10.0),
 }
 _ALWAYS = ("name", "onset_s", "duration_s", "size")
-_DEFAULT_RAMP_S = {"web-speed": 10.0, "web-stop": 10.0}
+_SPEED_CHANGES = frozenset({"web-speed", "web-stop", "threading", "splice"})
+_DEFAULT_RAMP_S = dict.fromkeys(_SPEED_CHANGES, 10.0) | {"gauge-misregistration": 0.1}
 _SLOW_RAMP_S = 600.0  # everything else that rises
 
 
@@ -40,7 +48,7 @@ class ScenarioError(ValueError):
     """A scenario that cannot be played: says field, value and bound."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scenario:
     """A named list of plays. Times are seconds of line time from switching on."""
 
@@ -74,24 +82,38 @@ class Scenario:
 
     def speed_share(self, t_s: float) -> float:
         """Web speed against nominal."""
-        share = 1.0
-        for play in self.plays:
-            if play.name == "web-speed":
-                share *= 1.0 + (play.size - 1.0) * _trapezium(play, t_s)
-            elif play.name == "web-stop":
-                share *= 1.0 - _trapezium(play, t_s)
-        return share
+        return float(speed_share(self.speed_rows(), t_s))
+
+    def speed_rows(self) -> Array:
+        """Onset, duration, ramp and share of nominal speed of every play that changes it, flattened."""
+        changes = [
+            (play.onset_s, play.duration_s, play.ramp_s, 0.0 if play.name == "web-stop" else play.size)
+            for play in self.plays
+            if play.name in _SPEED_CHANGES
+        ]
+        return np.array(changes, dtype=np.float64).reshape(-1)
 
     def line_state(self, t_s: float) -> LineState:
-        """Stopped while a stop has brought the web to a stand; running otherwise."""
-        for play in self.plays:
-            if play.name == "web-stop" and _trapezium(play, t_s) >= 1.0:
+        """Stopped while a stop has brought the web to a stand; else what is played; running otherwise."""
+        for play in self._stops:
+            if trapezium(play.onset_s, play.duration_s, play.ramp_s, t_s) >= 1.0:
                 return LineState.STOPPED
+        for play in self._ways:
+            if play.active(t_s):
+                return LineState.THREADING if play.name == "threading" else LineState.SPLICE
         return LineState.RUNNING
+
+    @cached_property
+    def _stops(self) -> tuple[Play, ...]:
+        return tuple(play for play in self.plays if play.name == "web-stop")
+
+    @cached_property
+    def _ways(self) -> tuple[Play, ...]:
+        return tuple(play for play in self.plays if play.name in ("threading", "splice"))
 
     @property
     def has_speed_changes(self) -> bool:
-        return any(play.name in ("web-speed", "web-stop") for play in self.plays)
+        return any(play.name in _SPEED_CHANGES for play in self.plays)
 
     def fronts(self) -> tuple[Front, ...]:
         """Batch changes in order of onset."""
@@ -155,9 +177,19 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     return f"; nearest known: {close[0]!r}" if close else f"; known: {', '.join(known)}"
 
 
-def _trapezium(play: Play, t_s: float) -> float:
+@compiled
+def trapezium(onset_s: float, duration_s: float, ramp_s: float, t_s: float) -> float:
     """0 before the onset, rising over ramp_s to 1, falling over ramp_s after the duration."""
-    since, until = t_s - play.onset_s, play.onset_s + play.duration_s - t_s
-    rising = min(max(since / play.ramp_s, 0.0), 1.0)
-    falling = min(max(1.0 + until / play.ramp_s, 0.0), 1.0)
+    since, until = t_s - onset_s, onset_s + duration_s - t_s
+    rising = min(max(since / ramp_s, 0.0), 1.0)
+    falling = min(max(1.0 + until / ramp_s, 0.0), 1.0)
     return min(rising, falling)
+
+
+@compiled
+def speed_share(rows: Array, t_s: float) -> float:
+    """Web speed against nominal, from Scenario.speed_rows."""
+    share = 1.0
+    for i in range(0, rows.size, 4):
+        share *= 1.0 + (rows[i + 3] - 1.0) * trapezium(rows[i], rows[i + 1], rows[i + 2], t_s)
+    return share

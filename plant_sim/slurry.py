@@ -6,7 +6,12 @@ Imported inside plant_sim only.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+
+import numpy as np
+
+from controller.line.description import Array
+from plant_sim.compiled import compiled
 
 LIQUID_DENSITY_KGM3 = 1030.0  # NMP; water is close enough for the sensitivity to solids
 
@@ -63,26 +68,45 @@ class Front:
 
     def share(self, t_s: float) -> float:
         """How much of the new batch reaches the lip: two stirred tanks in series."""
-        if t_s <= self.onset_s:
-            return 0.0
-        turns = 5.0 * (t_s - self.onset_s) / self.duration_s
-        if turns > 40.0:
-            return 1.0
-        return 1.0 - (1.0 + turns) * math.exp(-turns)
+        return float(front_share(self.onset_s, self.duration_s, t_s))
+
+
+@compiled
+def front_share(onset_s: float, duration_s: float, t_s: float) -> float:
+    """Two stirred tanks in series: 1 - (1 + x) e^-x, five turns of the tanks in the front's duration."""
+    if t_s <= onset_s:
+        return 0.0
+    turns = 5.0 * (t_s - onset_s) / duration_s
+    if turns > 40.0:
+        return 1.0
+    return 1.0 - (1.0 + turns) * math.exp(-turns)
+
+
+@compiled
+def blended(batches: Array, fronts: Array, t_s: float) -> tuple[float, float, float, float]:
+    """Consistency, flow index, density and solids at the lip. batches: rows of four, flattened; fronts: of three."""
+    last = batches.size // 4 - 1
+    k, n, density, solids = batches[0], batches[1], batches[2], batches[3]
+    log_k = 0.0
+    for i in range(fronts.size // 3):
+        share = front_share(fronts[3 * i], fronts[3 * i + 1], t_s) * fronts[3 * i + 2]
+        if share == 0.0:
+            continue
+        old, new = 4 * min(i, last), 4 * min(i + 1, last)
+        log_k += share * math.log(batches[new] / batches[old])
+        n += share * (batches[new + 1] - batches[old + 1])
+        density += share * (batches[new + 2] - batches[old + 2])
+        solids += share * (batches[new + 3] - batches[old + 3])
+    if log_k != 0.0:
+        k *= math.exp(log_k)
+    return k, n, density, solids
+
+
+def rows_of(items: tuple[Slurry, ...] | tuple[Front, ...]) -> Array:
+    """Batches or fronts as `blended` reads them, flattened."""
+    return np.array([astuple(item) for item in items], dtype=np.float64).reshape(-1)
 
 
 def blend(batches: tuple[Slurry, ...], fronts: tuple[Front, ...], t_s: float) -> Slurry:
     """The slurry at the lip: batches[0], with front i bringing batches[i+1] (the last batch serves further fronts)."""
-    shares = [front.share(t_s) * front.size for front in fronts]
-    if not any(shares):
-        return batches[0]
-    last = len(batches) - 1
-    log_k, n = math.log(batches[0].consistency_pa_sn), batches[0].flow_index
-    density, solids = batches[0].density_kgm3, batches[0].solids_fraction
-    for i, share in enumerate(shares):
-        old, new = batches[min(i, last)], batches[min(i + 1, last)]
-        log_k += share * math.log(new.consistency_pa_sn / old.consistency_pa_sn)
-        n += share * (new.flow_index - old.flow_index)
-        density += share * (new.density_kgm3 - old.density_kgm3)
-        solids += share * (new.solids_fraction - old.solids_fraction)
-    return Slurry(math.exp(log_k), n, density, solids)
+    return Slurry(*blended(rows_of(batches), rows_of(fronts), t_s))

@@ -12,7 +12,7 @@ import numpy as np
 
 from controller.line.description import Array, GaugeDescription, LineDescription
 from plant_sim import die as slot_die
-from plant_sim import lip
+from plant_sim import lip, lip_mechanics
 from plant_sim.actuators import Actuators
 from plant_sim.die import Die
 from plant_sim.disturbances import DriftSizes, smooth_shape
@@ -26,6 +26,10 @@ LANES_PER_ZONE = 4
 BATCHES = 8
 NOMINAL_CONSISTENCY_PA_SN = 12.0
 NOMINAL_SLIP_SHARE = 0.01  # of the flow, at nominal speed
+GAUGE_DEPTH = 2.0  # mu m at target: where a counting gauge is most precise
+SPOT_MM = 12.0  # of a scanner's head
+CLAMSHELL_END_SHARE = 0.2  # of the middle's opening: the die's ends are bolted
+FOIL_GSM = 32.4  # 12 um of aluminium
 GAUGE_FULL_SCALE = 600.0  # um or g/m2: the wire's telegrams end at 655.34
 
 # Default difficulty: ranges that sizes are drawn from, in percent of areal density unless the name says otherwise.
@@ -49,6 +53,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "dry_bias_pct": (0.03, 0.1),
     "bias_h": (1.0, 3.0),
     "batch_pct": (0.9, 1.6),
+    "lip_opening_um": (0.2, 2.0),
 }
 
 
@@ -75,6 +80,9 @@ class Truth:
     drifts: DriftSizes
     wet: GaugeTruth | None
     dry: GaugeTruth | None
+    compliance_um_per_pa: Array  # opening of the lip by pressure beyond pressure_set_pa, shape (lanes,)
+    pressure_set_pa: float  # at which the lip was set
+    foil_gsm: float = FOIL_GSM
 
     @property
     def lanes(self) -> int:
@@ -95,6 +103,7 @@ class Truth:
         filled = _die(line, seed, min(lip_share, 1.0), np.abs(lanes_mm) * 2.0 / width_mm)
         batches = _batches(line, seed, difficulty, filled)
         draw = _Sizes(seed, difficulty)
+        set_pa = _set_pressure_pa(line, filled, batches[0])
         offset_pct = draw("offset_pct")
         split = generator(seed, "truth.offset-split")
         sign, pump_share = split.choice((-1.0, 1.0)), split.uniform(0.4, 0.8)
@@ -111,13 +120,16 @@ class Truth:
             lip_response=_lip_response(line, seed, difficulty, lanes_mm),
             unevenness_um=_unevenness_um(line, seed, draw, lanes_mm / line.die.zone_pitch_mm),
             batches=batches,
-            pump=_pump(line, seed, draw, filled, batches[0]),
+            pump=_pump(line, seed, draw, set_pa),
             pump_offset=sign * offset_pct * pump_share,
             solids_offset=sign * offset_pct * (1.0 - pump_share),
             actuators=_actuators(line, seed, difficulty),
             drifts=_drifts(draw),
             wet=_gauge(line.wet_gauge, seed, draw),
             dry=_gauge(line.dry_gauge, seed, draw),
+            compliance_um_per_pa=(difficulty * draw("lip_opening_um") / set_pa)
+            * lip_mechanics.clamshell(filled.lane_position, CLAMSHELL_END_SHARE),
+            pressure_set_pa=set_pa,
         )
 
 
@@ -204,17 +216,22 @@ def _unevenness_um(line: LineDescription, seed: int, draw: _Sizes, lane_zones: A
     return shape * draw("static_pct") / gain_per_um
 
 
-def _pump(line: LineDescription, seed: int, draw: _Sizes, filled: Die, first: Slurry) -> Pump:
+def _set_pressure_pa(line: LineDescription, filled: Die, first: Slurry) -> float:
+    """Pressure in the die at nominal flow and an even lip."""
+    even = np.full(filled.lane_position.size, line.die.gap_nominal_um)
+    split = slot_die.split(slot_die.slot(filled, first), even, np.zeros_like(even))
+    return split.pressure_pa(_reference_flow_m3ps(line))
+
+
+def _pump(line: LineDescription, seed: int, draw: _Sizes, pressure_pa: float) -> Pump:
     """A pump whose calibration is right at the reference state: its slip there is on top of the stated efficiency."""
     slip_share = NOMINAL_SLIP_SHARE * _spread(seed, "slip-share", 0.5, 1.0)
     flow = _reference_flow_m3ps(line)
-    even = np.full(filled.lane_position.size, line.die.gap_nominal_um)
-    pressure = slot_die.split(slot_die.slot(filled, first), even, np.zeros_like(even)).pressure_pa(flow)
     rev_per_s = line.pump_ratio_nominal_rpm_per_mps * line.web_speed_mps / 60.0
     return Pump(
         displacement_m3_per_rev=line.pump.displacement_cc_per_rev * 1e-6,
         efficiency=line.pump.efficiency * (1.0 + slip_share),
-        slip_resistance_pa_s_per_m3=pressure / (slip_share * flow),
+        slip_resistance_pa_s_per_m3=pressure_pa / (slip_share * flow),
         lag_s=0.3,
         speed_max_rpm=line.pump.speed_max_rpm,
         pulsation=draw("pulsation_pct"),
@@ -267,4 +284,7 @@ def _gauge(described: GaugeDescription | None, seed: int, draw: _Sizes) -> Gauge
         bias_box=0.8 * bias,
         bias_tau_s=3600.0 * draw("bias_h"),
         full_scale=GAUGE_FULL_SCALE,
+        depth=0.0 if described.is_wet or noise == 0.0 else GAUGE_DEPTH,
+        head_speed_mps=described.head_speed_mps,
+        spot_mm=SPOT_MM if described.is_scanner else 0.0,
     )

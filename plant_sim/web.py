@@ -4,120 +4,197 @@ A gauge reads what left the die `distance_m` of web earlier, so its delay is the
 did. The oven is a pure delay and shrinkage (ripples at lip scale take minutes to level), so the dry areal density is
 known at the die already.
 
-The record is append-only and shared by all states that look at it; a state sees its own rows only, and appending to an
-older state copies. So `coat` is a pure function at the cost of writing one row.
+Rows are appended and never changed while anybody may look at them: what comes out of the die gathers until it is
+`row_min_m` long, then becomes a row. So a slow web needs no more memory than a fast one, and older states of a plant
+stay usable. Row 0 stands for all foil before the first coating.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from controller.line.description import Array
+from plant_sim.compiled import compiled
 
-FIRST_ROWS = 1024
+# columns of a row beside its lanes
+END_M, COATED, UM_PER_GSM, UNDER_GSM, FOIL_CD, BACK_CD = range(6)
+COLUMNS = 6
 ROUNDING_M = 1e-7
+COATED_ENOUGH = 0.3  # share of a stretch that must be coated for a gauge to know it
 
 
-class _Rows:
-    """Storage: web position at each row's end, dry mass of a micrometre of its film, areal density of its lanes."""
-
-    __slots__ = ("areal_gsm", "end_m", "gsm_per_um", "used")
-
-    def __init__(self, capacity: int, lanes: int):
-        self.end_m = np.zeros(capacity)
-        self.gsm_per_um = np.zeros(capacity)
-        self.areal_gsm = np.zeros((capacity, lanes))
-        self.used = 0
+def capacity(keep_m: float, row_min_m: float) -> int:
+    """Rows that hold keep_m of web however slow it runs, with room to append to before anything must be moved."""
+    needed = int(keep_m / row_min_m) + 8
+    return needed + needed // 4 + 64
 
 
-@dataclass(frozen=True, slots=True)
-class Web:
-    """What lies between `start_m` and `web_m` on the web. Rows with zero areal density are bare foil."""
+@compiled
+def gather(
+    waiting: Array, profile: Array, lengths_m: tuple[float, float], marks: tuple[float, ...], areal: Array
+) -> None:
+    """Add a step's web to what waits to become a row.
 
-    web_m: float
-    start_m: float
-    keep_m: float
-    _rows: _Rows = field(repr=False, compare=False)
-    _first: int = 0
-    _end: int = 0
+    waiting: length, coated length, then the marks' integrals (scratch of a state); profile: the integral of areal
+    density over coated length, shape (lanes,). lengths_m: of all web, and of coated web; marks: um a g/m2, and what
+    lies under the coating; areal: g/m2 of the coated part, shape (lanes,).
+    """
+    length_m, coated_m = lengths_m
+    waiting[0] += length_m
+    waiting[1] += coated_m
+    waiting[2] += coated_m * marks[0]
+    waiting[3] += length_m * marks[1]
+    waiting[4] += length_m * marks[2]
+    waiting[5] += length_m * marks[3]
+    if coated_m > 0.0:
+        for i in range(profile.size):
+            profile[i] += coated_m * areal[i]
 
-    @property
-    def rows(self) -> int:
-        return self._end - self._first
+
+@compiled
+def append(rows: Array, profiles: Array, end: int, web_m: float, waiting: Array, profile: Array) -> None:
+    """Write what has gathered as row `end`, which ends at web_m, and start gathering anew."""
+    length_m, coated_m = waiting[0], waiting[1]
+    row, lanes = rows[end], profiles[end]
+    row[END_M] = web_m
+    row[COATED] = coated_m / length_m
+    row[UM_PER_GSM] = waiting[2] / coated_m if coated_m > 0.0 else 0.0
+    row[UNDER_GSM] = waiting[3] / length_m
+    row[FOIL_CD] = waiting[4] / length_m
+    row[BACK_CD] = waiting[5] / length_m
+    part = 1.0 / coated_m if coated_m > 0.0 else 0.0
+    for i in range(profile.size):
+        lanes[i] = profile[i] * part
+        profile[i] = 0.0
+    waiting[:] = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@compiled
+def forget(rows: Array, profiles: Array, first: int, end: int) -> int:
+    """Move rows first..end to the front, in place; returns how many there are."""
+    kept = end - first
+    for r in range(kept):
+        rows[r, :] = rows[first + r, :]
+        profiles[r, :] = profiles[first + r, :]
+    return kept
+
+
+@compiled
+def row_at(rows: Array, end: int, cursor: int, at_m: float) -> int:
+    """The row that holds what comes right after at_m, searched from `cursor` on; `end` when it is not made yet.
+
+    A stretch that starts where a row ends must not take in a sliver of that row because of rounding.
+    """
+    while cursor < end and rows[cursor, END_M] <= at_m + ROUNDING_M:
+        cursor += 1
+    return cursor
+
+
+@compiled
+def look(
+    rows: Array,
+    profiles: Array,
+    end: int,
+    cursor: int,
+    from_m: float,
+    to_m: float,
+    film: bool,
+    seen: Array,
+    under: Array,
+) -> float:
+    """Mean over web positions (from_m, to_m] of coated web, weighted by length: an integrating gauge's view.
+
+    Fills `seen`, shape (lanes,), um of film or g/m2, and `under`: mean g/m2 under the coating, and sizes of the two
+    shapes that lie there. `cursor` is row_at(from_m); with from_m = to_m that row alone is seen. Returns the share of
+    the stretch that is coated; below COATED_ENOUGH nothing is filled in but `under`.
+    """
+    seen[:] = 0.0
+    under[:] = 0.0
+    if cursor >= end:
+        return 0.0
+    at_m, length_m, coated_m = from_m, 0.0, 0.0
+    for r in range(cursor, end):
+        row = rows[r]
+        part_m = min(row[END_M], to_m) - at_m
+        if r == cursor and part_m <= 0.0:
+            part_m = ROUNDING_M
+        elif to_m - at_m <= ROUNDING_M:
+            break
+        at_m = row[END_M]
+        length_m += part_m
+        for k in range(3):
+            under[k] += part_m * row[UNDER_GSM + k]
+        weight = part_m * row[COATED]
+        if weight > 0.0:
+            coated_m += weight
+            if film:
+                weight *= row[UM_PER_GSM]
+            lanes = profiles[r]
+            for i in range(seen.size):
+                seen[i] += weight * lanes[i]
+        if at_m >= to_m:
+            break
+    for k in range(3):
+        under[k] /= length_m
+    if coated_m > 0.0:
+        for i in range(seen.size):
+            seen[i] /= coated_m
+    return coated_m / max(to_m - from_m, length_m)
+
+
+class Rows:
+    """Storage that all states of one line share. `used`: rows written so far; only its newest state may append."""
+
+    __slots__ = ("marks", "profiles", "used")
+
+    def __init__(self, count: int, lanes: int):
+        self.marks = np.zeros((count, COLUMNS))
+        self.profiles = np.zeros((count, lanes))
+        self.used = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Stretch:
-    """Mean of a stretch of web, shape (lanes,) each; `coated` False when any of it is bare or was never made."""
+    """Mean of a stretch of web, shape (lanes,) each, NaN when too little of it is coated."""
 
     coated: bool
     areal_gsm: Array
     film_um: Array
 
 
-def empty(lanes: int, keep_m: float, web_m: float = 0.0) -> Web:
-    """Bare foil, ready to be coated from `web_m` on; remembers the last keep_m of web."""
-    return Web(web_m, web_m, keep_m, _Rows(FIRST_ROWS, lanes))
+class Web:
+    """A web by itself, each coating a row of its own: for oracles, pictures and tests of what the step builds on."""
 
+    def __init__(self, lanes: int) -> None:
+        self.web_m = 0.0
+        self._rows = Rows(1024, lanes)
 
-def coat(web: Web, length_m: float, areal_gsm: Array, gsm_per_um: float) -> Web:
-    """Append length_m (> 0) of web with a lane profile, shape (lanes,); zeros are bare foil."""
-    rows, first, end = web._rows, web._first, web._end
-    if rows.used != end or end == rows.end_m.size:
-        rows, first, end = _moved(web)
-    web_m = web.web_m + length_m
-    rows.end_m[end] = web_m
-    rows.gsm_per_um[end] = gsm_per_um
-    rows.areal_gsm[end] = areal_gsm
-    rows.used = end + 1
-    return Web(web_m, web.start_m, web.keep_m, rows, first, end + 1)
+    def coat(self, length_m: float, areal_gsm: Array, gsm_per_um: float, coated_m: float | None = None) -> None:
+        """Append length_m (> 0) of web, coated_m of it with a lane profile, shape (lanes,); zeros are bare foil."""
+        rows = self._rows
+        if rows.used == rows.marks.shape[0]:
+            rows = Rows(2 * rows.used, rows.profiles.shape[1])
+            rows.marks[: rows.marks.shape[0] // 2] = self._rows.marks
+            rows.profiles[: rows.marks.shape[0] // 2] = self._rows.profiles
+            rows.used = self._rows.used
+            self._rows = rows
+        waiting, profile = np.zeros(COLUMNS), np.zeros(rows.profiles.shape[1])
+        covered_m = (length_m if areal_gsm.any() else 0.0) if coated_m is None else coated_m
+        gather(waiting, profile, (length_m, covered_m), (1.0 / gsm_per_um, 0.0, 0.0, 0.0), areal_gsm)
+        self.web_m += length_m
+        append(rows.marks, rows.profiles, rows.used, self.web_m, waiting, profile)
+        rows.used += 1
 
-
-def _moved(web: Web) -> tuple[_Rows, int, int]:
-    """New storage holding the rows still needed, at least half of it free."""
-    old = web._rows
-    needed = int(np.searchsorted(old.end_m[web._first : web._end], web.web_m - web.keep_m, side="right"))
-    first = web._first + needed
-    kept = web._end - first
-    rows = _Rows(max(FIRST_ROWS, 2 * kept), old.areal_gsm.shape[1])
-    rows.end_m[:kept] = old.end_m[first : web._end]
-    rows.gsm_per_um[:kept] = old.gsm_per_um[first : web._end]
-    rows.areal_gsm[:kept] = old.areal_gsm[first : web._end]
-    rows.used = kept
-    return rows, 0, kept
-
-
-def read(web: Web, from_m: float, to_m: float) -> Stretch:
-    """Mean over web positions (from_m, to_m]; with from_m = to_m the row that holds the position.
-
-    Weighted by length, so a stretch of many steps is averaged as an integrating gauge does.
-    """
-    rows, lanes = web._rows, web._rows.areal_gsm.shape[1]
-    ends = rows.end_m[web._first : web._end]
-    # a stretch that ends where a row ends must not take in a sliver of the next because of rounding
-    low = int(ends.searchsorted(from_m + ROUNDING_M, side="right"))
-    high = int(ends.searchsorted(to_m - ROUNDING_M, side="left"))
-    if from_m < web.start_m or high >= ends.size or to_m <= web.start_m:
-        return _bare(lanes)
-    low = web._first + min(low, high)
-    high = web._first + high
-    if low == high:
-        areal, per_um = rows.areal_gsm[high], float(rows.gsm_per_um[high])
-        return _bare(lanes) if areal[0] <= 0.0 else Stretch(True, areal, areal / per_um)
-    edges = rows.end_m[low : high + 1].copy()
-    edges[-1] = to_m
-    weights = edges.copy()
-    weights[1:] -= edges[:-1]
-    weights[0] -= from_m
-    weights /= to_m - from_m
-    stretch = rows.areal_gsm[low : high + 1]
-    if not stretch[:, 0].all():
-        return _bare(lanes)
-    return Stretch(True, weights @ stretch, (weights / rows.gsm_per_um[low : high + 1]) @ stretch)
-
-
-def _bare(lanes: int) -> Stretch:
-    nothing = np.full(lanes, np.nan)
-    return Stretch(False, nothing, nothing)
+    def read(self, from_m: float, to_m: float) -> Stretch:
+        """Mean over web positions (from_m, to_m]; with from_m = to_m the row that holds the position."""
+        rows, under = self._rows, np.empty(3)
+        before_m = from_m if to_m > from_m else from_m - 2.0 * ROUNDING_M
+        cursor = row_at(rows.marks, rows.used, 0, before_m)
+        views = []
+        for film in (False, True):
+            seen = np.empty(rows.profiles.shape[1])
+            share = look(rows.marks, rows.profiles, rows.used, cursor, from_m, to_m, film, seen, under)
+            views.append(seen if share >= COATED_ENOUGH else np.full(seen.size, np.nan))
+        return Stretch(share >= COATED_ENOUGH, *views)

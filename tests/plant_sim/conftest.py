@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from controller.line.description import LineDescription
 from plant_sim import plant
@@ -11,6 +12,9 @@ from plant_sim.plant import Command, Plant, PlantState, Readings
 from plant_sim.scenario import Scenario
 from plant_sim.truth import Truth
 from tests.plant_sim.lines_for_tests import make_line
+
+settings.register_profile("compiled", deadline=None)  # the first call of a function compiles it
+settings.load_profile("compiled")
 
 
 @pytest.fixture(scope="session")

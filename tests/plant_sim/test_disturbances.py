@@ -1,71 +1,56 @@
-"""Drifts keep their statistics whatever the step."""
+"""Drifts keep their statistics; white unevenness is a function of time."""
 
 import numpy as np
 import pytest
 
-from plant_sim.disturbances import Amplitudes, Disturbances, Drift, DriftSizes, ScalarDrift, smooth_shape
-from plant_sim.noise import NoiseStream, generator
+from plant_sim.disturbances import add_white, follow, follow_smooth, keep_of, smooth_shape
+from plant_sim.noise import generator, smooth_taps, stream
 
-SIZES = DriftSizes(0.007, 1200.0, 3.0, 0.0015, 120.0, 3.0, 0.0005, 0.005, 600.0, 0.004, 1200.0)
 ZONES = (np.arange(160) + 0.5) / 4.0
 
 
-def path(dt_s, steps, tau_s=100.0, width=300):
-    drift = Drift(2.0, tau_s, NoiseStream(5, f"d{dt_s}", width))
-    states = [drift.start()]
-    for k in range(1, steps):
-        states.append(drift.after(states[-1], k, dt_s))
-    return np.array(states)
-
-
-@pytest.mark.parametrize("dt_s", [0.1, 7.0, 100.0])
-def test_size_and_time_constant_do_not_depend_on_the_step(dt_s):
-    states = path(dt_s, 60)
+@pytest.mark.parametrize("period_s", [0.1, 7.0, 100.0])
+def test_size_and_time_constant_do_not_depend_on_the_period(period_s):
+    keep, paths = keep_of(100.0, period_s), []
+    for seed in range(300):
+        states = [0.0]
+        for row in range(60):
+            states.append(follow(stream(seed, "d"), row, 2.0, keep, states[-1]))
+        paths.append(states[1:])
+    states = np.array(paths)
     assert states.std() == pytest.approx(2.0, rel=0.07)
-    lag_one = np.mean(states[1:] * states[:-1]) / np.mean(states[:-1] ** 2)
-    assert lag_one == pytest.approx(np.exp(-dt_s / 100.0), abs=0.03)
-
-
-def test_scalar_drift_is_the_same_process():
-    array = Drift(0.5, 30.0, NoiseStream(9, "x"))
-    scalar = ScalarDrift(0.5, 30.0, NoiseStream(9, "x"))
-    a, b = array.start(), scalar.start()
-    for k in range(1, 300):
-        a, b = array.after(a, k, 0.3), scalar.after(b, k, 0.3)
-    assert float(a[0]) == b
+    assert states[:, 0].std() == pytest.approx(2.0, rel=0.15)  # drifting long before anyone looks
+    lag_one = np.mean(states[:, 1:] * states[:, :-1]) / np.mean(states[:, :-1] ** 2)
+    assert lag_one == pytest.approx(np.exp(-period_s / 100.0), abs=0.03)
 
 
 def test_cross_web_drifts_are_correlated_over_zones_and_have_their_size():
-    disturbances = Disturbances.of(SIZES, 1, ZONES)
-    states = np.array([disturbances.slow_cd.size * disturbances.slow_cd.stream.row(k) for k in range(2000)])
+    knots, first, weights = smooth_taps(ZONES, 3.0)
+    states = np.empty((2000, 160))
+    for seed in range(2000):
+        state = np.zeros(160)
+        for row in range(2):
+            heard, drawn = np.empty(knots), np.empty(160)
+            follow_smooth(stream(seed, "s"), row, 0.007, 0.9, state, first, weights.reshape(-1), heard, drawn)
+        states[seed] = state
     assert states.std() == pytest.approx(0.007, rel=0.05)
     near = np.corrcoef(states[:, 80], states[:, 84])[0, 1]  # one zone
     far = np.corrcoef(states[:, 80], states[:, 120])[0, 1]  # ten zones
     assert near > 0.85 and abs(far) < 0.1
 
 
-def test_adding_a_disturbance_changes_no_other():
-    """Streams are spawned by name: a line with other slip and white noise has the same slow drift."""
-    one, two = Disturbances.of(SIZES, 1, ZONES), Disturbances.of(SIZES, 1, ZONES)
-    state = two.start()
-    for k in range(1, 50):
-        two.local_log(state, Amplitudes(white_cd=1.0), 0.1 * k)
-        two.slip.stream.value(k)
-    assert one.slow_cd.stream.row(300).tobytes() == two.slow_cd.stream.row(300).tobytes()
+def white(from_s, to_s, size=1.0):
+    drawn, log = np.empty(160), np.zeros(160)
+    add_white(stream(1, "white"), size, from_s, to_s, drawn, log)
+    return log
 
 
-def test_nothing_played_is_nothing_felt():
-    disturbances = Disturbances.of(SIZES, 1, ZONES)
-    assert not disturbances.local_log(disturbances.start(), Amplitudes(), 3.0).any()
-
-
-def test_white_unevenness_is_a_function_of_time():
-    disturbances = Disturbances.of(SIZES, 1, ZONES)
-    now, soon, later = (
-        disturbances.local_log(disturbances.start(), Amplitudes(white_cd=1.0), t) for t in (3, 3.05, 3.1)
-    )
-    assert now.tobytes() == soon.tobytes() != later.tobytes()
-    assert now.std() == pytest.approx(0.0005, rel=0.3)
+def test_white_unevenness_is_drawn_ten_times_a_second_and_none_is_left_out():
+    assert white(3.0, 3.05).tobytes() == white(3.05, 3.1).tobytes() == white(3.0, 3.1).tobytes()
+    assert white(3.0, 3.1).tobytes() != white(3.1, 3.2).tobytes()
+    tenths = [white(3.0 + 0.1 * k, 3.1 + 0.1 * k) for k in range(5)]
+    np.testing.assert_allclose(white(3.0, 3.5), np.mean(tenths, axis=0), atol=1e-12)
+    assert white(0.0, 0.1, 0.0005).std() == pytest.approx(0.0005, rel=0.3)
 
 
 def test_static_shape_is_normalised_and_smooth():

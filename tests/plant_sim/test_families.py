@@ -21,6 +21,7 @@ NAMES = (
     "shear-thinning",
     "wide-kernel",
     "misaligned",
+    "dry-scanner-only",
     "noisy",
     "backlash-heavy",
     "batch-changing",
@@ -29,6 +30,7 @@ NAMES = (
 )
 SEEDS = st.integers(0, 10_000)
 any_line = st.tuples(st.sampled_from(NAMES), SEEDS)
+any_array_line = st.tuples(st.sampled_from([name for name in NAMES if name != "dry-scanner-only"]), SEEDS)
 LANES = 2  # a zone: enough for every property, and quick at 128 zones
 quick = settings(max_examples=18, deadline=None)
 
@@ -94,9 +96,13 @@ def test_every_number_is_within_its_range(family):
         inside("solids_fraction", line.slurry.solids_fraction)
         inside("wet_film_um", line.target.areal_density_gsm / line.slurry.areal_density_gsm_per_um)
         inside("web_m_per_min", 60.0 * line.web_speed_mps)
-        inside("oven_m", line.dry_gauge.distance_m - line.wet_gauge.distance_m)
-        inside("wet_noise_pct", line.wet_gauge.noise_pct)
-        inside("dry_period_s", line.dry_gauge.period_s)
+        if family != "dry-scanner-only":
+            inside("oven_m", line.dry_gauge.distance_m - line.wet_gauge.distance_m)
+            inside("wet_noise_pct", line.wet_gauge.noise_pct)
+            inside("dry_period_s", line.dry_gauge.period_s)
+        else:
+            inside("head_speed_mps", line.dry_gauge.head_speed_mps)
+            inside("head_turn_s", line.dry_gauge.period_s - line.web_width_mm * 1e-3 / line.dry_gauge.head_speed_mps)
         inside("rate_um_per_s", line.lips.rate_um_per_s)
         inside("resolution_um", line.lips.resolution_um)
         inside("backlash_um", line.lips.backlash_um)
@@ -104,7 +110,7 @@ def test_every_number_is_within_its_range(family):
         inside("tolerance_pct", line.target.tolerance_pct)
         assert 10.0 - 1e-9 <= line.die.zone_pitch_mm <= 60.0 + 1e-9
         assert line.zones * line.die.zone_pitch_mm == pytest.approx(line.web_width_mm)
-        assert line.wet_gauge.boxes in (line.zones, 2 * line.zones)
+        assert line.dry_gauge.boxes in (line.zones, 2 * line.zones)
         assert 3.0 - 1e-9 <= truth.batches[0].consistency_pa_sn <= 30.0 + 1e-9
 
 
@@ -120,6 +126,10 @@ def test_lines_of_one_seed_differ_by_their_family_only(family, seed):
     """But for the ranges that the family replaces, and what follows from them, the description is the nominal one."""
     usual, line = families.draw("nominal", seed, LANES)[0], families.draw(family, seed, LANES)[0]
     follows = {"web_m_per_min": "web_speed", "width_m": "web_width", "zones": "web_width"}
+    if family == "dry-scanner-only":
+        assert line.wet_gauge is None and line.dry_gauge.is_scanner
+        assert line.dry_gauge.distance_m == usual.dry_gauge.distance_m
+        line = replace(line, wet_gauge=usual.wet_gauge, dry_gauge=usual.dry_gauge, control=usual.control)
     if not FAMILIES[family].described:
         assert asdict(replace(line, name="")) == asdict(replace(usual, name=""))
     if not set(FAMILIES[family].described) & set(follows):
@@ -263,7 +273,7 @@ def test_what_is_over_or_not_yet_come_has_no_effect(drawn, name):
 
 
 @quick
-@given(any_line, st.floats(0.3, 1.2), st.floats(0.5, 8.0), st.floats(0.0, 6.0))
+@given(any_array_line, st.floats(0.3, 1.2), st.floats(0.5, 8.0), st.floats(0.0, 6.0))
 def test_delay_is_the_integral_of_speed(drawn, share, ramp_s, onset_s):
     """Whatever the speed did, a scan reports web that was coated exactly `distance_m` of web before."""
     line, truth = families.draw(*drawn, LANES)

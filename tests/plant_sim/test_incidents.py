@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plant_sim.faults import Play
-from plant_sim.incidents import FILM_LEFT, Bubble, Rise, RunOut, cooling, covered, left_of_film, tilt_and_bow
+from plant_sim.incidents import (
+    FILM_LEFT,
+    Bubble,
+    Rise,
+    add_run_out,
+    cooling,
+    covered,
+    edge_log,
+    pierce,
+    rows_of,
+    tilt_and_bow,
+)
 from plant_sim.scenario import Scenario
 from plant_sim.truth import Truth
 from tests.plant_sim.lines_for_tests import make_line
@@ -51,12 +62,18 @@ def test_a_strip_keeps_its_width_wherever_it_lies(at, width_mm):
 
 
 def test_run_out_over_a_whole_turn_is_nothing_in_any_lane():
-    run_out = RunOut(0.8, *(0.01 * shape for shape in tilt_and_bow(160)))
-    assert np.abs(run_out.log(3.3, 4.1)).max() < 1e-12
-    fine = np.array([run_out.log(x, x + 0.001) for x in np.arange(0.0, 0.8, 0.001)])
+    tilt, bow = tilt_and_bow(160)
+
+    def log(from_m, to_m):
+        added = np.zeros(160)
+        add_run_out(tilt, bow, 0.8, 0.01, from_m, to_m, added)
+        return added
+
+    assert np.abs(log(3.3, 4.1)).max() < 1e-12
+    fine = np.array([log(x, x + 0.001) for x in np.arange(0.0, 0.8, 0.001)])
     assert fine.std() == pytest.approx(0.01, rel=1e-3)
-    np.testing.assert_allclose(run_out.log(0.2, 0.5), fine[200:500].mean(axis=0), atol=1e-9)
-    np.testing.assert_allclose(run_out.log(0.2, 0.2), run_out.log(0.2, 0.2001), atol=1e-4)
+    np.testing.assert_allclose(log(0.2, 0.5), fine[200:500].mean(axis=0), atol=1e-9)
+    np.testing.assert_allclose(log(0.2, 0.2), log(0.2, 0.2001), atol=1e-4)
 
 
 def test_cooling_is_warmest_where_told_and_of_its_size():
@@ -69,11 +86,26 @@ def test_cooling_is_warmest_where_told_and_of_its_size():
 def test_bubbles_of_one_step_add_up_and_a_standing_web_has_none():
     covers = covered(LANES_MM, 0.5, 12.5)
     bubble = Bubble.of(1.02, math.inf, 0.05, 1.0, covers)
-    left = left_of_film((bubble,), 1.0, 1.1)
-    assert left.min() == pytest.approx(1.0 - 0.5 * (1.0 - FILM_LEFT))
-    assert left_of_film((bubble, bubble), 1.0, 1.1).min() == pytest.approx(left.min() ** 2)
-    assert left_of_film((bubble,), 1.07, 1.2) is None and left_of_film((bubble,), 0.9, 1.02) is None
-    assert left_of_film((Bubble.of(1.0, math.inf, 0.05, 0.0, covers),), 0.5, 2.0) is None
+
+    def left(from_s, to_s, *bubbles):
+        share = np.ones(160)
+        volume = pierce(rows_of(bubbles), 160, from_s, to_s, share)
+        assert share.mean() == pytest.approx(1.0, abs=1e-12)
+        return (volume * share).min()
+
+    one = left(1.0, 1.1, bubble)
+    assert one == pytest.approx(1.0 - 0.5 * (1.0 - FILM_LEFT))
+    assert left(1.0, 1.1, bubble, bubble) == pytest.approx(one**2)
+    assert left(1.07, 1.2, bubble) == 1.0 and left(0.9, 1.02, bubble) == 1.0
+    assert left(0.5, 2.0, Bubble.of(1.0, math.inf, 0.05, 0.0, covers)) == 1.0
+
+
+def test_heavy_edges_fall_to_a_third_within_their_width_at_both_sides_alike():
+    log = edge_log(LANES_MM, 0.1, 20.0)
+    np.testing.assert_allclose(log, log[::-1], rtol=1e-12)
+    profile = np.expm1(log)
+    inward_mm = LANES_MM[:8] + 500.0
+    np.testing.assert_allclose(profile[:8], 0.1 * np.exp(-inward_mm / 20.0), rtol=0.01)
 
 
 # --- on the plant -----------------------------------------------------------------------------------------------------

@@ -274,7 +274,7 @@ def test_feedback_is_the_motors_position_not_the_lips():
     """Backlash hides between the two, as on a real line."""
     bench = Bench().commanded(30, gap_um=605.0)
     np.testing.assert_allclose(bench.gap_um, 605.0)
-    assert bench.nodes.state.lips.lip_um[0] == pytest.approx(604.75)
+    assert bench.nodes.state.vector(bench.nodes.plant, "s_lip")[0] == pytest.approx(604.75)
 
 
 def test_noise_of_the_sensors_is_on_the_bus_and_no_bolt_travels_by_it():

@@ -24,6 +24,11 @@ def test_what_ships():
         "gauge-trouble",
         "slurry-trouble",
         "bolt-trouble",
+        "splice",
+        "start-stop",
+        "patch-coating",
+        "grade-change",
+        "a-day",
     }
 
 

@@ -41,7 +41,7 @@ def test_a_front_starts_at_its_onset_and_is_nearly_through_after_its_duration():
 
 def test_blend_is_the_old_batch_before_and_the_new_one_after():
     fronts = (Front(100.0, 60.0),)
-    assert blend((OLD, NEW), fronts, 50.0) is OLD
+    assert blend((OLD, NEW), fronts, 50.0) == OLD
     after = blend((OLD, NEW), fronts, 1e5)
     for got, wanted in zip(_numbers(after), _numbers(NEW), strict=True):
         assert got == pytest.approx(wanted, rel=1e-12)
@@ -50,7 +50,7 @@ def test_blend_is_the_old_batch_before_and_the_new_one_after():
 
 
 def test_a_front_of_size_zero_changes_nothing_and_the_last_batch_serves_further_fronts():
-    assert blend((OLD, NEW), (Front(0.0, 1.0, 0.0),), 1e3) is OLD
+    assert blend((OLD, NEW), (Front(0.0, 1.0, 0.0),), 1e3) == OLD
     twice = blend((OLD, NEW), (Front(0.0, 1.0), Front(10.0, 1.0)), 1e3)
     assert twice.solids_fraction == pytest.approx(NEW.solids_fraction)
 
