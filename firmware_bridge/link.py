@@ -126,6 +126,7 @@ class Receiver:
         """`telegrams` are listened to; those in `periods_s` are expected at that period, the others are events."""
         self._periods_s = dict(periods_s)
         self._records = {t: LinkRecord(t, 0, self._periods_s.get(t)) for t in Telegram if t in telegrams}
+        self._expected = [(t, self._records[t]) for t in self._periods_s if t in self._records]
         self._heartbeats: dict[int, LinkRecord] = {}
         self._pending: dict[tuple[Telegram, int], _Assembly] = {}
         self._last_scan: dict[tuple[Telegram, int], int] = {}
@@ -181,13 +182,13 @@ class Receiver:
                 self._drop(key)
         return {telegram: record.health(now_s) for telegram, record in self._records.items()}
 
-    def states(self, now_s: float) -> dict[Telegram, LinkState]:
-        """The same in one word each, for every cycle."""
-        return {telegram: record.state(now_s) for telegram, record in self._records.items()}
+    def troubled(self, now_s: float) -> dict[Telegram, LinkState]:
+        """The expected links that are not OK, in one word each. HEARTBEAT's is that of whichever node came last."""
+        return {t: record.state(now_s) for t, record in self._expected if not record.is_ok(now_s)}
 
-    def heartbeat_states(self, now_s: float) -> dict[int, LinkState]:
-        """The heartbeat of every node that was ever heard, in one word."""
-        return {node: record.state(now_s) for node, record in self._heartbeats.items()}
+    def troubled_heartbeats(self, now_s: float) -> dict[int, LinkState]:
+        """The heartbeats that are not OK, of every node that was ever heard."""
+        return {n: record.state(now_s) for n, record in self._heartbeats.items() if not record.is_ok(now_s)}
 
     def heartbeats(self, now_s: float) -> dict[int, LinkHealth]:
         """Health of the heartbeat of every node that was ever heard."""

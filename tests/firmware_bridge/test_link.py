@@ -153,7 +153,8 @@ def test_silence_shows_after_three_periods() -> None:
     feed(rx, scans(1)[0], 1.0)
     assert rx.health(1.0 + 3 * PERIOD_S)[WET].state is LinkState.OK
     assert rx.health(1.0 + 3.01 * PERIOD_S)[WET].state is LinkState.SILENT
-    assert rx.states(1.0 + 3.01 * PERIOD_S)[WET] is LinkState.SILENT
+    assert not rx.troubled(1.0 + 3 * PERIOD_S)
+    assert rx.troubled(1.0 + 3.01 * PERIOD_S) == {WET: LinkState.SILENT}
 
 
 def test_events_are_never_silent() -> None:
@@ -170,7 +171,7 @@ def test_heartbeats_are_told_apart_by_node() -> None:
         assert message.node == message.fields["node"] == node
     states = {node: health.state for node, health in rx.heartbeats(0.55).items()}
     assert states == {Node.DIE: LinkState.SILENT, Node.PUMP: LinkState.OK}
-    assert rx.heartbeat_states(0.55) == states
+    assert rx.troubled_heartbeats(0.55) == {Node.DIE: LinkState.SILENT}
 
 
 def test_safe_stop_of_two_nodes_at_once_is_no_sequence_fault() -> None:
