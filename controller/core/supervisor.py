@@ -65,16 +65,17 @@ def decide(
 
 def _evidence(state: SupervisorState, inputs: LineInputs) -> Outcome:
     """What forbids any move, the gravest first."""
-    checks = (
-        (inputs.safe_stop, Outcome.SAFE_STOP),
-        (state.latched is not Outcome.OK, state.latched),
-        (_feedback_lost(inputs), Outcome.FEEDBACK_LOST),
-        (not inputs.pump_valid, Outcome.PUMP_LOST),
-        (not inputs.encoder_valid, Outcome.ENCODER_LOST),
-        (inputs.nodes_latched, Outcome.NODES_LATCHED),
-        (inputs.line_state is not LineState.RUNNING, Outcome.LINE_STOPPED),
-    )
-    return next((outcome for found, outcome in checks if found), Outcome.OK)
+    if inputs.safe_stop:
+        return Outcome.SAFE_STOP
+    if state.latched is not Outcome.OK:
+        return state.latched
+    if _feedback_lost(inputs):
+        return Outcome.FEEDBACK_LOST
+    if not (inputs.pump_valid and inputs.encoder_valid):
+        return Outcome.ENCODER_LOST if inputs.pump_valid else Outcome.PUMP_LOST
+    if inputs.nodes_latched:
+        return Outcome.NODES_LATCHED
+    return Outcome.OK if inputs.line_state is LineState.RUNNING else Outcome.LINE_STOPPED
 
 
 def _feedback_lost(inputs: LineInputs) -> bool:
