@@ -19,12 +19,12 @@ from firmware_bridge.load import BusLoad, bus_load
 from firmware_bridge.plan import MessagePlan, PlanMaker, TelegramPlan
 
 Value = float | npt.ArrayLike
-_EXTENDED = 1 << 31  # marks 29-bit identifiers in the table of messages
+EXTENDED = 1 << 31  # marks 29-bit identifiers in tables of messages
 
 
 def key_of(frame: Frame) -> int:
     """What tables by identifier are keyed by."""
-    return frame.can_id | _EXTENDED if frame.is_extended else frame.can_id
+    return frame.can_id | EXTENDED if frame.is_extended else frame.can_id
 
 
 class Part(NamedTuple):
@@ -57,7 +57,7 @@ class Codec:
         self.dry_boxes = counts[Axis.DRY_BOXES]
         self._counts = counts
         self._plans = {(plan.telegram, plan.node): plan for plan in plans}
-        self._by_id = {m.can_id | m.is_extended * _EXTENDED: m for plan in plans for m in plan.messages}
+        self._by_id = {m.can_id | m.is_extended * EXTENDED: m for plan in plans for m in plan.messages}
 
     @classmethod
     def compile(cls, wire: WireDescription, zones: int, wet_boxes: int, dry_boxes: int) -> Codec:
@@ -165,9 +165,9 @@ class Codec:
         return fields
 
     def messages(self, telegrams: Collection[Telegram]) -> list[tuple[int, MessagePlan, TelegramPlan]]:
-        """Every message of `telegrams`: its key (key_of), its plan and its telegram's."""
+        """Every message of `telegrams`: its identifier (29-bit ones with EXTENDED), its plan and its telegram's."""
         return [
-            (message.can_id | message.is_extended * _EXTENDED, message, plan)
+            (message.can_id | message.is_extended * EXTENDED, message, plan)
             for plan in self._plans.values()
             if plan.telegram in telegrams
             for message in plan.messages

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firmware_bridge.codec import Codec, Value, encode, key_of, packed_array
+from firmware_bridge.codec import EXTENDED, Codec, Value, encode, packed_array
 from firmware_bridge.contract import Telegram
 from firmware_bridge.frames import Frame
 from firmware_bridge.health import LinkHealth, LinkRecord, LinkState, Verdict
@@ -96,11 +96,26 @@ class _Assembly:
 class _Inlet:
     """One message of the wire as a receiver knows it: all that a frame's identifier tells."""
 
-    __slots__ = ("array", "last", "name", "node", "plan", "read", "record", "segments", "telegram", "values")
+    __slots__ = (
+        "array",
+        "counter_modulus",
+        "last",
+        "name",
+        "node",
+        "plan",
+        "read",
+        "record",
+        "scan_modulus",
+        "segments",
+        "telegram",
+        "values",
+    )
 
-    def __init__(self, plan: MessagePlan, array: WholeArray | None, record: LinkRecord | None) -> None:
+    def __init__(self, plan: MessagePlan, array: WholeArray | None, record: LinkRecord | None, codec: Codec) -> None:
         self.plan, self.array, self.record = plan, array, record  # heartbeats have a record a node
         self.read, self.telegram, self.node, self.segments = plan.read, plan.telegram, plan.node, plan.segments
+        self.counter_modulus = codec.counter_modulus(plan.telegram)
+        self.scan_modulus = codec.scan_modulus(plan.telegram)
         self.name = "" if array is None else array.scale.field.name
         self.last: list[bytes | None] = []
         self.values: FloatArray | None = None
@@ -130,27 +145,24 @@ class Receiver:
         self._heartbeats: dict[int, LinkRecord] = {}
         self._pending: dict[tuple[Telegram, int], _Assembly] = {}
         self._last_scan: dict[tuple[Telegram, int], int] = {}
-        self._counter_modulus = {t: codec.counter_modulus(t) for t in self._records}
-        self._scan_modulus = {t: codec.scan_modulus(t) for t in self._records}
         self._inlets: dict[int, _Inlet] = {}
         for key, message, telegram in codec.messages(self._records):
             record = None if message.telegram is Telegram.HEARTBEAT else self._records[message.telegram]
-            self._inlets[key] = _Inlet(message, telegram.array, record)
+            self._inlets[key] = _Inlet(message, telegram.array, record, codec)
         self.verdict: Verdict | None = None  # of the last frame that was ours
 
     def feed(self, frame: Frame, now_s: float) -> Message | None:
         """Take one frame; a Message when it completed a telegram."""
-        inlet = self._inlets.get(key_of(frame))
+        inlet = self._inlets.get(frame.can_id | EXTENDED if frame.is_extended else frame.can_id)
         if inlet is None or frame.is_error:
             return None
         telegram = inlet.telegram
         opened = inlet.read(frame.data, frame.is_fd)
         counter, scan_id, node, fields, block = (0, 0, inlet.node, {}, None) if opened is None else opened
         record = inlet.record or self._heartbeat(node)
-        modulus = self._counter_modulus[telegram]
-        if modulus:
+        if inlet.counter_modulus:
             key = frame.can_id if telegram is not Telegram.SAFE_STOP else frame.can_id | node << 32
-            verdict = record.judge(key, counter, modulus, opened is not None)
+            verdict = record.judge(key, counter, inlet.counter_modulus, opened is not None)
         else:
             verdict = Verdict.OK if opened is not None else Verdict.ERROR
         self.verdict = verdict
@@ -173,7 +185,9 @@ class Receiver:
             total.received += 1
             total.last_s = now_s
             fields["node"] = node
-        return Message(telegram, node, self._counted_on(telegram, node, scan_id), fields, first_s)
+        if inlet.scan_modulus < 1 << 32:
+            scan_id = self._counted_on((telegram, node), scan_id, inlet.scan_modulus)
+        return Message(telegram, node, scan_id, fields, first_s)
 
     def health(self, now_s: float) -> dict[Telegram, LinkHealth]:
         """Every link's health, by telegram. HEARTBEAT's is the sum over nodes; see heartbeats() for each."""
@@ -233,12 +247,8 @@ class Receiver:
         del self._pending[key]
         return assembly
 
-    def _counted_on(self, telegram: Telegram, node: int, raw_scan_id: int) -> int:
+    def _counted_on(self, key: tuple[Telegram, int], raw_scan_id: int, modulus: int) -> int:
         """Carry a narrow scan id on across its wraps."""
-        modulus = self._scan_modulus[telegram]
-        if modulus >= 1 << 32:
-            return raw_scan_id
-        key = (telegram, node)
         last = self._last_scan.get(key, raw_scan_id)
         half = modulus // 2
         scan_id = last + (raw_scan_id - last + half) % modulus - half
