@@ -126,6 +126,12 @@ class _Source:
         self._mask = int.from_bytes(_all_ones(signals, message.length), "big")
         self._last: tuple[int, Array] = (-1, np.zeros(0))
 
+    def number(self, data: bytes) -> float | None:
+        """The first value alone: time changes with every frame, and one number needs no array."""
+        if len(data) != self._length:
+            return None
+        return self._values(data)[self._names[0]] * self._scale.item(0) + self._offset.item(0)
+
     def decode(self, data: bytes) -> Array | None:
         """Values in our units, or None for a frame of the wrong length: nodes refuse it too.
 
@@ -261,12 +267,12 @@ class WireChecker:
         if source.is_feedback:
             self._feedback[key] = frame.data  # decoded only when a pause makes it matter
             return
-        values = source.decode(frame.data)
-        if values is None:
-            return
         if source.telegram is Telegram.SYNC:
-            self._t_s = values.item(0) * 1e-6
-        else:
+            t_us = source.number(frame.data)
+            self._t_s = self._t_s if t_us is None else t_us * 1e-6
+            return
+        values = source.decode(frame.data)
+        if values is not None:
             self._assemble(self._groups[source.telegram], key, source, values, frame.data)
 
     def _assemble(self, group: _Group, key: int, source: _Source, values: Array, data: bytes) -> None:

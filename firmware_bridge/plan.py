@@ -258,8 +258,10 @@ class PlanMaker:
         used += part.positions if part else ()
         _refuse_overlap(message, used)
         form = Form(
-            size=message.length,
+            can_id=message.frame_id,
+            is_extended=bool(message.is_extended_frame),
             is_fd=self._is_fd(message),
+            size=message.length,
             crc=crc,
             header=header,
             node=node,
@@ -271,8 +273,8 @@ class PlanMaker:
         return MessagePlan(
             telegram=telegram,
             name=message.name,
-            can_id=message.frame_id,
-            is_extended=bool(message.is_extended_frame),
+            can_id=form.can_id,
+            is_extended=form.is_extended,
             is_fd=form.is_fd,
             size=message.length,
             segment=segment[0],

@@ -96,15 +96,18 @@ class DieNode:
     def __init__(self, drives: actuators.Actuators, gap_um: Array, period_s: float) -> None:
         self.watch = CommandWatch(period_s)
         self.rest_um = gap_um.copy()
+        self._asked = b""  # the command that is followed
         self._drives = drives
         self._motor_um = gap_um.copy()
         self._stalled_s = np.zeros(gap_um.size)
         self._any_stalled = False
 
     def command(self, gap_um: Array, now_s: float) -> None:
-        ends = gap_um.item(gap_um.argmin()), gap_um.item(gap_um.argmax())  # a NaN is found as either
-        if math.isfinite(ends[0]) and math.isfinite(ends[1]) and self.watch.admit(now_s):
-            self.rest_um = actuators.reachable(self._drives, gap_um)
+        asked = gap_um.tobytes()
+        if asked == self._asked:  # most commands repeat the last one
+            self.watch.admit(now_s)
+        elif np.isfinite(gap_um).all() and self.watch.admit(now_s):
+            self.rest_um, self._asked = actuators.reachable(self._drives, gap_um), asked
 
     def tick(self, now_s: float) -> None:
         was = self.watch.state
@@ -114,6 +117,7 @@ class DieNode:
 
     def hold(self) -> None:
         """Stop where the motors are."""
+        self._asked = b""
         self.rest_um = actuators.reachable(self._drives, self._motor_um)
 
     def moved(self, motor_um: Array, dt_s: float) -> None:
@@ -149,7 +153,7 @@ class PumpNode:
         self.trim_pct = 0.0
 
     def command(self, ratio_rpm_per_mps: float, trim_pct: float, now_s: float) -> None:
-        sane = np.isfinite(ratio_rpm_per_mps) and np.isfinite(trim_pct) and ratio_rpm_per_mps >= 0.0
+        sane = math.isfinite(ratio_rpm_per_mps) and math.isfinite(trim_pct) and ratio_rpm_per_mps >= 0.0
         if sane and self.watch.admit(now_s):
             self.ratio_rpm_per_mps, self.trim_pct = ratio_rpm_per_mps, trim_pct
 

@@ -95,7 +95,7 @@ def step(
         judged, wish = supervisor.latch(judged, Outcome.NOT_FINITE), _stay(applied)
 
     valid_until = inputs.sync_cycle + config.command_life_cycles
-    known = _finite(applied)  # nobody commands a bolt he never heard of
+    known = applied is state.applied or _finite(applied)  # nobody commands a bolt he never heard of
     sent = known and judged.actual is not Mode.ADVISORY
     paced_s = min(dt_s, config.line.control.cycle_s) if sent else ADVICE_HORIZON_S
     command, limits, limited = envelope.certify(config.envelope, wish, applied, paced_s, valid_until)

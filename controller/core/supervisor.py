@@ -6,9 +6,8 @@ says something is wrong with us (a refused or non-finite command) holds until a 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from controller.core.estimate import USABLE_SHARE, EstimateState, Estimator
 from controller.line.command import Mode, OperatorRequest, Outcome
@@ -80,8 +79,9 @@ def _evidence(state: SupervisorState, inputs: LineInputs) -> Outcome:
 
 def _feedback_lost(inputs: LineInputs) -> bool:
     """No bolt is seen, or one was never heard of at all."""
-    heard = np.count_nonzero(np.isfinite(inputs.gap_um)) == inputs.gap_um.size
-    return not (heard and np.count_nonzero(inputs.gap_valid))
+    gap_um, gap_valid = inputs.gap_um, inputs.gap_valid
+    heard = math.isfinite(gap_um.item(gap_um.argmin())) and math.isfinite(gap_um.item(gap_um.argmax()))
+    return not (heard and gap_valid.item(gap_valid.argmax()))
 
 
 def _gauge_evidence(
