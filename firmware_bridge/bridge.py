@@ -58,6 +58,7 @@ class CanLinePort:
         self._view = LineView(codec, line, wire)
         self._transmitter = Transmitter(codec)
         self._own_ids = self._ids_sent()
+        self._own_numbers = frozenset(can_id for can_id, _ in self._own_ids)
         self._echoes: deque[tuple[int, bytes]] = deque(maxlen=_ECHOES_KEPT)
         self._intruder_s = -np.inf
         self._reads_since_write = COMMAND_TIMEOUT_PERIODS + 1
@@ -150,7 +151,7 @@ class CanLinePort:
         for frame in self._bus.receive():
             if frame.is_error:
                 faults.append(f"bus: {describe(frame)}")
-            elif (frame.can_id, frame.is_extended) in self._own_ids:
+            elif frame.can_id in self._own_numbers and (frame.can_id, frame.is_extended) in self._own_ids:
                 self._meet_own_id(frame)
             else:
                 self._view.feed(frame)

@@ -131,6 +131,7 @@ class Codec:
         missing field.
         """
         plan = self.plan(telegram, node)
+        refuse_unknown(plan, fields)
         return encode(plan, fields, packed_array(plan, fields), scan_id, counter, node)
 
     def decode(self, frame: Frame) -> Part | None:
@@ -208,6 +209,14 @@ _NAMES: Mapping[Telegram, frozenset[str]] = {
 }
 
 
+def refuse_unknown(plan: TelegramPlan, fields: Mapping[str, Value]) -> None:
+    """Raise WireError for a field that the telegram does not have."""
+    if not fields.keys() <= _NAMES[plan.telegram]:
+        unknown = ", ".join(sorted(fields.keys() - _NAMES[plan.telegram]))
+        known = ", ".join(sorted(_NAMES[plan.telegram]))
+        raise WireError(f"{plan.telegram}: unknown field {unknown}; known: {known}")
+
+
 def packed_array(plan: TelegramPlan, fields: Mapping[str, Value]) -> list[Packed] | None:
     """What each message carries of the telegram's array field; None where it has none. Raises WireError."""
     if plan.array is None:
@@ -221,11 +230,7 @@ def packed_array(plan: TelegramPlan, fields: Mapping[str, Value]) -> list[Packed
 def encode(
     plan: TelegramPlan, fields: Mapping[str, Value], array: list[Packed] | None, scan_id: int, counter: int, node: int
 ) -> list[Frame]:
-    """Codec.encode for who knows the plan and has packed its array already."""
-    if not fields.keys() <= _NAMES[plan.telegram]:
-        unknown = ", ".join(sorted(fields.keys() - _NAMES[plan.telegram]))
-        known = ", ".join(sorted(_NAMES[plan.telegram]))
-        raise WireError(f"{plan.telegram}: unknown field {unknown}; known: {known}")
+    """Codec.encode for who knows the plan and the fields' names, and has packed the array already."""
     frames = []
     for message in plan.messages:
         part = None if array is None else array[message.segment]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firmware_bridge.codec import EXTENDED, Codec, Value, encode, packed_array
+from firmware_bridge.codec import EXTENDED, Codec, Value, encode, packed_array, refuse_unknown
 from firmware_bridge.contract import Telegram
 from firmware_bridge.frames import Frame
 from firmware_bridge.health import LinkHealth, LinkRecord, LinkState, Verdict
@@ -36,17 +36,28 @@ class Message:
 
 
 class _Outlet:
-    """One telegram of one node on its way out: its plan, its next number, and what its last array was on the wire."""
+    """One telegram of one node on its way out: its plan, its next number, and what was found of its last fields."""
 
-    __slots__ = ("counter", "last", "packed", "plan")
+    __slots__ = ("counter", "last", "names", "packed", "plan")
 
     def __init__(self, plan: TelegramPlan) -> None:
         self.plan = plan
         self.counter = 0
+        self.names: tuple[str, ...] = ()  # that are known to be right
         self.last: bytes | None = None
         self.packed: list[Packed] | None = None
 
-    def array(self, fields: Mapping[str, Value]) -> list[Packed] | None:
+    def frames(self, fields: Mapping[str, Value], scan_id: int, node: int) -> list[Frame]:
+        """The next telegram. Raises WireError; the counter then stays."""
+        names = tuple(fields)
+        if names != self.names:
+            refuse_unknown(self.plan, fields)
+            self.names = names
+        frames = encode(self.plan, fields, self._array(fields), scan_id, self.counter, node)
+        self.counter += 1  # the codec cuts it to the width that the wire gives it
+        return frames
+
+    def _array(self, fields: Mapping[str, Value]) -> list[Packed] | None:
         """The packed array; most positions and commands repeat the last ones, and are not reckoned again."""
         if self.plan.array is None:
             return None
@@ -71,9 +82,7 @@ class Transmitter:
         outlet = self._outlets.get((telegram, node))
         if outlet is None:
             outlet = self._outlets[telegram, node] = _Outlet(self._codec.plan(telegram, node))
-        frames = encode(outlet.plan, fields, outlet.array(fields), scan_id, outlet.counter, node)
-        outlet.counter += 1  # the codec cuts it to the width that the wire gives it
-        return frames
+        return outlet.frames(fields, scan_id, node)
 
     def take_back(self, telegram: Telegram, node: int = 0) -> None:
         """The last telegram was not sent: its number goes to the next one, so that receivers see no gap."""

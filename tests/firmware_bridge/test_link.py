@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_bridge.contract import MAX_COUNTER_JUMP, WRONG_CRC_BUDGET, Node, Telegram, cycles_ahead
+from firmware_bridge.contract import MAX_COUNTER_JUMP, WRONG_CRC_BUDGET, Node, Telegram, WireError, cycles_ahead
 from firmware_bridge.frames import Frame
 from firmware_bridge.health import LinkState, Verdict
 from firmware_bridge.link import Message, Receiver, Transmitter
@@ -224,3 +224,34 @@ def test_a_telegram_that_did_not_encode_uses_no_number() -> None:
 )
 def test_cycles_ahead_crosses_the_wrap(cycle: int, now: int, ahead: int) -> None:
     assert cycles_ahead(cycle, now) == ahead
+
+
+def test_an_array_that_was_changed_in_place_is_packed_anew() -> None:
+    transmitter, rx = Transmitter(shipped_codec()), receiver(Telegram.DIE_FEEDBACK)
+    gap_um = np.full(40, 600.0)
+    heard = []
+    for _ in range(3):
+        heard += feed(rx, transmitter.frames(Telegram.DIE_FEEDBACK, {"gap_um": gap_um}))
+        gap_um[3] += 1.0
+    assert [message.fields["gap_um"][3] for message in heard] == [600.0, 601.0, 602.0]  # type: ignore[index]
+
+
+def test_the_same_bytes_are_the_same_array_and_nobody_writes_to_it() -> None:
+    transmitter, rx = Transmitter(shipped_codec()), receiver(Telegram.DIE_FEEDBACK)
+    heard = [
+        feed(rx, transmitter.frames(Telegram.DIE_FEEDBACK, {"gap_um": np.full(40, gap_um)}))[0].fields["gap_um"]
+        for gap_um in (600.0, 600.0, 601.0, 600.0)
+    ]
+    assert heard[0] is heard[1] and heard[2] is not heard[1] and heard[3] is not heard[0]
+    with pytest.raises(ValueError, match="read-only"):
+        heard[0][3] = 0.0  # type: ignore[index]
+
+
+def test_an_unknown_field_is_refused_each_time() -> None:
+    transmitter = Transmitter(shipped_codec())
+    for _ in range(2):
+        with pytest.raises(WireError, match="unknown field epok"):
+            transmitter.frames(Telegram.REARM, {"epok": 1})
+    assert len(transmitter.frames(Telegram.REARM, {"epoch": 1})) == 1
+    with pytest.raises(WireError, match="shape"):
+        transmitter.frames(Telegram.DIE_FEEDBACK, {"gap_um": np.full((2, 20), 600.0)})
