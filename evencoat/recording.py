@@ -34,7 +34,8 @@ class TruthRecorder:
         if self._rows == self._scalars.shape[0]:
             self._scalars = np.concatenate((self._scalars, np.zeros_like(self._scalars)))
             self._lanes = np.concatenate((self._lanes, np.zeros_like(self._lanes)))
-        self._scalars[self._rows] = (t_s, web_m, ds_m, travel_um)
+        row = self._scalars[self._rows]
+        row[0], row[1], row[2], row[3] = t_s, web_m, ds_m, travel_um
         self._lanes[self._rows] = areal_density_gsm
         self._rows += 1
 

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cantools
 import numpy as np
-import numpy.typing as npt
 from cantools.database.can import Database, Message, Signal
 from cantools.database.utils import create_encode_decode_formats
 
@@ -30,10 +29,9 @@ from evencoat.settings import Settings
 from firmware_bridge.contract import COMMAND_TIMEOUT_PERIODS, DEFAULT_MAP, SHIPPED_DBC, Telegram, WireDescription
 from firmware_bridge.frames import Frame
 
-Places = npt.NDArray[np.intp]
-
 SLACK = 1e-6  # of a unit: decimal numbers in binary, nothing more
-RATE_WINDOW = 10  # commands: sent too often, each one small, they would still run too fast
+RATE_WINDOW = 10  # commands
+_EXTENDED = 1 << 31  # marks 29-bit identifiers
 
 _TO_OUR_UNIT = {  # the units a DBC may use for the few quantities that are judged here
     "um": {"um": 1.0, "µm": 1.0, "mm": 1e3, "nm": 1e-3},
@@ -115,6 +113,7 @@ class _Source:
         self, telegram: Telegram, message: Message, scan_id: str, wanted: list[tuple[int, MappedSignal]]
     ) -> None:
         self.telegram = telegram
+        self.is_feedback = telegram in (Telegram.DIE_FEEDBACK, Telegram.PUMP_FEEDBACK)
         self.places = np.array([place for place, _ in wanted])
         self._names = [mapped.signal.name for _, mapped in wanted]
         self._scale = np.array([float(mapped.signal.scale) * mapped.factor for _, mapped in wanted])
@@ -127,16 +126,28 @@ class _Source:
         self._mask = int.from_bytes(_all_ones(signals, message.length), "big")
         self._last: tuple[int, Array] = (-1, np.zeros(0))
 
-    def decode(self, data: bytes) -> tuple[Array, int | None] | None:
-        """Values in our units and the scan id, or None for a frame of the wrong length: nodes refuse it too."""
+    def number(self, data: bytes) -> float | None:
+        """The first value alone: time changes with every frame, and one number needs no array."""
         if len(data) != self._length:
             return None
-        valid_until = int(self._scan(data)[self._scan_id]) if self._scan_id else None
+        return self._values(data)[self._names[0]] * self._scale.item(0) + self._offset.item(0)
+
+    def decode(self, data: bytes) -> Array | None:
+        """Values in our units, or None for a frame of the wrong length: nodes refuse it too.
+
+        The same bits again give the same array; most commands repeat the last one.
+        """
+        if len(data) != self._length:
+            return None
         bits = int.from_bytes(data, "big") & self._mask
-        if bits != self._last[0]:  # most commands repeat the last one
+        if bits != self._last[0]:
             raw = self._values(data)
             self._last = bits, np.array([raw[name] for name in self._names]) * self._scale + self._offset
-        return self._last[1], valid_until
+        return self._last[1]
+
+    def scan_id(self, data: bytes) -> int | None:
+        """Until when the command is valid, where the wire says so."""
+        return int(self._scan(data)[self._scan_id]) if self._scan_id else None
 
 
 def _unpacker(signals: Sequence[Signal], length: int) -> Callable[[bytes], dict[str, Any]]:
@@ -214,12 +225,13 @@ def _pump_limits(line: LineDescription) -> _Limits:
 class _Group:
     """One group of actuators: assembles its command from frames and remembers the last ones."""
 
-    def __init__(self, name: str, feedback: Telegram, limits: _Limits, keys: Iterable[tuple[int, bool]]) -> None:
+    def __init__(self, name: str, feedback: Telegram, limits: _Limits, frames: int) -> None:
         self.name = name
         self.feedback = feedback
         self.limits = limits
-        self.keys = frozenset(keys)
-        self.seen: set[tuple[int, bool]] = set()
+        self.frames = frames  # of a command
+        self.seen: set[int] = set()  # identifiers of those that are in
+        self.parts: dict[int, Array] = {}  # what each identifier's frames said last, and all of it as one
         self.value = np.zeros(limits.rows.shape[1])
         self.past: deque[_Command] = deque(maxlen=RATE_WINDOW)
 
@@ -237,48 +249,60 @@ class WireChecker:
         self._sync_period_s = settings.wire.sync_period_s
         self._t_s = 0.0
         self._sources = _sources(SignalTable(settings.wire), settings.line.zones)
-        self._feedback: dict[tuple[int, bool], bytes] = {}
-        keys = {t: [k for k, source in self._sources.items() if source.telegram is t] for t in Telegram}
+        self._feedback: dict[int, bytes] = {}
+        frames = Counter(source.telegram for source in self._sources.values())
         lips, pump = _lip_limits(settings.line), _pump_limits(settings.line)
         die, feed = Telegram.DIE_COMMAND, Telegram.PUMP_COMMAND
         self._groups = {
-            die: _Group("gap", Telegram.DIE_FEEDBACK, lips, keys[die]),
-            feed: _Group("pump trim", Telegram.PUMP_FEEDBACK, pump, keys[feed]),
+            die: _Group("gap", Telegram.DIE_FEEDBACK, lips, frames[die]),
+            feed: _Group("pump trim", Telegram.PUMP_FEEDBACK, pump, frames[feed]),
         }
 
     def see(self, frame: Frame) -> None:
         """Look at one frame of the bus, whoever sent it. Frames that are not commands cost next to nothing."""
-        key = (frame.can_id, frame.is_extended)
+        key = frame.can_id | _EXTENDED if frame.is_extended else frame.can_id
         source = self._sources.get(key)
         if source is None or frame.is_error:
             return
-        if source.telegram in (Telegram.DIE_FEEDBACK, Telegram.PUMP_FEEDBACK):
+        if source.is_feedback:
             self._feedback[key] = frame.data  # decoded only when a pause makes it matter
             return
-        decoded = source.decode(frame.data)
-        if decoded is None:
-            return
         if source.telegram is Telegram.SYNC:
-            self._t_s = float(decoded[0][0]) * 1e-6
-        else:
-            self._assemble(self._groups[source.telegram], key, source.places, *decoded)
+            t_us = source.number(frame.data)
+            self._t_s = self._t_s if t_us is None else t_us * 1e-6
+            return
+        values = source.decode(frame.data)
+        if values is not None:
+            self._assemble(self._groups[source.telegram], key, source, values, frame.data)
 
-    def _assemble(
-        self, group: _Group, key: tuple[int, bool], places: Places, values: Array, valid_until: int | None
-    ) -> None:
+    def _assemble(self, group: _Group, key: int, source: _Source, values: Array, data: bytes) -> None:
         if key in group.seen:  # the rest of the last command never came: nodes refuse it too
             group.seen.clear()
-        group.value[places] = values
+        if values is not group.parts.get(key):  # else this place of the command is as it was
+            group.parts[key] = values
+            group.value = group.value.copy()
+            group.value[source.places] = values
         group.seen.add(key)
-        if len(group.seen) < len(group.keys):
+        if len(group.seen) < group.frames:
             return
         group.seen.clear()
         self.commands += 1
-        new = _Command(group.value.copy(), self._t_s, valid_until)
+        new = _Command(group.value, self._t_s, source.scan_id(data))
         before = self._references(group, new)
-        self._judge_place(group, new, before)
-        self._judge_rate(group, new, before)
+        if len(before) == 1 and new.value is before[0]:
+            self._judge_standing(group, new)
+        else:
+            self._judge_place(group, new, before)
+            self._judge_rate(group, new, before)
         group.past.append(new)
+
+    def _judge_standing(self, group: _Group, new: _Command) -> None:
+        """A command that repeats the last one was judged in its place when it came there, and has not moved since.
+
+        Over the last commands together it may still have run too fast: their window has moved on.
+        """
+        if len(group.past) == RATE_WINDOW and group.past[0].value is not new.value:
+            self._judge_run(group, new)
 
     def _references(self, group: _Group, new: _Command) -> list[Array]:
         """What a command is compared with: the last one, and after a pause (or at first) what was fed back."""
@@ -316,13 +340,19 @@ class WireChecker:
         if len(before) > 1:
             move = np.minimum(move, np.abs(new.value - before[1])[rated])
         elapsed_s = self._elapsed_s(group.past[-1] if group.past else None, new)
-        if float(move.max()) > rate * elapsed_s + SLACK:
-            self._count(f"{group.name} rate", f"at {int(move.argmax())}: {move.max():.4f} in {elapsed_s:.3f} s")
+        place = int(move.argmax())
+        if move.item(place) > rate * elapsed_s + SLACK:
+            self._count(f"{group.name} rate", f"at {place}: {move[place]:.4f} in {elapsed_s:.3f} s")
         elif len(group.past) == RATE_WINDOW:
-            far, span_s = np.abs(new.value - group.past[0].value)[rated], new.t_s - group.past[0].t_s
-            if float(far.max()) > rate * (span_s + self._sync_period_s) + SLACK:
-                text = f"at {int(far.argmax())}: {far.max():.4f} over {RATE_WINDOW} commands in {span_s:.3f} s"
-                self._count(f"{group.name} rate", text)
+            self._judge_run(group, new)
+
+    def _judge_run(self, group: _Group, new: _Command) -> None:
+        """The rate over the last commands together: sent too often, each one small, they would still run too fast."""
+        rate, far = group.limits.rate_per_s, np.abs(new.value - group.past[0].value)[group.limits.rated]
+        place, span_s = int(far.argmax()), new.t_s - group.past[0].t_s
+        if far.item(place) > rate * (span_s + self._sync_period_s) + SLACK:
+            text = f"at {place}: {far[place]:.4f} over {RATE_WINDOW} commands in {span_s:.3f} s"
+            self._count(f"{group.name} rate", text)
 
     def _elapsed_s(self, last: _Command | None, new: _Command) -> float:
         """Line time a move had.
@@ -351,7 +381,7 @@ class WireChecker:
             source = self._sources[key]
             decoded = source.decode(data) if source.telegram is group.feedback else None
             if decoded is not None:
-                result[source.places] = decoded[0]
+                result[source.places] = decoded
         return None if np.isnan(result).any() else result
 
 
@@ -389,17 +419,17 @@ _CANDUMP = re.compile(
 )
 
 
-def _sources(table: SignalTable, zones: int) -> dict[tuple[int, bool], _Source]:
+def _sources(table: SignalTable, zones: int) -> dict[int, _Source]:
     """Every message that matters here, by CAN id."""
     wanted = [(Telegram.SYNC, "t_us", 0, 0)]
     for telegram in (Telegram.PUMP_COMMAND, Telegram.PUMP_FEEDBACK):
         wanted += [(telegram, name, 0, place) for place, name in enumerate(_PUMP)]
     for telegram in (Telegram.DIE_COMMAND, Telegram.DIE_FEEDBACK):
         wanted += [(telegram, "gap_um", zone, zone) for zone in range(zones)]
-    mapped: dict[tuple[int, bool], tuple[Telegram, list[tuple[int, MappedSignal]]]] = {}
+    mapped: dict[int, tuple[Telegram, list[tuple[int, MappedSignal]]]] = {}
     for telegram, name, index, place in wanted:
         signal = table.find(telegram, name, index)
-        key = (signal.message.frame_id, signal.message.is_extended_frame)
+        key = signal.message.frame_id | signal.message.is_extended_frame * _EXTENDED
         mapped.setdefault(key, (telegram, []))[1].append((place, signal))
     return {
         key: _Source(telegram, signals[0][1].message, table.scan_id(telegram, signals[0][1].message), signals)

@@ -28,7 +28,6 @@ from firmware_bridge.contract import (
 from firmware_bridge.error_frames import describe
 from firmware_bridge.frames import Frame
 from firmware_bridge.health import LinkHealth
-from firmware_bridge.layout import FloatArray
 from firmware_bridge.line_view import LineView
 from firmware_bridge.link import Transmitter
 from firmware_bridge.tx_gate import Gate, Refusal
@@ -59,6 +58,7 @@ class CanLinePort:
         self._view = LineView(codec, line, wire)
         self._transmitter = Transmitter(codec)
         self._own_ids = self._ids_sent()
+        self._own_numbers = frozenset(can_id for can_id, _ in self._own_ids)
         self._echoes: deque[tuple[int, bytes]] = deque(maxlen=_ECHOES_KEPT)
         self._intruder_s = -np.inf
         self._reads_since_write = COMMAND_TIMEOUT_PERIODS + 1
@@ -151,7 +151,7 @@ class CanLinePort:
         for frame in self._bus.receive():
             if frame.is_error:
                 faults.append(f"bus: {describe(frame)}")
-            elif (frame.can_id, frame.is_extended) in self._own_ids:
+            elif frame.can_id in self._own_numbers and (frame.can_id, frame.is_extended) in self._own_ids:
                 self._meet_own_id(frame)
             else:
                 self._view.feed(frame)
@@ -179,17 +179,11 @@ class CanLinePort:
 
     def _judge(self, frames: list[Frame]) -> Refusal | None:
         """Read the encoded frames back and put what they say before the gate."""
-        gap_um = np.full(self._codec.zones, np.nan)
-        pump: dict[str, float | FloatArray] = {}
-        for frame in frames:
-            part = self._codec.decode(frame)
-            if part is None or not part.crc_ok:
-                return Refusal("own frame not readable", -1, np.nan, np.nan)
-            if part.telegram is Telegram.DIE_COMMAND and part.where is not None:
-                gap_um[part.where] = part.fields["gap_um"]
-            else:
-                pump.update(part.fields)
-        return self._gate.admits(gap_um, float(pump["ratio_rpm_per_mps"]), float(pump["trim_pct"]))
+        fields = self._codec.read_back(frames)
+        if fields is None:
+            return Refusal("own frame not readable", -1, np.nan, np.nan)
+        pump = (float(fields[name]) for name in ("ratio_rpm_per_mps", "trim_pct"))
+        return self._gate.admits(fields["gap_um"], *pump)
 
     def _beat(self) -> None:
         """Our heartbeat, at its rate in line time."""

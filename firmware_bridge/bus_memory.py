@@ -24,32 +24,33 @@ class MemoryHub:
         """A new node on the wire. A queue that is full drops the newest frame and counts it in `MemoryBus.dropped`."""
         bus = MemoryBus(self, queue_frames)
         self._members.append(bus)
+        self._introduce()
         return bus
 
     def tap(self, listener: Tap) -> None:
         """Call `listener` with every frame as it crosses the wire, before any node reads it (logs, checkers)."""
         self._taps.append(listener)
 
-    def _carry(self, sender: MemoryBus, frame: Frame) -> None:
-        for listener in self._taps:
-            listener(frame)
-        for member in self._members:
-            if member is not sender:
-                member._accept(frame)
-
     def _detach(self, bus: MemoryBus) -> None:
         if bus in self._members:
             self._members.remove(bus)
+            self._introduce()
+
+    def _introduce(self) -> None:
+        """Let each member know the others."""
+        for bus in self._members:
+            bus._others = tuple(member for member in self._members if member is not bus)
 
 
 class MemoryBus:
     """One node's end of a MemoryHub. Implements firmware_bridge.bus.Bus."""
 
-    __slots__ = ("_closed", "_hub", "_limit", "_pending", "dropped")
+    __slots__ = ("_closed", "_hub", "_limit", "_others", "_pending", "dropped")
 
     def __init__(self, hub: MemoryHub, queue_frames: int) -> None:
         self._hub = hub
         self._limit = queue_frames
+        self._others: tuple[MemoryBus, ...] = ()
         self._pending: list[Frame] = []
         self._closed = False
         self.dropped = 0
@@ -57,7 +58,13 @@ class MemoryBus:
     def send(self, frame: Frame) -> None:
         if self._closed:
             raise BusError("memory bus: closed")
-        self._hub._carry(self, frame)
+        for listener in self._hub._taps:
+            listener(frame)
+        for member in self._others:
+            if len(member._pending) < member._limit:
+                member._pending.append(frame)
+            else:
+                member.dropped += 1
 
     def receive(self) -> list[Frame]:
         pending, self._pending = self._pending, []
@@ -74,9 +81,3 @@ class MemoryBus:
         self._closed = True
         self._pending.clear()
         self._hub._detach(self)
-
-    def _accept(self, frame: Frame) -> None:
-        if len(self._pending) >= self._limit:
-            self.dropped += 1
-            return
-        self._pending.append(frame)

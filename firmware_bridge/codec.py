@@ -6,7 +6,7 @@ The bridge and the plant's nodes import it. Values go in and out in field units 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,12 +14,17 @@ import numpy.typing as npt
 
 from firmware_bridge.contract import FIELDS, Axis, Telegram, WireDescription, WireError, WireRangeError
 from firmware_bridge.frames import Frame
-from firmware_bridge.layout import ArrayScale, FloatArray, Scalar
+from firmware_bridge.layout import ArrayScale, FloatArray, Packed, Scalar
 from firmware_bridge.load import BusLoad, bus_load
 from firmware_bridge.plan import MessagePlan, PlanMaker, TelegramPlan
 
 Value = float | npt.ArrayLike
-_EXTENDED = 1 << 31  # marks 29-bit identifiers in the table of messages
+EXTENDED = 1 << 31  # marks 29-bit identifiers in tables of messages
+
+
+def key_of(frame: Frame) -> int:
+    """What tables by identifier are keyed by."""
+    return frame.can_id | EXTENDED if frame.is_extended else frame.can_id
 
 
 class Part(NamedTuple):
@@ -52,7 +57,7 @@ class Codec:
         self.dry_boxes = counts[Axis.DRY_BOXES]
         self._counts = counts
         self._plans = {(plan.telegram, plan.node): plan for plan in plans}
-        self._by_id = {m.can_id | m.is_extended * _EXTENDED: m for plan in plans for m in plan.messages}
+        self._by_id = {m.can_id | m.is_extended * EXTENDED: m for plan in plans for m in plan.messages}
 
     @classmethod
     def compile(cls, wire: WireDescription, zones: int, wet_boxes: int, dry_boxes: int) -> Codec:
@@ -91,7 +96,7 @@ class Codec:
 
     def places(self, telegram: Telegram) -> int:
         """Length of the array field of `telegram`; 0 where it has none."""
-        return max((p.array.count for key, p in self._plans.items() if key[0] is telegram and p.array), default=0)
+        return max((p.array.scale.count for key, p in self._plans.items() if key[0] is telegram and p.array), default=0)
 
     def count(self, telegram: Telegram, name: str) -> float:
         """One count of a field on the wire, in field units; the coarsest where an array's places differ."""
@@ -108,8 +113,8 @@ class Codec:
 
     def _scaling(self, telegram: Telegram, name: str) -> Scalar | ArrayScale:
         for key, plan in self._plans.items():
-            if key[0] is telegram and plan.array is not None and plan.array.field.name == name:
-                return plan.array
+            if key[0] is telegram and plan.array is not None and plan.array.scale.field.name == name:
+                return plan.array.scale
             for scalar in (s for m in plan.messages for s in m.scalars if key[0] is telegram):
                 if scalar.field.name == name:
                     return scalar
@@ -125,17 +130,9 @@ class Codec:
         Raises WireRangeError for a value that does not fit (nothing saturates), WireError for an unknown or
         missing field.
         """
-        plan = self._plan(telegram, node)
-        if not fields.keys() <= _NAMES[telegram]:
-            unknown = ", ".join(sorted(fields.keys() - _NAMES[telegram]))
-            raise WireError(f"{telegram}: unknown field {unknown}; known: {', '.join(sorted(_NAMES[telegram]))}")
-        raw = None
-        if plan.array is not None:
-            name = plan.array.field.name
-            if name not in fields:
-                raise WireError(f"{telegram}: field {name} is missing")
-            raw = plan.array.to_raw(fields[name])
-        return [_encode(message, fields, raw, scan_id, counter, node) for message in plan.messages]
+        plan = self.plan(telegram, node)
+        refuse_unknown(plan, fields)
+        return encode(plan, fields, packed_array(plan, fields), scan_id, counter, node)
 
     def decode(self, frame: Frame) -> Part | None:
         """One frame as a part of a telegram, or None when its identifier is not on this wire or it is no data frame.
@@ -144,8 +141,38 @@ class Codec:
         """
         if frame.is_error:
             return None
-        plan = self._by_id.get(frame.can_id | _EXTENDED if frame.is_extended else frame.can_id)
+        plan = self._by_id.get(key_of(frame))
         return None if plan is None else _decode(plan, frame)
+
+    def read_back(self, frames: Sequence[Frame]) -> dict[str, float | FloatArray] | None:
+        """All fields of whole telegrams out of their own frames, in order; None where one of them is not readable.
+
+        For a sender that wants to know what the wire will carry.
+        """
+        fields: dict[str, float | FloatArray] = {}
+        blocks: list[bytes | None] = []
+        for frame in frames:
+            message = self._by_id.get(key_of(frame))
+            opened = None if message is None else message.read(frame.data, frame.is_fd)
+            if message is None or opened is None:
+                return None
+            fields.update(opened[3])
+            blocks.append(opened[4])
+            if message.segment + 1 == message.segments:
+                array = self.plan(message.telegram, message.node).array
+                if array is not None:
+                    fields[array.scale.field.name] = array.values(blocks)
+                blocks = []
+        return fields
+
+    def messages(self, telegrams: Collection[Telegram]) -> list[tuple[int, MessagePlan, TelegramPlan]]:
+        """Every message of `telegrams`: its identifier (29-bit ones with EXTENDED), its plan and its telegram's."""
+        return [
+            (message.can_id | message.is_extended * EXTENDED, message, plan)
+            for plan in self._plans.values()
+            if plan.telegram in telegrams
+            for message in plan.messages
+        ]
 
     def bus_load(self, rates_hz: Mapping[Telegram, float]) -> BusLoad:
         """Worst-case load of the bus when each telegram is sent at its rate (heartbeats: each node's)."""
@@ -168,7 +195,8 @@ class Codec:
         places = [getattr(m.header, role) for key, p in self._plans.items() if key[0] is telegram for m in p.messages]
         return 1 << min(place.mask.bit_length() for place in places) if places and None not in places else 0
 
-    def _plan(self, telegram: Telegram, node: int) -> TelegramPlan:
+    def plan(self, telegram: Telegram, node: int) -> TelegramPlan:
+        """How a telegram is made and read. Raises WireError when it is not on this wire."""
         plan = self._plans.get((telegram, node)) or self._plans.get((telegram, 0))
         if plan is None:
             raise WireError(f"{telegram}: not on this wire" + (f" for node {node}" if node else ""))
@@ -181,26 +209,36 @@ _NAMES: Mapping[Telegram, frozenset[str]] = {
 }
 
 
-def _encode(
-    plan: MessagePlan, fields: Mapping[str, Value], raw: FloatArray | None, scan_id: int, counter: int, node: int
-) -> Frame:
-    try:
-        little, big = plan.write(fields, scan_id, counter, node)
-    except (ValueError, OverflowError, TypeError) as error:
-        raise _blamed(plan, fields, error) from error
-    part = plan.array
-    if part is not None and raw is not None and part.dtype is None:
-        words = [little, big]
-        part.scatter(raw[part.where], words)
-        little, big = words
-    if big:
-        little |= int.from_bytes(big.to_bytes(plan.size, "big"), "little")
-    data = bytearray(little.to_bytes(plan.size, "little"))
-    if part is not None and raw is not None and part.dtype is not None:
-        data[part.start : part.stop] = raw[part.where].astype(part.dtype).tobytes()
-    if plan.crc is not None:
-        plan.crc.seal(data)
-    return Frame(plan.can_id, bytes(data), plan.is_fd, plan.is_extended)
+def refuse_unknown(plan: TelegramPlan, fields: Mapping[str, Value]) -> None:
+    """Raise WireError for a field that the telegram does not have."""
+    if not fields.keys() <= _NAMES[plan.telegram]:
+        unknown = ", ".join(sorted(fields.keys() - _NAMES[plan.telegram]))
+        known = ", ".join(sorted(_NAMES[plan.telegram]))
+        raise WireError(f"{plan.telegram}: unknown field {unknown}; known: {known}")
+
+
+def packed_array(plan: TelegramPlan, fields: Mapping[str, Value]) -> list[Packed] | None:
+    """What each message carries of the telegram's array field; None where it has none. Raises WireError."""
+    if plan.array is None:
+        return None
+    name = plan.array.scale.field.name
+    if name not in fields:
+        raise WireError(f"{plan.telegram}: field {name} is missing")
+    return plan.array.packed(fields[name])
+
+
+def encode(
+    plan: TelegramPlan, fields: Mapping[str, Value], array: list[Packed] | None, scan_id: int, counter: int, node: int
+) -> list[Frame]:
+    """Codec.encode for who knows the plan and the fields' names, and has packed the array already."""
+    frames = []
+    for message in plan.messages:
+        part = None if array is None else array[message.segment]
+        try:
+            frames.append(message.write(fields, scan_id, counter, node, part))
+        except (KeyError, ValueError, OverflowError, TypeError) as error:
+            raise _blamed(message, fields, error) from error
+    return frames
 
 
 def _blamed(plan: MessagePlan, fields: Mapping[str, Value], error: Exception) -> WireError:
@@ -221,28 +259,16 @@ def _blamed(plan: MessagePlan, fields: Mapping[str, Value], error: Exception) ->
 
 
 def _decode(plan: MessagePlan, frame: Frame) -> Part:
-    data = frame.data
-    if len(data) != plan.size:
-        data = data[: plan.size]  # receivers may see a frame padded to the next length
-    if len(data) < plan.size or frame.is_fd is not plan.is_fd:
-        return _corrupt(plan, frame)
-    crc = plan.crc
-    if crc is not None and crc.of(data) != crc.carried(data):
-        return _corrupt(plan, frame)
-    little = int.from_bytes(data, "little")
-    big = int.from_bytes(data, "big") if plan.has_big_endian else 0
-    number = plan.segment_number
-    if number is not None and (big if number.word else little) >> number.shift & number.mask != plan.segment:
-        return _corrupt(plan, frame)
-    counter, scan_id, node, fields = plan.read(little, big)
+    opened = plan.read(frame.data, frame.is_fd)
+    if opened is None:
+        return Part(
+            plan.telegram, plan.node, plan.segment, plan.segments, 0, 0, False, {}, None, frame.can_id, frame.t_s
+        )
+    counter, scan_id, node, fields, block = opened
     part, where = plan.array, None
-    if part is not None:
-        fields[part.scale.field.name] = part.read(data)
+    if part is not None and block is not None:
+        fields[part.scale.field.name] = part.values(block)
         where = part.where
     return Part(
         plan.telegram, node, plan.segment, plan.segments, scan_id, counter, True, fields, where, frame.can_id, frame.t_s
     )
-
-
-def _corrupt(plan: MessagePlan, frame: Frame) -> Part:
-    return Part(plan.telegram, plan.node, plan.segment, plan.segments, 0, 0, False, {}, None, frame.can_id, frame.t_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -69,6 +70,11 @@ class LinkRecord:
     bucket: int = 0
     faulty: bool = False
     counters: dict[int, int] = field(default_factory=dict)  # identifier -> last counter
+    patience_s: float = field(init=False)  # silence that says nothing yet
+
+    def __post_init__(self) -> None:
+        period_s = math.inf if self.period_s is None else self.period_s
+        self.patience_s = SILENT_AFTER_PERIODS * period_s + _TIME_ROUNDING_S
 
     def judge(self, can_id: int, counter: int, modulus: int, crc_ok: bool) -> Verdict:
         """Take one frame's integrity into account and say whether it may be used."""
@@ -101,9 +107,11 @@ class LinkRecord:
             return LinkState.FAULTY
         if self.last_s is None:
             return LinkState.NEVER_SEEN
-        if self.period_s is not None and now_s - self.last_s > SILENT_AFTER_PERIODS * self.period_s + _TIME_ROUNDING_S:
-            return LinkState.SILENT
-        return LinkState.OK
+        return LinkState.SILENT if now_s - self.last_s > self.patience_s else LinkState.OK
+
+    def is_ok(self, now_s: float) -> bool:
+        """Whether `state` is OK: what is asked of every link in every cycle."""
+        return self.last_s is not None and now_s - self.last_s <= self.patience_s and not self.faulty
 
     def health(self, now_s: float) -> LinkHealth:
         """The link's health at `now_s`, with all counts."""

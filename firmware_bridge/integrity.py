@@ -8,6 +8,7 @@ from __future__ import annotations
 from binascii import crc_hqx
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from crccheck.crc import Crc8Base, Crc8SaeJ1850
 
@@ -38,52 +39,42 @@ def crc8_j1850(data: bytes | bytearray) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Crc:
-    """One message's CRC: where it sits, and how it is reckoned.
+    """One message's CRC: how it is reckoned, and how a frame gets it.
 
     CRC-16 in the form of AUTOSAR E2E profile 5: the frame without its CRC bytes, then the data id, low byte first.
     CRC-8 runs over the data id, low byte first, then the frame without its CRC byte. The data id ties the frame to its
     message: a frame that arrives under another identifier does not pass.
     """
 
-    position: int  # first byte of the CRC
-    width: int  # bytes
-    big_endian: bool
-    of: Callable[[bytes | bytearray], int]  # the CRC that a frame should carry
-
-    def carried(self, data: bytes) -> int:
-        """The CRC that `data` does carry."""
-        first = data[self.position]
-        if self.width == 1:
-            return first
-        second = data[self.position + 1]
-        return first << 8 | second if self.big_endian else second << 8 | first
-
-    def seal(self, data: bytearray) -> None:
-        """Write the CRC into its place."""
-        crc = self.of(data)
-        if self.width == 1:
-            data[self.position] = crc
-            return
-        low, high = self.position, self.position + 1
-        if self.big_endian:
-            low, high = high, low
-        data[low], data[high] = crc & 0xFF, crc >> 8
+    of: Callable[[bytes], int]  # the CRC that a frame should carry
+    sealed: Callable[[bytes], bytes]  # the frame with its CRC in place, whatever stood there
 
 
 def crc_for(profile: Integrity, position: int, big_endian: bool, data_id: int) -> Crc:
     """The Crc of a message under `profile` (CRC16 or CRC8); `position` is the first byte of its signal."""
     name = (data_id & 0xFFFF).to_bytes(2, "little")
-    after = position + (2 if profile is Integrity.CRC16 else 1)
+    order: Literal["little", "big"] = "big" if big_endian else "little"
+    width = 2 if profile is Integrity.CRC16 else 1
+    after = position + width
 
-    def crc16_in_front(data: bytes | bytearray) -> int:
+    def crc16_in_front(data: bytes) -> int:
         return crc_hqx(name, crc_hqx(data[2:], 0xFFFF))
 
-    def crc16(data: bytes | bytearray) -> int:
+    def sealed_in_front(data: bytes) -> bytes:
+        rest = data[2:]
+        return crc_hqx(name, crc_hqx(rest, 0xFFFF)).to_bytes(2, order) + rest
+
+    def crc16(data: bytes) -> int:
         return crc_hqx(name, crc_hqx(data[after:], crc_hqx(data[:position], 0xFFFF)))
 
-    def crc8(data: bytes | bytearray) -> int:
+    def crc8(data: bytes) -> int:
         return crc8_j1850(name + data[:position] + data[after:])
 
-    if profile is Integrity.CRC16:
-        return Crc(position, 2, big_endian, crc16 if position else crc16_in_front)
-    return Crc(position, 1, big_endian, crc8)
+    if profile is Integrity.CRC16 and not position:
+        return Crc(crc16_in_front, sealed_in_front)
+    of = crc16 if profile is Integrity.CRC16 else crc8
+
+    def sealed(data: bytes) -> bytes:
+        return data[:position] + of(data).to_bytes(width, order) + data[after:]
+
+    return Crc(of, sealed)

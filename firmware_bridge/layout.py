@@ -5,10 +5,12 @@ Built from a DBC that cantools has parsed; nothing here runs cantools in a cycle
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,6 +20,8 @@ from firmware_bridge.contract import Field, WireError, WireRangeError
 
 FloatArray = npt.NDArray[np.float64]
 Bound = int | FloatArray | None
+Scaling = float | FloatArray
+Packed = bytes | int | None  # bytes of a block; or a number to be or-ed onto the frame read from its little end
 
 _EDGE = 1e-6  # of one count: ranges in a DBC are decimal and land a hair beside a count
 
@@ -77,6 +81,11 @@ class Position:
         if self.signed and raw >> (self.length - 1):
             raw -= 1 << self.length
         return raw
+
+    def touches(self, size: int) -> tuple[int, int]:
+        """The bytes of the frame that hold some of the signal, as a half-open range."""
+        first, last = self.shift // 8, (self.shift + self.length + 7) // 8
+        return (size - last, size - first) if self.big_endian else (first, last)
 
     def byte_offset(self, size: int) -> int | None:
         """First byte in the frame if the signal fills whole bytes, else None."""
@@ -270,6 +279,11 @@ class ArrayScale:
     raw_min: float | FloatArray
     raw_max: float | FloatArray
     invalid: float | FloatArray | None
+    is_common: bool = dataclasses.field(init=False)  # whether all places are alike
+
+    def __post_init__(self) -> None:
+        ends = (self.scale, self.offset, self.raw_min, self.raw_max, self.invalid)
+        object.__setattr__(self, "is_common", not any(isinstance(end, np.ndarray) for end in ends))
 
     def to_raw(self, values: npt.ArrayLike) -> FloatArray:
         """Raw counts, shape (count,), still as floats. Raises WireRangeError instead of saturating."""
@@ -279,6 +293,8 @@ class ArrayScale:
         if not isinstance(self.offset, float) or self.offset:
             array = array - self.offset
         raw: FloatArray = np.rint(array / self.scale)
+        if self.is_common and self.raw_min <= raw.item(raw.argmin()) and raw.item(raw.argmax()) <= self.raw_max:
+            return raw  # a NaN is found as the smallest and as the largest, and is inside no range
         inside = (raw >= self.raw_min) & (raw <= self.raw_max)
         if np.count_nonzero(inside) == self.count:
             return raw
@@ -335,6 +351,53 @@ def _common(values: FloatArray) -> float | FloatArray:
 
 
 @dataclass(frozen=True, slots=True)
+class RawLimits:
+    """Which raw counts are no value."""
+
+    too_low: Bound  # counts below are invalid; None where the width allows none
+    too_high: Bound
+    hidden: Bound  # the count for "no value" where it lies inside the range
+
+    @classmethod
+    def of(cls, scale: ArrayScale, positions: Sequence[Position]) -> RawLimits:
+        """Limits of the places at `positions`; those that the signals' width sets by itself are left out."""
+        low, high = np.asarray(scale.raw_min), np.asarray(scale.raw_max)
+        lowest = np.array([-(1 << (p.length - 1)) if p.signed else 0 for p in positions])
+        highest = np.array([(1 << (p.length - p.signed)) - 1 for p in positions])
+        invalid = np.asarray(np.nan if scale.invalid is None else scale.invalid)
+        return cls(
+            _bound(scale.raw_min) if np.any(low > lowest) else None,
+            _bound(scale.raw_max) if np.any(high < highest) else None,
+            _bound(scale.invalid)
+            if scale.invalid is not None and np.any((invalid >= low) & (invalid <= high))
+            else None,
+        )
+
+
+def _values_of(raw: npt.NDArray[np.integer[Any]], scale: Scaling, offset: Scaling, limits: RawLimits) -> FloatArray:
+    """Raw counts in field units; NaN where a count is no value."""
+    values: FloatArray = raw * scale  # type: ignore[assignment]  # integers times float64 are float64
+    if not isinstance(offset, float) or offset:
+        values += offset
+    if limits.too_high is not None:
+        _blank(values, raw > limits.too_high)
+    if limits.too_low is not None:
+        _blank(values, raw < limits.too_low)
+    if limits.hidden is not None:
+        _blank(values, raw == limits.hidden)
+    return values
+
+
+@functools.lru_cache(maxsize=16)
+def _value_table(width: int, is_signed: bool, scale: float, offset: float, limits: RawLimits) -> FloatArray:
+    """The value of every raw count of `width` bytes, negative ones counted from the end: one look-up does it all."""
+    counts = np.arange(1 << 8 * width, dtype=f"u{width}")
+    table = _values_of(counts.view(f"i{width}") if is_signed else counts, scale, offset, limits)
+    table.flags.writeable = False
+    return table
+
+
+@dataclass(frozen=True, slots=True)
 class ArrayPart:
     """The places of an array field that one message carries.
 
@@ -344,33 +407,38 @@ class ArrayPart:
 
     where: slice | npt.NDArray[np.intp]
     scale: ArrayScale
-    positions: tuple[Position, ...]
+    size: int  # of the frame
+    positions: tuple[Position, ...]  # in the frame
+    inside: tuple[Position, ...]  # in its bytes from start to stop
     dtype: np.dtype[np.integer[Any]] | None
-    start: int  # first byte of the block
+    start: int  # first byte of the block; of scattered signals the first that any of them touches
     stop: int
-    too_low: Bound  # raw counts below are invalid; None where the width allows none
-    too_high: Bound
-    hidden: Bound  # the raw count for "no value" where it lies inside the range
+    limits: RawLimits
+    table: FloatArray | None  # value of every raw count (negative ones counted from the end), where they are few
 
     def read(self, data: bytes) -> FloatArray:
-        """Values, shape (places,); NaN where the frame says invalid or leaves the signal's range."""
-        scale = self.scale
+        """Values of a frame, shape (places,); NaN where it says invalid or leaves the signal's range."""
+        return self.values(data[self.start : self.stop])
+
+    def values(self, block: bytes) -> FloatArray:
+        """The same from the frame's bytes from `start` to `stop` alone."""
         raw: npt.NDArray[np.integer[Any]]
         if self.dtype is not None:
-            raw = np.frombuffer(data, self.dtype, scale.count, self.start)
-        else:
-            little, big = int.from_bytes(data, "little"), int.from_bytes(data, "big")
-            raw = np.array([position.take(little, big) for position in self.positions], dtype=np.int64)
-        values: FloatArray = raw * scale.scale  # type: ignore[assignment]  # integers times float64 are float64
-        if not isinstance(scale.offset, float) or scale.offset:
-            values += scale.offset
-        if self.too_high is not None:
-            _blank(values, raw > self.too_high)
-        if self.too_low is not None:
-            _blank(values, raw < self.too_low)
-        if self.hidden is not None:
-            _blank(values, raw == self.hidden)
-        return values
+            raw = np.frombuffer(block, self.dtype)
+            if self.table is not None:
+                return self.table.take(raw)
+            return _values_of(raw, self.scale.scale, self.scale.offset, self.limits)
+        little, big = int.from_bytes(block, "little"), int.from_bytes(block, "big")
+        raw = np.array([position.take(little, big) for position in self.inside], dtype=np.int64)
+        return _values_of(raw, self.scale.scale, self.scale.offset, self.limits)
+
+    def packed(self, raw: FloatArray) -> Packed:
+        """The bytes of the block for raw counts, shape (places,); scattered signals as a number to be or-ed."""
+        if self.dtype is not None:
+            return raw.astype(self.dtype).tobytes()
+        words = [0, 0]
+        self.scatter(raw, words)
+        return words[0] | int.from_bytes(words[1].to_bytes(self.size, "big"), "little")
 
     def scatter(self, raw: FloatArray, words: list[int]) -> None:
         """Put the raw counts of scattered signals, shape (places,), into the words of a frame."""
@@ -382,18 +450,18 @@ def array_part_of(
     where: slice | npt.NDArray[np.intp], scale: ArrayScale, positions: Sequence[Position], size: int
 ) -> ArrayPart:
     """Compile the places of one message of `size` bytes; finds out whether they form a block."""
-    dtype, start = _block(positions, size)
-    stop = start + len(positions) * (dtype.itemsize if dtype is not None else 0)
-    low, high = np.asarray(scale.raw_min), np.asarray(scale.raw_max)
-    lowest = np.array([-(1 << (p.length - 1)) if p.signed else 0 for p in positions])
-    highest = np.array([(1 << (p.length - p.signed)) - 1 for p in positions])
-    too_low = _bound(scale.raw_min) if np.any(low > lowest) else None
-    too_high = _bound(scale.raw_max) if np.any(high < highest) else None
-    invalid = np.asarray(np.nan if scale.invalid is None else scale.invalid)
-    hidden = (
-        _bound(scale.invalid) if scale.invalid is not None and np.any((invalid >= low) & (invalid <= high)) else None
+    dtype = _block(positions, size)
+    touched = [position.touches(size) for position in positions]
+    start, stop = min(first for first, _ in touched), max(last for _, last in touched)
+    inside = tuple(
+        replace(position, shift=position.shift - 8 * (size - stop if position.big_endian else start))
+        for position in positions
     )
-    return ArrayPart(where, scale, tuple(positions), dtype, start, stop, too_low, too_high, hidden)
+    limits = RawLimits.of(scale, positions)
+    table = None
+    if dtype is not None and dtype.itemsize <= 2 and scale.is_common:
+        table = _value_table(dtype.itemsize, dtype.kind == "i", float(scale.scale), float(scale.offset), limits)
+    return ArrayPart(where, scale, size, tuple(positions), inside, dtype, start, stop, limits, table)
 
 
 def _bound(raw: float | FloatArray) -> Bound:
@@ -405,14 +473,63 @@ def _blank(values: FloatArray, bad: npt.NDArray[np.bool_]) -> None:
         values[bad] = np.nan
 
 
-def _block(positions: Sequence[Position], size: int) -> tuple[np.dtype[np.integer[Any]] | None, int]:
-    """The dtype and first byte of signals that lie side by side in whole bytes, or (None, 0)."""
+def _block(positions: Sequence[Position], size: int) -> np.dtype[np.integer[Any]] | None:
+    """The dtype of signals that lie side by side in whole bytes, or None."""
     first = positions[0]
     width = first.length // 8
     start = first.byte_offset(size)
     if start is None or width not in (1, 2, 4):
-        return None, 0
+        return None
     alike = all((p.length, p.big_endian, p.signed) == (first.length, first.big_endian, first.signed) for p in positions)
     if not alike or any(p.byte_offset(size) != start + k * width for k, p in enumerate(positions)):
-        return None, 0
-    return np.dtype(f"{'>' if first.big_endian else '<'}{'i' if first.signed else 'u'}{width}"), start
+        return None
+    return np.dtype(f"{'>' if first.big_endian else '<'}{'i' if first.signed else 'u'}{width}")
+
+
+@dataclass(frozen=True, slots=True)
+class WholeArray:
+    """An array field over all messages of its telegram, so that a cycle works once an array and not once a message.
+
+    `run` is the array as one block, where all messages carry blocks of one kind, in order; else None.
+    """
+
+    scale: ArrayScale
+    parts: tuple[ArrayPart | None, ...]  # of each message
+    run: ArrayPart | None
+
+    @classmethod
+    def of(cls, scale: ArrayScale, parts: Sequence[ArrayPart | None]) -> WholeArray:
+        """Put together what the messages carry."""
+        carried = [part for part in parts if part is not None]
+        first, at = carried[0], 0
+        for part in carried:
+            if part.dtype is None or part.dtype != first.dtype or part.where != slice(at, at + part.scale.count):
+                return cls(scale, tuple(parts), None)
+            at += part.scale.count
+        width = first.positions[0].length
+        places = range(at - 1, -1, -1) if first.positions[0].big_endian else range(at)
+        positions = [replace(first.positions[0], shift=width * place) for place in places]
+        return cls(scale, tuple(parts), array_part_of(slice(0, at), scale, positions, at * width // 8))
+
+    def packed(self, values: npt.ArrayLike) -> list[Packed]:
+        """What each message carries of `values`. Raises WireRangeError."""
+        raw, run = self.scale.to_raw(values), self.run
+        if run is None:
+            return [None if part is None else part.packed(raw[part.where]) for part in self.parts]
+        data, at = raw.astype(run.dtype).tobytes(), 0
+        packed: list[Packed] = []
+        for part in self.parts:
+            size = 0 if part is None else part.stop - part.start
+            packed.append(data[at : at + size] if size else None)
+            at += size
+        return packed
+
+    def values(self, blocks: Sequence[bytes | None]) -> FloatArray:
+        """The array, shape (count,), from the bytes that each message carries of it."""
+        if self.run is not None:
+            return self.run.values(b"".join([block for block in blocks if block is not None]))
+        values = np.empty(self.scale.count)
+        for part, block in zip(self.parts, blocks, strict=True):
+            if part is not None and block is not None:
+                values[part.where] = part.values(block)
+        return values

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -39,7 +39,9 @@ _LISTENS = frozenset(Telegram) - {Telegram.DIE_COMMAND, Telegram.PUMP_COMMAND, T
 _NEEDED = (Telegram.SYNC, Telegram.LINE_STATE, Telegram.DIE_FEEDBACK, Telegram.PUMP_FEEDBACK)
 _NEW_TIME_BASE_S = 1.0  # line time that falls back by more means that the encoder node has restarted
 _WEB_HISTORY = 256  # SYNCs remembered to place scans that come without a meta telegram
-_ACTUATORS = (Node.DIE, Node.PUMP)
+_DIE, _PUMP = int(Node.DIE), int(Node.PUMP)
+_STOPPED, _LATCHED = int(HeartbeatState.STOPPED), int(NodeState.LATCHED)
+_PROFILES = {Telegram.WET_PROFILE: "film_um", Telegram.DRY_PROFILE: "areal_density_gsm"}
 _LINE_STATES: Mapping[float, LineState] = {int(state): state for state in LineState}
 
 
@@ -79,6 +81,9 @@ class LineView:
         self._gap_um: Array = np.full(self._line.zones, np.nan)
         self._fed_back: BoolArray = np.zeros(self._line.zones, dtype=np.bool_)
         self._zone_good: BoolArray = np.ones(self._line.zones, dtype=np.bool_)
+        self._seen = self._fed_back  # and good
+        self._told_um: Array | None = None  # the newest positions and status, as they came in
+        self._status: Array | None = None
         self._node_states: dict[int, int] = {}
         self._waiting: dict[Telegram, tuple[Message, float]] = {}
         self._metas: dict[Telegram, Message] = {}
@@ -128,7 +133,7 @@ class LineView:
         sync = self._sync
         if sync is None or any(telegram not in self._heard for telegram in _NEEDED):
             return None
-        links = self._receiver.states(self.now_s)
+        troubled = self._receiver.troubled(self.now_s)
         line_state, pump = self._heard[Telegram.LINE_STATE], self._heard[Telegram.PUMP_FEEDBACK]
         ratio, trim = _scalar(pump, "ratio_rpm_per_mps"), _scalar(pump, "trim_pct")
         speed_mps, web_m = _scalar(sync.fields, "web_speed_mps"), _scalar(sync.fields, "web_m")
@@ -140,25 +145,23 @@ class LineView:
             sync_cycle=sync.scan_id,
             web_m=web_m,
             web_speed_mps=speed_mps,
-            encoder_valid=bool(encoder and links[Telegram.SYNC] is LinkState.OK),
-            line_state=_state(line_state) if links[Telegram.LINE_STATE] is LinkState.OK else LineState.STOPPED,
+            encoder_valid=encoder and Telegram.SYNC not in troubled,
+            line_state=LineState.STOPPED if Telegram.LINE_STATE in troubled else _state(line_state),
             roll=int(_scalar(line_state, "roll", 0)),
             batch=int(_scalar(line_state, "batch", 0)),
             gap_um=self._gap_um,
-            gap_valid=self._gap_valid(links),
+            gap_valid=self._gap_valid(troubled),
             pump_ratio_rpm_per_mps=ratio,
             pump_trim_pct=trim,
             pump_speed_rpm=_scalar(pump, "speed_rpm", np.nan),
             pump_pressure_kpa=_scalar(pump, "pressure_kpa", np.nan),
             slurry_temperature_c=_scalar(pump, "temperature_c", np.nan),
-            pump_valid=bool(
-                links[Telegram.PUMP_FEEDBACK] is LinkState.OK and math.isfinite(ratio) and math.isfinite(trim)
-            ),
+            pump_valid=Telegram.PUMP_FEEDBACK not in troubled and math.isfinite(ratio) and math.isfinite(trim),
             wet=wet,
             dry=dry,
             nodes_latched=self._nodes_latched(pump),
             safe_stop=self.safe_stop,
-            link_faults=self._link_faults(links) + more_faults,
+            link_faults=self._link_faults(troubled) + more_faults,
         )
 
     @property
@@ -193,13 +196,18 @@ class LineView:
     def _take_positions(self, message: Message) -> None:
         self._heard[message.telegram] = message.fields
         gap_um = np.asarray(message.fields["gap_um"])
-        self._fed_back = np.isfinite(gap_um)
-        self._gap_um = gap_um if self._fed_back.all() else np.where(self._fed_back, gap_um, self._gap_um)
+        if gap_um is not self._told_um:  # the receiver hands out the same array for the same positions
+            self._told_um, self._fed_back = gap_um, np.isfinite(gap_um)
+            self._gap_um = gap_um if self._fed_back.all() else np.where(self._fed_back, gap_um, self._gap_um)
+            self._seen = self._fed_back & self._zone_good
 
     def _take_status(self, message: Message) -> None:
         status = np.asarray(message.fields["zone_status"])
-        flags = np.where(np.isnan(status), 0.0, status).astype(np.int64)
-        self._zone_good = (flags & int(ZoneStatus.FAULT | ZoneStatus.STALE)) == 0
+        if status is not self._status:
+            self._status = status
+            flags = np.where(np.isnan(status), 0.0, status).astype(np.int64)
+            self._zone_good = (flags & int(ZoneStatus.FAULT | ZoneStatus.STALE)) == 0
+            self._seen = self._fed_back & self._zone_good
 
     def _take_heartbeat(self, message: Message) -> None:
         self._node_states[message.node] = int(_scalar(message.fields, "state"))
@@ -229,7 +237,7 @@ class LineView:
 
     def _place(self, message: Message, meta: Message) -> None:
         """Join a profile with its meta telegram. A gauge that counts other boxes than the line file is not believed."""
-        (values,) = (value for value in message.fields.values() if isinstance(value, np.ndarray))
+        values = np.asarray(message.fields[_PROFILES[message.telegram]])
         boxes = int(_scalar(meta.fields, "boxes"))
         if boxes != values.size:
             self._misfit[message.telegram] = f"{_plain(message.telegram)}: {boxes} boxes, expected {values.size}"
@@ -253,29 +261,26 @@ class LineView:
                 return web_m
         return self._web[0][1] if self._web else float("nan")
 
-    def _gap_valid(self, links: Mapping[Telegram, LinkState]) -> BoolArray:
-        if links[Telegram.DIE_FEEDBACK] is not LinkState.OK:
+    def _gap_valid(self, troubled: Collection[Telegram]) -> BoolArray:
+        if Telegram.DIE_FEEDBACK in troubled:
             return np.zeros_like(self._fed_back)
-        return self._fed_back & self._zone_good if links[Telegram.DIE_STATUS] is LinkState.OK else self._fed_back
+        return self._fed_back if Telegram.DIE_STATUS in troubled else self._seen
 
     def _nodes_latched(self, pump: Fields) -> bool:
-        stopped = any(self._node_states.get(node) == HeartbeatState.STOPPED for node in _ACTUATORS)
-        return stopped or _scalar(pump, "node_state", 0) == NodeState.LATCHED
+        states = self._node_states
+        stopped = _STOPPED in (states.get(_DIE), states.get(_PUMP))
+        return stopped or _scalar(pump, "node_state", 0) == _LATCHED
 
-    def _link_faults(self, links: Mapping[Telegram, LinkState]) -> tuple[str, ...]:
+    def _link_faults(self, troubled: Mapping[Telegram, LinkState]) -> tuple[str, ...]:
         faults = []
-        for telegram, period_s in self._periods_s.items():
-            link = links[telegram]
-            patience_s = SILENT_AFTER_PERIODS * period_s
-            if link is LinkState.OK or telegram is Telegram.HEARTBEAT:
-                continue
-            if link is LinkState.NEVER_SEEN and self.now_s - self._first_s <= patience_s:
-                continue
-            faults.append(f"{_plain(telegram)}: {link}")
-        for node, link in self._receiver.heartbeat_states(self.now_s).items():
-            if link is not LinkState.OK:
-                name = Node(node).name.lower().replace("_", " ") if node in set(Node) else f"node {node}"
-                faults.append(f"heartbeat of {name}: {link}")
+        for telegram, link in troubled.items():
+            patience_s = SILENT_AFTER_PERIODS * self._periods_s[telegram]
+            starting = link is LinkState.NEVER_SEEN and self.now_s - self._first_s <= patience_s
+            if telegram is not Telegram.HEARTBEAT and not starting:
+                faults.append(f"{_plain(telegram)}: {link}")
+        for node, link in self._receiver.troubled_heartbeats(self.now_s).items():
+            name = Node(node).name.lower().replace("_", " ") if node in set(Node) else f"node {node}"
+            faults.append(f"heartbeat of {name}: {link}")
         return (*faults, *self._misfit.values())
 
 

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
-from firmware_bridge.codec import Codec, Part, Value
+from firmware_bridge.codec import EXTENDED, Codec, Value, encode, packed_array, refuse_unknown
 from firmware_bridge.contract import Telegram
 from firmware_bridge.frames import Frame
 from firmware_bridge.health import LinkHealth, LinkRecord, LinkState, Verdict
-from firmware_bridge.layout import FloatArray
+from firmware_bridge.layout import FloatArray, Packed, WholeArray
+from firmware_bridge.plan import MessagePlan, TelegramPlan
 
 
-class Message(NamedTuple):
+@dataclass(slots=True)
+class Message:
     """One complete telegram.
 
     `scan_id` counts on beyond the width that the wire gives it (a counter of 8 bits that stands in for a scan id, an
@@ -33,58 +35,107 @@ class Message(NamedTuple):
     t_s: float
 
 
+class _Outlet:
+    """One telegram of one node on its way out: its plan, its next number, and what was found of its last fields."""
+
+    __slots__ = ("counter", "last", "names", "packed", "plan")
+
+    def __init__(self, plan: TelegramPlan) -> None:
+        self.plan = plan
+        self.counter = 0
+        self.names: tuple[str, ...] = ()  # that are known to be right
+        self.last: bytes | None = None
+        self.packed: list[Packed] | None = None
+
+    def frames(self, fields: Mapping[str, Value], scan_id: int, node: int) -> list[Frame]:
+        """The next telegram. Raises WireError; the counter then stays."""
+        names = tuple(fields)
+        if names != self.names:
+            refuse_unknown(self.plan, fields)
+            self.names = names
+        frames = encode(self.plan, fields, self._array(fields), scan_id, self.counter, node)
+        self.counter += 1  # the codec cuts it to the width that the wire gives it
+        return frames
+
+    def _array(self, fields: Mapping[str, Value]) -> list[Packed] | None:
+        """The packed array; most positions and commands repeat the last ones, and are not reckoned again."""
+        if self.plan.array is None:
+            return None
+        values = fields.get(self.plan.array.scale.field.name)
+        if not isinstance(values, np.ndarray) or values.dtype != np.float64:
+            return packed_array(self.plan, fields)
+        same = values.tobytes()
+        if same != self.last or values.ndim != 1:
+            self.packed, self.last = packed_array(self.plan, fields), same
+        return self.packed
+
+
 class Transmitter:
     """Numbers what one node sends. One counter a telegram: all segments of a scan carry the same."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self._counters: dict[tuple[Telegram, int], int] = {}
+        self._outlets: dict[tuple[Telegram, int], _Outlet] = {}
 
     def frames(self, telegram: Telegram, fields: Mapping[str, Value], scan_id: int = 0, node: int = 0) -> list[Frame]:
         """Encode the next telegram. Raises what Codec.encode raises; the counter then stays."""
-        key = (telegram, node)
-        counter = self._counters.get(key, 0)
-        frames = self._codec.encode(telegram, fields, scan_id=scan_id, counter=counter, node=node)
-        self._counters[key] = counter + 1  # the codec cuts it to the width that the wire gives it
-        return frames
+        outlet = self._outlets.get((telegram, node))
+        if outlet is None:
+            outlet = self._outlets[telegram, node] = _Outlet(self._codec.plan(telegram, node))
+        return outlet.frames(fields, scan_id, node)
 
     def take_back(self, telegram: Telegram, node: int = 0) -> None:
         """The last telegram was not sent: its number goes to the next one, so that receivers see no gap."""
-        self._counters[telegram, node] -= 1
+        self._outlets[telegram, node].counter -= 1
 
 
 class _Assembly:
     """Segments of one telegram on their way to completeness."""
 
-    __slots__ = ("array", "array_name", "fields", "missing", "raw_scan_id", "t_s")
+    __slots__ = ("blocks", "fields", "missing", "scan_id", "t_s")
 
-    def __init__(self, part: Part, now_s: float) -> None:
-        self.raw_scan_id = part.scan_id
+    def __init__(self, segments: int, scan_id: int, now_s: float) -> None:
+        self.scan_id = scan_id
         self.t_s = now_s
-        self.missing = (1 << part.segments) - 1
+        self.missing = (1 << segments) - 1
         self.fields: dict[str, float | FloatArray] = {}
-        self.array: FloatArray | None = None
-        self.array_name = ""
+        self.blocks: list[bytes | None] = [None] * segments
 
-    def add(self, part: Part, count: int) -> bool:
-        """Put one segment in its place; True when it was the last one missing."""
-        self.missing &= ~(1 << part.segment)
-        if part.where is None:
-            self.fields.update(part.fields)
-            return not self.missing
-        if self.array is None:
-            self.array = np.empty(count)
-        for name, value in part.fields.items():
-            if isinstance(value, np.ndarray):
-                self.array[part.where], self.array_name = value, name
-            else:
-                self.fields[name] = value
-        return not self.missing
 
-    def result(self) -> dict[str, float | FloatArray]:
-        if self.array is not None:
-            self.fields[self.array_name] = self.array
-        return self.fields
+class _Inlet:
+    """One message of the wire as a receiver knows it: all that a frame's identifier tells."""
+
+    __slots__ = (
+        "array",
+        "counter_modulus",
+        "last",
+        "name",
+        "node",
+        "plan",
+        "read",
+        "record",
+        "scan_modulus",
+        "segments",
+        "telegram",
+        "values",
+    )
+
+    def __init__(self, plan: MessagePlan, array: WholeArray | None, record: LinkRecord | None, codec: Codec) -> None:
+        self.plan, self.array, self.record = plan, array, record  # heartbeats have a record a node
+        self.read, self.telegram, self.node, self.segments = plan.read, plan.telegram, plan.node, plan.segments
+        self.counter_modulus = codec.counter_modulus(plan.telegram)
+        self.scan_modulus = codec.scan_modulus(plan.telegram)
+        self.name = "" if array is None else array.scale.field.name
+        self.last: list[bytes | None] = []
+        self.values: FloatArray | None = None
+
+    def unpacked(self, blocks: list[bytes | None]) -> FloatArray:
+        """The array of a whole telegram. The same bytes again are the same array, which nobody may write to."""
+        if self.values is None or blocks != self.last:
+            assert self.array is not None
+            self.last, self.values = blocks, self.array.values(blocks)
+            self.values.flags.writeable = False
+        return self.values
 
 
 class Receiver:
@@ -97,35 +148,55 @@ class Receiver:
 
     def __init__(self, codec: Codec, telegrams: Collection[Telegram], periods_s: Mapping[Telegram, float]) -> None:
         """`telegrams` are listened to; those in `periods_s` are expected at that period, the others are events."""
-        self._codec = codec
         self._periods_s = dict(periods_s)
-        self._telegrams = frozenset(telegrams)
-        self._records = {t: LinkRecord(t, 0, self._periods_s.get(t)) for t in Telegram if t in self._telegrams}
+        self._records = {t: LinkRecord(t, 0, self._periods_s.get(t)) for t in Telegram if t in telegrams}
+        self._expected = [(t, self._records[t]) for t in self._periods_s if t in self._records]
         self._heartbeats: dict[int, LinkRecord] = {}
         self._pending: dict[tuple[Telegram, int], _Assembly] = {}
         self._last_scan: dict[tuple[Telegram, int], int] = {}
-        self._counter_modulus = {t: codec.counter_modulus(t) for t in self._telegrams}
-        self._scan_modulus = {t: codec.scan_modulus(t) for t in self._telegrams}
-        self._count = {t: codec.places(t) for t in self._telegrams}
+        self._inlets: dict[int, _Inlet] = {}
+        for key, message, telegram in codec.messages(self._records):
+            record = None if message.telegram is Telegram.HEARTBEAT else self._records[message.telegram]
+            self._inlets[key] = _Inlet(message, telegram.array, record, codec)
         self.verdict: Verdict | None = None  # of the last frame that was ours
 
     def feed(self, frame: Frame, now_s: float) -> Message | None:
         """Take one frame; a Message when it completed a telegram."""
-        part = self._codec.decode(frame)
-        if part is None or part.telegram not in self._telegrams:
+        inlet = self._inlets.get(frame.can_id | EXTENDED if frame.is_extended else frame.can_id)
+        if inlet is None or frame.is_error:
             return None
-        record = self._record(part)
-        modulus = self._counter_modulus[part.telegram]
-        if modulus:
-            key = part.can_id if part.telegram is not Telegram.SAFE_STOP else part.can_id | part.node << 32
-            self.verdict = record.judge(key, part.counter, modulus, part.crc_ok)
+        telegram = inlet.telegram
+        opened = inlet.read(frame.data, frame.is_fd)
+        counter, scan_id, node, fields, block = (0, 0, inlet.node, {}, None) if opened is None else opened
+        record = inlet.record or self._heartbeat(node)
+        if inlet.counter_modulus:
+            key = frame.can_id if telegram is not Telegram.SAFE_STOP else frame.can_id | node << 32
+            verdict = record.judge(key, counter, inlet.counter_modulus, opened is not None)
         else:
-            self.verdict = Verdict.OK if part.crc_ok else Verdict.ERROR
-        if self.verdict is not Verdict.OK or record.faulty:
+            verdict = Verdict.OK if opened is not None else Verdict.ERROR
+        self.verdict = verdict
+        if verdict is not Verdict.OK or record.faulty:
             return None
-        if part.segments == 1:
-            return self._complete(part, record, part.fields, part.scan_id, now_s, now_s)
-        return self._assemble(part, record, now_s)
+        first_s = now_s
+        if inlet.segments > 1:
+            assembly = self._assembled(inlet, node, scan_id, fields, block, now_s)
+            if assembly is None:
+                return None
+            fields, first_s = assembly.fields, assembly.t_s
+            if inlet.array is not None:
+                fields[inlet.name] = inlet.unpacked(assembly.blocks)
+        elif inlet.array is not None:
+            fields[inlet.name] = inlet.unpacked([block])
+        record.received += 1
+        record.last_s = now_s
+        if telegram is Telegram.HEARTBEAT:
+            total = self._records[telegram]
+            total.received += 1
+            total.last_s = now_s
+            fields["node"] = node
+        if inlet.scan_modulus < 1 << 32:
+            scan_id = self._counted_on((telegram, node), scan_id, inlet.scan_modulus)
+        return Message(telegram, node, scan_id, fields, first_s)
 
     def health(self, now_s: float) -> dict[Telegram, LinkHealth]:
         """Every link's health, by telegram. HEARTBEAT's is the sum over nodes; see heartbeats() for each."""
@@ -134,13 +205,13 @@ class Receiver:
                 self._drop(key)
         return {telegram: record.health(now_s) for telegram, record in self._records.items()}
 
-    def states(self, now_s: float) -> dict[Telegram, LinkState]:
-        """The same in one word each, for every cycle."""
-        return {telegram: record.state(now_s) for telegram, record in self._records.items()}
+    def troubled(self, now_s: float) -> dict[Telegram, LinkState]:
+        """The expected links that are not OK, in one word each. HEARTBEAT's is that of whichever node came last."""
+        return {t: record.state(now_s) for t, record in self._expected if not record.is_ok(now_s)}
 
-    def heartbeat_states(self, now_s: float) -> dict[int, LinkState]:
-        """The heartbeat of every node that was ever heard, in one word."""
-        return {node: record.state(now_s) for node, record in self._heartbeats.items()}
+    def troubled_heartbeats(self, now_s: float) -> dict[int, LinkState]:
+        """The heartbeats that are not OK, of every node that was ever heard."""
+        return {n: record.state(now_s) for n, record in self._heartbeats.items() if not record.is_ok(now_s)}
 
     def heartbeats(self, now_s: float) -> dict[int, LinkHealth]:
         """Health of the heartbeat of every node that was ever heard."""
@@ -150,54 +221,43 @@ class Receiver:
         """The newest telegram came in at `now_s`: for SYNC, which itself says how late it is."""
         self._records[telegram].last_s = now_s
 
-    def _record(self, part: Part) -> LinkRecord:
-        if part.telegram is not Telegram.HEARTBEAT:
-            return self._records[part.telegram]
-        record = self._heartbeats.get(part.node)
+    def _heartbeat(self, node: int) -> LinkRecord:
+        record = self._heartbeats.get(node)
         if record is None:
             period_s = self._periods_s.get(Telegram.HEARTBEAT)
-            record = self._heartbeats[part.node] = LinkRecord(part.telegram, part.node, period_s)
+            record = self._heartbeats[node] = LinkRecord(Telegram.HEARTBEAT, node, period_s)
         return record
 
-    def _assemble(self, part: Part, record: LinkRecord, now_s: float) -> Message | None:
-        key = (part.telegram, part.node)
+    def _assembled(
+        self,
+        inlet: _Inlet,
+        node: int,
+        scan_id: int,
+        fields: dict[str, float | FloatArray],
+        block: bytes | None,
+        now_s: float,
+    ) -> _Assembly | None:
+        """Put one segment in its place; the whole telegram when it was the last one missing."""
+        key = (inlet.telegram, node)
         assembly = self._pending.get(key)
         if assembly is not None and (
-            assembly.raw_scan_id != part.scan_id or now_s - assembly.t_s > self._deadline_s(part.telegram)
+            assembly.scan_id != scan_id or now_s - assembly.t_s > self._deadline_s(inlet.telegram)
         ):
             self._drop(key)
             assembly = None
         if assembly is None:
-            assembly = self._pending[key] = _Assembly(part, now_s)
-        if not assembly.add(part, self._count[part.telegram]):
+            assembly = self._pending[key] = _Assembly(inlet.segments, scan_id, now_s)
+        segment = inlet.plan.segment
+        assembly.missing &= ~(1 << segment)
+        assembly.blocks[segment] = block
+        assembly.fields.update(fields)
+        if assembly.missing:
             return None
         del self._pending[key]
-        return self._complete(part, record, assembly.result(), part.scan_id, assembly.t_s, now_s)
+        return assembly
 
-    def _complete(
-        self,
-        part: Part,
-        record: LinkRecord,
-        fields: dict[str, float | FloatArray],
-        raw_scan_id: int,
-        first_s: float,
-        now_s: float,
-    ) -> Message:
-        record.received += 1
-        record.last_s = now_s
-        if part.telegram is Telegram.HEARTBEAT:
-            total = self._records[Telegram.HEARTBEAT]
-            total.received += 1
-            total.last_s = now_s
-            fields["node"] = part.node
-        return Message(part.telegram, part.node, self._count_on(part, raw_scan_id), fields, first_s)
-
-    def _count_on(self, part: Part, raw_scan_id: int) -> int:
+    def _counted_on(self, key: tuple[Telegram, int], raw_scan_id: int, modulus: int) -> int:
         """Carry a narrow scan id on across its wraps."""
-        modulus = self._scan_modulus[part.telegram]
-        if modulus >= 1 << 32:
-            return raw_scan_id
-        key = (part.telegram, part.node)
         last = self._last_scan.get(key, raw_scan_id)
         half = modulus // 2
         scan_id = last + (raw_scan_id - last + half) % modulus - half

@@ -16,7 +16,7 @@ import cantools
 import numpy as np
 import numpy.typing as npt
 
-from firmware_bridge.compiled import Header, Place, Reader, Writer, reader, writer
+from firmware_bridge.compiled import Block, Form, Header, Place, Reader, Writer, reader, writer
 from firmware_bridge.contract import (
     DEFAULT_MAP,
     FIELDS,
@@ -38,6 +38,7 @@ from firmware_bridge.layout import (
     ArrayScale,
     Position,
     Scalar,
+    WholeArray,
     array_part_of,
     array_scale_of,
     invalid_raw,
@@ -60,14 +61,11 @@ class MessagePlan:
     segment: int
     segments: int
     node: int
-    crc: Crc | None
     header: Header
-    segment_number: Place | None
     scalars: tuple[Scalar, ...]
     read: Reader
     write: Writer
     array: ArrayPart | None
-    has_big_endian: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ class TelegramPlan:
     telegram: Telegram
     node: int
     messages: tuple[MessagePlan, ...]
-    array: ArrayScale | None
+    array: WholeArray | None
     has_scan_id: bool
     fields: frozenset[str]  # what this DBC carries of the telegram
 
@@ -178,9 +176,10 @@ class PlanMaker:
             return None
         scale = array_scale_of(array_field, [signal for _, signal in places]) if array_field else None
         messages = self._messages(telegram, node, scalars, places, scale)
+        array = None if scale is None else WholeArray.of(scale, [message.array for message in messages])
         has_scan_id = all(message.header.scan_id is not None for message in messages)
         fields = frozenset({f.name for f, _, _ in scalars} | ({array_field.name} if array_field else set()))
-        return TelegramPlan(telegram, node, messages, scale, has_scan_id, fields)
+        return TelegramPlan(telegram, node, messages, array, has_scan_id, fields)
 
     def _signals(self, telegram: Telegram, field: Field, node: int) -> list[tuple[Any, Any]]:
         """Message and signal of every place of `field`; empty where the DBC leaves the field out."""
@@ -246,31 +245,46 @@ class PlanMaker:
         part: ArrayPart | None,
     ) -> MessagePlan:
         places = {role: self._header(telegram, role, message) for role in HEADER_ROLES}
-        crc, number = self._crc(message, places["crc"]), places["segment"]
+        crc = self._crc(message, places["crc"])
         counter = self._counter(telegram, message, places["counter"])
-        header = Header(_place(counter), _place(places["scan_id"]), _place(places["node"]))
+        header = Header(
+            crc=_place(places["crc"]) if crc is not None else None,
+            counter=_place(counter),
+            scan_id=_place(places["scan_id"]),
+            node=_place(places["node"]),
+            segment=_place(places["segment"]),
+        )
         used = [p for p in places.values() if p is not None] + [scalar.position for scalar in scalars]
         used += part.positions if part else ()
         _refuse_overlap(message, used)
-        slots = tuple(slot_of(scalar) for scalar in scalars)
-        return MessagePlan(
-            telegram=telegram,
-            name=message.name,
+        form = Form(
             can_id=message.frame_id,
             is_extended=bool(message.is_extended_frame),
             is_fd=self._is_fd(message),
             size=message.length,
+            crc=crc,
+            header=header,
+            node=node,
+            segment=segment[0],
+            idle=_idle(message, part, used, places["segment"], segment[0]),
+            slots=tuple(slot_of(scalar) for scalar in scalars),
+            block=None if part is None else Block(part.start, part.stop, part.dtype is None),
+        )
+        return MessagePlan(
+            telegram=telegram,
+            name=message.name,
+            can_id=form.can_id,
+            is_extended=form.is_extended,
+            is_fd=form.is_fd,
+            size=message.length,
             segment=segment[0],
             segments=segment[1],
             node=node,
-            crc=crc,
             header=header,
-            segment_number=_place(number),
             scalars=scalars,
-            read=reader(header, node, slots),
-            write=writer(header, _idle(message, part, used, number, segment[0]), slots),
+            read=reader(form),
+            write=writer(form),
             array=part,
-            has_big_endian=any(position.big_endian for position in used),
         )
 
     def _is_fd(self, message: Any) -> bool:
@@ -347,9 +361,7 @@ def _place(position: Position | None) -> Place | None:
     return None if position is None else Place(int(position.big_endian), position.shift, position.mask)
 
 
-def _idle(
-    message: Any, part: ArrayPart | None, used: list[Position], number: Position | None, segment: int
-) -> tuple[int, int]:
+def _idle(message: Any, part: ArrayPart | None, used: list[Position], number: Position | None, segment: int) -> bytes:
     """What is the same in every such frame: its segment number, and the fill of places that this line does not use.
 
     The fill is "invalid" where a value table knows it, else zero.
@@ -357,12 +369,12 @@ def _idle(
     words = [0, 0]
     if number is not None:
         words[number.big_endian] |= (segment & number.mask) << number.shift
-    if part is None or part.scale.invalid is None:
-        return words[0], words[1]
-    taken = {(p.shift, p.big_endian) for p in used}
-    for signal in message.signals:
-        position = position_of(signal, message.length)
-        raw = invalid_raw(signal)
-        if raw is not None and signal.choices and (position.shift, position.big_endian) not in taken:
-            words[position.big_endian] |= raw << position.shift
-    return words[0], words[1]
+    if part is not None and part.scale.invalid is not None:
+        taken = {(p.shift, p.big_endian) for p in used}
+        for signal in message.signals:
+            position = position_of(signal, message.length)
+            raw = invalid_raw(signal)
+            if raw is not None and signal.choices and (position.shift, position.big_endian) not in taken:
+                words[position.big_endian] |= raw << position.shift
+    little = words[0] | int.from_bytes(words[1].to_bytes(message.length, "big"), "little")
+    return little.to_bytes(message.length, "little")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -60,8 +61,7 @@ class Refusal:
         return f"{self.bound}{where}: {self.value:g}, allowed {self.allowed:g}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Passed:
+class _Passed(NamedTuple):
     gap_um: Array
     ratio: float
     trim: float
@@ -100,20 +100,19 @@ class Gate:
             return Refusal("no feedback yet", -1, math.nan, math.nan)
         if gap.shape != last.gap_um.shape:
             return Refusal("zones", -1, gap.size, last.gap_um.size)
-        finite = np.isfinite(gap)
-        if np.count_nonzero(finite) < gap.size:
-            return Refusal("gap not finite", int(np.flatnonzero(~finite)[0]), math.nan, math.nan)
         if not (math.isfinite(ratio_rpm_per_mps) and math.isfinite(trim_pct)):
             return Refusal("pump not finite", -1, math.nan, math.nan)
         # lips that stay are where they passed before: no step, and no further out of anything
-        stays = np.count_nonzero(gap == last.gap_um) == gap.size
-        refusal = None if stays else self._lips(gap, last.gap_um)
+        refusal = None if gap.tobytes() == last.gap_um.tobytes() else self._lips(gap, last.gap_um)
         refusal = refusal or self._pump(ratio_rpm_per_mps, trim_pct, last)
         if refusal is None:
             self._last = _Passed(gap, float(ratio_rpm_per_mps), float(trim_pct))
         return refusal
 
     def _lips(self, gap: Array, last: Array) -> Refusal | None:
+        finite = np.isfinite(gap)
+        if not finite.all():
+            return Refusal("gap not finite", int(np.flatnonzero(~finite)[0]), math.nan, math.nan)
         table = self.table
         slope, slope_before = gap[1:] - gap[:-1], last[1:] - last[:-1]
         bend, bend_before = slope[1:] - slope[:-1], slope_before[1:] - slope_before[:-1]

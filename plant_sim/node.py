@@ -7,12 +7,13 @@ tests.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from controller.line.description import Array, LineDescription
+from controller.line.description import Array, GaugeKind, LineDescription
 from controller.line.profile import LineState
 from firmware_bridge.bus import Bus, BusError
 from firmware_bridge.codec import Codec, Value
@@ -96,14 +97,18 @@ class DieNode:
     def __init__(self, drives: actuators.Actuators, gap_um: Array, period_s: float) -> None:
         self.watch = CommandWatch(period_s)
         self.rest_um = gap_um.copy()
+        self._asked = b""  # the command that is followed
         self._drives = drives
         self._motor_um = gap_um.copy()
         self._stalled_s = np.zeros(gap_um.size)
         self._any_stalled = False
 
     def command(self, gap_um: Array, now_s: float) -> None:
-        if np.isfinite(gap_um).all() and self.watch.admit(now_s):
-            self.rest_um = actuators.reachable(self._drives, gap_um)
+        asked = gap_um.tobytes()
+        if asked == self._asked:  # most commands repeat the last one
+            self.watch.admit(now_s)
+        elif np.isfinite(gap_um).all() and self.watch.admit(now_s):
+            self.rest_um, self._asked = actuators.reachable(self._drives, gap_um), asked
 
     def tick(self, now_s: float) -> None:
         was = self.watch.state
@@ -113,12 +118,14 @@ class DieNode:
 
     def hold(self) -> None:
         """Stop where the motors are."""
+        self._asked = b""
         self.rest_um = actuators.reachable(self._drives, self._motor_um)
 
     def moved(self, motor_um: Array, dt_s: float) -> None:
         """Take in where the motors are now; notice those that do not follow."""
-        waiting = np.abs(self.rest_um - motor_um) > max(self._drives.resolution_um, 1e-3)
-        if self._any_stalled or waiting.any():
+        away, arrived_um = np.abs(self.rest_um - motor_um), max(self._drives.resolution_um, 1e-3)
+        if self._any_stalled or away.item(away.argmax()) > arrived_um:
+            waiting = away > arrived_um
             standing = np.abs(motor_um - self._motor_um) < 1e-9
             calming = STALLED_AFTER_S / FAULT_KEPT_S * dt_s
             stalled_s = np.where(standing, self._stalled_s + np.where(waiting, dt_s, -calming), 0.0)
@@ -147,7 +154,7 @@ class PumpNode:
         self.trim_pct = 0.0
 
     def command(self, ratio_rpm_per_mps: float, trim_pct: float, now_s: float) -> None:
-        sane = np.isfinite(ratio_rpm_per_mps) and np.isfinite(trim_pct) and ratio_rpm_per_mps >= 0.0
+        sane = math.isfinite(ratio_rpm_per_mps) and math.isfinite(trim_pct) and ratio_rpm_per_mps >= 0.0
         if sane and self.watch.admit(now_s):
             self.ratio_rpm_per_mps, self.trim_pct = ratio_rpm_per_mps, trim_pct
 
@@ -310,22 +317,24 @@ class PlantNodes:
 
     def _send_scan(self, scan: GaugeReading) -> None:
         """A profile, and its meta telegram where the wire has one. What the wire cannot carry is reported invalid."""
-        wet = scan.kind.value.startswith("wet")
+        wet = scan.kind is GaugeKind.WET_ARRAY
         profile, meta = (Telegram.WET_PROFILE, Telegram.WET_META) if wet else (Telegram.DRY_PROFILE, Telegram.DRY_META)
         name = "film_um" if wet else "areal_density_gsm"
         low, high = self._bounds[profile, name]
-        valid = (scan.values >= low) & (scan.values <= high)
-        good = int(np.count_nonzero(valid))
-        values = scan.values if good == valid.size else np.where(valid, scan.values, np.nan)
+        values, boxes = scan.values, scan.values.size
+        good = boxes
+        if not low <= values.item(values.argmin()) <= values.item(values.argmax()) <= high:
+            valid = (values >= low) & (values <= high)
+            values, good = np.where(valid, values, np.nan), int(np.count_nonzero(valid))
         self._send(profile, {name: values}, scan.scan_id)
         if (meta, 0) not in self._carried:
             return
         fields: dict[str, Value] = {
-            "boxes": valid.size,
+            "boxes": boxes,
             "edge_left_mm": scan.edges_mm[0],
             "edge_right_mm": scan.edges_mm[1],
             "direction": int(_DIRECTIONS[scan.direction]),
-            "quality": 100.0 * good / valid.size,
+            "quality": 100.0 * good / boxes,
             "t_us": round(scan.t_s * 1e6),
             "web_m": scan.web_m,
         }

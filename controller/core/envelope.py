@@ -10,7 +10,7 @@ them by only ever shrinks. Where rounding to counts would block the way, the wal
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,6 +25,26 @@ RATIO_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
+class _Counts:
+    """Lip limits in whole counts of the command, each rounded to the safe side."""
+
+    low: int
+    high: int
+    neighbour: int
+    bend: int
+
+    @classmethod
+    def of(cls, lips: LipLimits) -> _Counts:
+        count = lips.command_step_um
+        return cls(
+            low=math.ceil(lips.gap_min_um / count - 1e-6),
+            high=math.floor(lips.gap_max_um / count + 1e-6),
+            neighbour=math.floor(lips.neighbour_max_um / count + 1e-6),
+            bend=math.floor(lips.bend_max_um / count + 1e-6),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """The limits of one line, on the grid of whole command steps."""
 
@@ -32,6 +52,10 @@ class Envelope:
     trim_max_pct: float
     trim_rate_pct_per_s: float
     ratio_rpm_per_mps: float  # the recipe's feed-forward; only the trim moves
+    counts: _Counts = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "counts", _Counts.of(self.lips))
 
     @classmethod
     def of(cls, line: LineDescription) -> Envelope:
@@ -60,7 +84,7 @@ def certify(
 
     Returns the command, the limits that bound, and how many zones they changed. Never raises.
     """
-    gap_um, touched, zones = _certify_gap(envelope.lips, wish.gap_um, last.gap_um, dt_s)
+    gap_um, touched, zones = _certify_gap(envelope, wish.gap_um, last.gap_um, dt_s)
     ratio, trim, pump_touched = _certify_pump(envelope, wish, last, dt_s)
     command = ActuatorCommand(
         gap_um=gap_um, pump_ratio_rpm_per_mps=ratio, pump_trim_pct=trim, valid_until_cycle=valid_until_cycle
@@ -68,46 +92,42 @@ def certify(
     return command, touched + pump_touched, zones
 
 
-def _certify_gap(lips: LipLimits, wish: Array, last: Array, dt_s: float) -> tuple[Array, tuple[Limit, ...], int]:
-    count, counts = lips.command_step_um, _Counts.of(lips)
-    middle = 0.5 * (lips.gap_min_um + lips.gap_max_um)
-    here = _nearest(_between(np.where(np.isfinite(last), last, middle), -FAR, FAR) / count)
+def _certify_gap(envelope: Envelope, wish: Array, last: Array, dt_s: float) -> tuple[Array, tuple[Limit, ...], int]:
+    lips, counts = envelope.lips, envelope.counts
+    count = lips.command_step_um
+    if not _near(last):
+        middle = 0.5 * (lips.gap_min_um + lips.gap_max_um)
+        last = _between(np.where(np.isfinite(last), last, middle), -FAR, FAR)
+    here = _nearest(last / count)
     touched: list[Limit] = []
-    if (
-        np.count_nonzero(np.isfinite(wish)) < wish.size
-    ):  # whoever answers so for one bolt is not to be believed for the others
-        touched.append(Limit.FINITE)
-        wish = here * count
-    wished = _between(wish, -FAR, FAR) / count
-    goal = _between(wished, counts.low, counts.high)
-    if np.count_nonzero(np.abs(goal - wished) > 1e-6):
-        touched.append(Limit.RANGE)
+    if not _near(wish):
+        if np.count_nonzero(np.isfinite(wish)) < wish.size:
+            touched.append(Limit.FINITE)  # whoever answers so for one bolt is not to be believed for the others
+            wish = here * count
+        wish = _between(wish, -FAR, FAR)
+    goal = wished = wish / count
+    if not counts.low <= goal.item(goal.argmin()) <= goal.item(goal.argmax()) <= counts.high:
+        goal = _between(wished, counts.low, counts.high)
+        if np.count_nonzero(np.abs(goal - wished) > 1e-6):
+            touched.append(Limit.RANGE)
     target, bound = _target(counts, goal)
     touched += bound
-    step = float(np.floor(lips.rate_um_per_s * max(0.0, dt_s) / count + 1e-6))
+    step = _whole(lips.rate_um_per_s * max(0.0, dt_s) / count)
     certified, bound = _walk(counts, here, target, step)
     touched += [limit for limit in bound if limit not in touched]
-    return certified * count, tuple(touched), int(np.count_nonzero(np.abs(certified - wished) > 0.51))
+    off = np.abs(certified - wished)
+    zones = int(np.count_nonzero(off > 0.51)) if off.item(off.argmax()) > 0.51 else 0
+    return certified * count, tuple(touched), zones
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    """Lip limits in whole counts of the command, each rounded to the safe side."""
+def _near(gap: Array) -> bool:
+    """Whether every bolt stands inside FAR. A NaN is found as the smallest, and is not."""
+    return bool(gap.item(gap.argmin()) >= -FAR and gap.item(gap.argmax()) <= FAR)
 
-    low: int
-    high: int
-    neighbour: int
-    bend: int
 
-    @classmethod
-    def of(cls, lips: LipLimits) -> _Counts:
-        count = lips.command_step_um
-        return cls(
-            low=math.ceil(lips.gap_min_um / count - 1e-6),
-            high=math.floor(lips.gap_max_um / count + 1e-6),
-            neighbour=math.floor(lips.neighbour_max_um / count + 1e-6),
-            bend=math.floor(lips.bend_max_um / count + 1e-6),
-        )
+def _whole(steps: float) -> float:
+    """Whole counts in a step, a hair's breadth given."""
+    return float(math.floor(steps + 1e-6)) if math.isfinite(steps) else steps
 
 
 def _nearest(counts: Array) -> Array:
@@ -133,6 +153,15 @@ def _bend(gap: Array) -> Array:
     return bend
 
 
+def _largest(values: Array) -> float:
+    """The largest absolute value, 0 of none; finding its place costs a quarter of numpy's own maximum."""
+    if not values.size:
+        return 0.0
+    size = np.abs(values)
+    largest: float = size.item(size.argmax())
+    return largest
+
+
 def _excess(value: Array, limit: float) -> Array:
     excess: Array = np.maximum(value - limit, 0.0) + np.minimum(value + limit, 0.0)
     return excess
@@ -141,15 +170,14 @@ def _excess(value: Array, limit: float) -> Array:
 def _target(counts: _Counts, goal: Array) -> tuple[Array, list[Limit]]:
     """The point near `goal` (counts, in range) that neighbour and bend limits allow: `goal` itself when they do."""
     target = _nearest(goal)
-    bound = [Limit.NEIGHBOUR] if np.abs(_slope(target)).max(initial=0.0) > counts.neighbour else []
-    bound += [Limit.BEND] if np.abs(_bend(target)).max(initial=0.0) > counts.bend else []
+    bound = [Limit.NEIGHBOUR] if _largest(_slope(target)) > counts.neighbour else []
+    bound += [Limit.BEND] if _largest(_bend(target)) > counts.bend else []
     if not bound:
         return target, bound
     bend = max(counts.bend - BEND_ROUNDING, 0)
     near = _project(counts, goal, counts.neighbour, bend)
     middle = math.floor(float(near.mean()) + 0.5)
-    steepest = float(np.abs(_slope(near)).max(initial=0.0))
-    sharpest = float(np.abs(_bend(near)).max(initial=0.0))
+    steepest, sharpest = _largest(_slope(near)), _largest(_bend(near))
     share = min(1.0, counts.neighbour / max(steepest, 1e-9), bend / max(sharpest, 1e-9))
     return _nearest(middle + share * (near - middle)), bound
 
@@ -177,7 +205,7 @@ def _walk(counts: _Counts, last: Array, target: Array, step: float) -> tuple[Arr
     all along the straight line; then the best roundings of points on it, the shortest of which can always move on.
     """
     move = target - last
-    furthest = float(np.abs(move).max())
+    furthest = _largest(move)
     if furthest == 0.0:
         return last, []
     bound = [Limit.RATE] if furthest > step else []
@@ -235,15 +263,15 @@ def _certify_pump(
     envelope: Envelope, wish: UncertifiedCommand, last: Applied, dt_s: float
 ) -> tuple[float, float, tuple[Limit, ...]]:
     ratio, trim = wish.pump_ratio_rpm_per_mps, wish.pump_trim_pct
-    last_trim = min(max(last.pump_trim_pct, -FAR), FAR) if np.isfinite(last.pump_trim_pct) else 0.0
+    last_trim = min(max(last.pump_trim_pct, -FAR), FAR) if math.isfinite(last.pump_trim_pct) else 0.0
     touched: list[Limit] = []
-    if not (np.isfinite(ratio) and np.isfinite(trim)):
+    if not (math.isfinite(ratio) and math.isfinite(trim)):
         touched.append(Limit.FINITE)
         ratio, trim = envelope.ratio_rpm_per_mps, last_trim
     trim_in = min(max(trim, -envelope.trim_max_pct), envelope.trim_max_pct)
     if abs(ratio / envelope.ratio_rpm_per_mps - 1.0) > RATIO_TOLERANCE or trim_in != trim:
         touched.append(Limit.PUMP_RANGE)
-    step = np.floor(envelope.trim_rate_pct_per_s * max(0.0, dt_s) / TRIM_STEP_PCT + 1e-6) * TRIM_STEP_PCT
+    step = _whole(envelope.trim_rate_pct_per_s * max(0.0, dt_s) / TRIM_STEP_PCT) * TRIM_STEP_PCT
     trim_near = min(max(trim_in, last_trim - step), last_trim + step)
     if trim_near != trim_in:
         touched.append(Limit.PUMP_RATE)

@@ -69,7 +69,9 @@ class Modes:
     def command(self, lips_log: Array, pump_log: float, rest_um: Array, last: Applied) -> UncertifiedCommand:
         """Lips that do `lips_log` (modes,) to the profile and a pump trim that does `pump_log` to the mean."""
         wish = rest_um + self.response.shapes @ (lips_log / self.response.gains)
-        gap_um = np.where(np.abs(wish - last.gap_um) < self.dead_band_um, last.gap_um, wish)
+        away = np.abs(wish - last.gap_um)
+        resting = away.item(away.argmax()) < self.dead_band_um  # all of them, most of the time
+        gap_um = last.gap_um if resting else np.where(away < self.dead_band_um, last.gap_um, wish)
         ratio = last.pump_ratio_rpm_per_mps
         factor = np.exp(pump_log) * self.ratio_nominal_rpm_per_mps / max(ratio, 1e-9)
         return UncertifiedCommand(

@@ -32,7 +32,11 @@ def follow(
     A bolt may rest within backlash and two resolution steps of its target. One that creeps toward it is slow, but it
     follows.
     """
-    away = np.abs(target_um - position_um) > lips.backlash_um + 2.0 * lips.resolution_um
-    still = np.abs(position_um - state.stood_um) < STILL_UM
-    still_s = np.where(away & still, state.still_s + dt_s, 0.0)
+    away, moved = np.abs(target_um - position_um), np.abs(position_um - state.stood_um)
+    bound_um = lips.backlash_um + 2.0 * lips.resolution_um
+    if away.item(away.argmax()) <= bound_um and moved.item(moved.argmax()) < STILL_UM:  # all is well; NaN never is
+        still_s = np.zeros(away.size)
+        return FollowState(still_s, state.stood_um), still_s > PATIENCE_S
+    still = moved < STILL_UM
+    still_s = np.where((away > bound_um) & still, state.still_s + dt_s, 0.0)
     return FollowState(still_s=still_s, stood_um=np.where(still, state.stood_um, position_um)), still_s > PATIENCE_S

@@ -95,14 +95,14 @@ def step(
         judged, wish = supervisor.latch(judged, Outcome.NOT_FINITE), _stay(applied)
 
     valid_until = inputs.sync_cycle + config.command_life_cycles
-    known = _finite(_stay(applied))  # nobody commands a bolt he never heard of
+    known = applied is state.applied or _finite(applied)  # nobody commands a bolt he never heard of
     sent = known and judged.actual is not Mode.ADVISORY
     paced_s = min(dt_s, config.line.control.cycle_s) if sent else ADVICE_HORIZON_S
     command, limits, limited = envelope.certify(config.envelope, wish, applied, paced_s, valid_until)
     now = _after(command) if sent else applied
     if (limits or frozen) and judged.actual in (Mode.AUTO, Mode.ADVISORY) and _finite(asked_for):
         memory = config.law.limited(memory, asked_for, _after(command))
-    if seeing:  # none at all is the link's fault, not the bolts'
+    if frozen and seeing:  # none at all is the link's fault, not the bolts'
         lost = lost | ~inputs.gap_valid
     trace = _trace(config, state, inputs, judged, seen, wish, command, (limits, limited), lost, sent)
     state = State(state.cycle + 1, seen, follow, judged, memory if known else None, now, manual)
@@ -119,7 +119,7 @@ def _applied(config: Config, state: State, inputs: LineInputs) -> envelope.Appli
 
     A pump found at another ratio than the recipe's is taken over at the trim that gives the same speed: no bump.
     """
-    if state.applied is not None and state.supervisor.actual is not Mode.ADVISORY and _finite(_stay(state.applied)):
+    if state.applied is not None and state.supervisor.actual is not Mode.ADVISORY and _finite(state.applied):
         return state.applied
     ratio = config.envelope.ratio_rpm_per_mps
     found = inputs.pump_ratio_rpm_per_mps / ratio * (1.0 + inputs.pump_trim_pct / 100.0)
@@ -130,9 +130,11 @@ def _stay(applied: envelope.Applied) -> UncertifiedCommand:
     return UncertifiedCommand(applied.gap_um, applied.pump_ratio_rpm_per_mps, applied.pump_trim_pct)
 
 
-def _finite(wish: UncertifiedCommand) -> bool:
+def _finite(wish: UncertifiedCommand | envelope.Applied) -> bool:
+    gap_um = wish.gap_um
     pump = math.isfinite(wish.pump_trim_pct + wish.pump_ratio_rpm_per_mps)
-    return pump and np.count_nonzero(np.isfinite(wish.gap_um)) == wish.gap_um.size
+    ends = gap_um.item(gap_um.argmin()), gap_um.item(gap_um.argmax())  # a NaN is found as either
+    return pump and math.isfinite(ends[0]) and math.isfinite(ends[1])
 
 
 def _after(command: ActuatorCommand) -> envelope.Applied:

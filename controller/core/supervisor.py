@@ -6,9 +6,8 @@ says something is wrong with us (a refused or non-finite command) holds until a 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from controller.core.estimate import USABLE_SHARE, EstimateState, Estimator
 from controller.line.command import Mode, OperatorRequest, Outcome
@@ -65,22 +64,24 @@ def decide(
 
 def _evidence(state: SupervisorState, inputs: LineInputs) -> Outcome:
     """What forbids any move, the gravest first."""
-    checks = (
-        (inputs.safe_stop, Outcome.SAFE_STOP),
-        (state.latched is not Outcome.OK, state.latched),
-        (_feedback_lost(inputs), Outcome.FEEDBACK_LOST),
-        (not inputs.pump_valid, Outcome.PUMP_LOST),
-        (not inputs.encoder_valid, Outcome.ENCODER_LOST),
-        (inputs.nodes_latched, Outcome.NODES_LATCHED),
-        (inputs.line_state is not LineState.RUNNING, Outcome.LINE_STOPPED),
-    )
-    return next((outcome for found, outcome in checks if found), Outcome.OK)
+    if inputs.safe_stop:
+        return Outcome.SAFE_STOP
+    if state.latched is not Outcome.OK:
+        return state.latched
+    if _feedback_lost(inputs):
+        return Outcome.FEEDBACK_LOST
+    if not (inputs.pump_valid and inputs.encoder_valid):
+        return Outcome.ENCODER_LOST if inputs.pump_valid else Outcome.PUMP_LOST
+    if inputs.nodes_latched:
+        return Outcome.NODES_LATCHED
+    return Outcome.OK if inputs.line_state is LineState.RUNNING else Outcome.LINE_STOPPED
 
 
 def _feedback_lost(inputs: LineInputs) -> bool:
     """No bolt is seen, or one was never heard of at all."""
-    heard = np.count_nonzero(np.isfinite(inputs.gap_um)) == inputs.gap_um.size
-    return not (heard and np.count_nonzero(inputs.gap_valid))
+    gap_um, gap_valid = inputs.gap_um, inputs.gap_valid
+    heard = math.isfinite(gap_um.item(gap_um.argmin())) and math.isfinite(gap_um.item(gap_um.argmax()))
+    return not (heard and gap_valid.item(gap_valid.argmax()))
 
 
 def _gauge_evidence(

@@ -204,6 +204,19 @@ def test_claiming_ever_later_cycles_does_not_buy_speed() -> None:
     assert wire.checker.by_limit["gap rate"] > 5
 
 
+def test_commands_that_only_repeat_the_last_one_still_move_the_window_of_the_rate() -> None:
+    """Four steps at once after three quiet cycles are within the rate, until the quiet cycles have left the window."""
+    wire = started().walk([FLAT])
+    made_for = wire.cycle
+    wire.sync(3)
+    for k in range(1, 11):
+        wire.lips(FLAT + min(0.5 * k, 2.0), made_for=made_for + k)
+    assert wire.checker.violations == 0
+    wire.lips(FLAT + 2.0, made_for=made_for + 11)
+    assert wire.checker.by_limit == {"gap rate": 1}
+    assert wire.checker.first is not None and "over 10 commands in 0.000 s" in wire.checker.first
+
+
 def test_half_a_command_is_no_command() -> None:
     wire = started().walk([FLAT])
     wire.sync()
@@ -235,14 +248,14 @@ def test_bits_are_read_as_cantools_reads_them(counts: list[int]) -> None:
         message = DATABASE.get_message_by_name(f"DIE_CMD_{segment}")
         data = np.array([*counts, *[0] * 16][28 * segment : 28 * segment + 28], dtype="<i2").tobytes()
         frame = bytes([1, 2, 3, segment, 9, 0, 0, 0]) + data
-        decoded = sources[(message.frame_id, False)].decode(frame)
-        assert decoded is not None
-        values, scan_id = decoded
+        source = sources[message.frame_id]
+        values = source.decode(frame)
+        assert values is not None and values is source.decode(frame)
         expected = message.decode(frame, decode_choices=False)
-        zones = sources[(message.frame_id, False)].places
+        zones = source.places
         read[zones] = values
         assert [expected[f"GapTarget_{zone:03d}"] for zone in zones] == pytest.approx(values.tolist())
-        assert scan_id == expected["ScanId"] == 9
+        assert source.scan_id(frame) == expected["ScanId"] == 9
     assert read == pytest.approx(0.1 * np.array(counts))
 
 

@@ -28,22 +28,20 @@ def test_crc16_leaves_its_own_bytes_out_and_takes_the_data_id_in(
     data: bytes, position: int, data_id: int, big_endian: bool
 ) -> None:
     crc = crc_for(Integrity.CRC16, position, big_endian, data_id)
-    frame = bytearray(data)
-    crc.seal(frame)
+    frame = crc.sealed(data)
     expected = crc16_bit_by_bit(data[:position] + data[position + 2 :] + bytes([data_id & 0xFF, data_id >> 8]))
     assert frame[position : position + 2] == expected.to_bytes(2, "big" if big_endian else "little")
     assert frame[:position] == data[:position] and frame[position + 2 :] == data[position + 2 :]
-    assert crc.of(frame) == crc.carried(bytes(frame)) == expected
+    assert crc.of(frame) == crc.of(data) == expected
 
 
 @given(st.binary(min_size=8, max_size=8), st.integers(0, 7), st.integers(0, 0xFFFF))
 def test_crc8_runs_over_data_id_and_frame(data: bytes, position: int, data_id: int) -> None:
     crc = crc_for(Integrity.CRC8, position, False, data_id)
-    frame = bytearray(data)
-    crc.seal(frame)
+    frame = crc.sealed(data)
     rest = data[:position] + data[position + 1 :]
     assert frame[position] == crc8_bit_by_bit(bytes([data_id & 0xFF, data_id >> 8]) + rest)
-    assert crc.of(frame) == crc.carried(bytes(frame))
+    assert crc.of(frame) == frame[position] and frame[:position] + frame[position + 1 :] == rest
 
 
 def flipped(data: bytes, bits: tuple[int, ...]) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_bridge.contract import MAX_COUNTER_JUMP, WRONG_CRC_BUDGET, Node, Telegram, cycles_ahead
+from firmware_bridge.contract import MAX_COUNTER_JUMP, WRONG_CRC_BUDGET, Node, Telegram, WireError, cycles_ahead
 from firmware_bridge.frames import Frame
 from firmware_bridge.health import LinkState, Verdict
 from firmware_bridge.link import Message, Receiver, Transmitter
@@ -153,7 +153,8 @@ def test_silence_shows_after_three_periods() -> None:
     feed(rx, scans(1)[0], 1.0)
     assert rx.health(1.0 + 3 * PERIOD_S)[WET].state is LinkState.OK
     assert rx.health(1.0 + 3.01 * PERIOD_S)[WET].state is LinkState.SILENT
-    assert rx.states(1.0 + 3.01 * PERIOD_S)[WET] is LinkState.SILENT
+    assert not rx.troubled(1.0 + 3 * PERIOD_S)
+    assert rx.troubled(1.0 + 3.01 * PERIOD_S) == {WET: LinkState.SILENT}
 
 
 def test_events_are_never_silent() -> None:
@@ -170,7 +171,7 @@ def test_heartbeats_are_told_apart_by_node() -> None:
         assert message.node == message.fields["node"] == node
     states = {node: health.state for node, health in rx.heartbeats(0.55).items()}
     assert states == {Node.DIE: LinkState.SILENT, Node.PUMP: LinkState.OK}
-    assert rx.heartbeat_states(0.55) == states
+    assert rx.troubled_heartbeats(0.55) == {Node.DIE: LinkState.SILENT}
 
 
 def test_safe_stop_of_two_nodes_at_once_is_no_sequence_fault() -> None:
@@ -223,3 +224,34 @@ def test_a_telegram_that_did_not_encode_uses_no_number() -> None:
 )
 def test_cycles_ahead_crosses_the_wrap(cycle: int, now: int, ahead: int) -> None:
     assert cycles_ahead(cycle, now) == ahead
+
+
+def test_an_array_that_was_changed_in_place_is_packed_anew() -> None:
+    transmitter, rx = Transmitter(shipped_codec()), receiver(Telegram.DIE_FEEDBACK)
+    gap_um = np.full(40, 600.0)
+    heard = []
+    for _ in range(3):
+        heard += feed(rx, transmitter.frames(Telegram.DIE_FEEDBACK, {"gap_um": gap_um}))
+        gap_um[3] += 1.0
+    assert [message.fields["gap_um"][3] for message in heard] == [600.0, 601.0, 602.0]  # type: ignore[index]
+
+
+def test_the_same_bytes_are_the_same_array_and_nobody_writes_to_it() -> None:
+    transmitter, rx = Transmitter(shipped_codec()), receiver(Telegram.DIE_FEEDBACK)
+    heard = [
+        feed(rx, transmitter.frames(Telegram.DIE_FEEDBACK, {"gap_um": np.full(40, gap_um)}))[0].fields["gap_um"]
+        for gap_um in (600.0, 600.0, 601.0, 600.0)
+    ]
+    assert heard[0] is heard[1] and heard[2] is not heard[1] and heard[3] is not heard[0]
+    with pytest.raises(ValueError, match="read-only"):
+        heard[0][3] = 0.0  # type: ignore[index]
+
+
+def test_an_unknown_field_is_refused_each_time() -> None:
+    transmitter = Transmitter(shipped_codec())
+    for _ in range(2):
+        with pytest.raises(WireError, match="unknown field epok"):
+            transmitter.frames(Telegram.REARM, {"epok": 1})
+    assert len(transmitter.frames(Telegram.REARM, {"epoch": 1})) == 1
+    with pytest.raises(WireError, match="shape"):
+        transmitter.frames(Telegram.DIE_FEEDBACK, {"gap_um": np.full((2, 20), 600.0)})

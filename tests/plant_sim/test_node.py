@@ -156,6 +156,13 @@ def test_a_hold_of_less_than_two_seconds_ends_with_the_next_command():
     assert bench.commanded(1).states == (NodeState.OPERATING, NodeState.OPERATING)
 
 
+def test_after_a_hold_the_same_command_is_followed_again():
+    bench = Bench().commanded(10, gap_um=700.0).step(10)
+    held_um = bench.gap_um[0]
+    bench.commanded(6, gap_um=700.0)
+    assert bench.gap_um[0] > held_um + 1.0
+
+
 def test_after_two_seconds_it_latches_until_rearm():
     bench = Bench().commanded(5).step(25)
     assert bench.states == (NodeState.LATCHED, NodeState.LATCHED)
