@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +27,7 @@ from rich.table import Table
 
 from controller.line.command import Mode
 from evencoat import __version__
-from evencoat.league.rivals import Rival
+from evencoat.league.rivals import Rival, prepare
 
 FAILED, WRONG_CALL, ANSWER_IS_NO, INTERRUPTED = 1, 2, 3, 130
 
@@ -114,11 +115,10 @@ def run(
     with _clear_errors():
         from evencoat.processes import DaemonOptions, StopFlag, run_daemon
         from evencoat.settings import load_line
-        from evencoat.simulate import with_law
 
         settings = load_line(line)
         if controller is not None:
-            settings = with_law(settings, controller)
+            settings = replace(settings, line=prepare(settings.line, controller)[0])
         run_daemon(settings, DaemonOptions(bus, mode, journal, minutes), StopFlag().listen(stop_on_eof))
 
 
@@ -287,7 +287,7 @@ def _clear_errors() -> Iterator[None]:
     from evencoat.settings import SettingsError
     from firmware_bridge.bus import BusError
     from firmware_bridge.contract import WireError
-    from plant_sim.scenario import ScenarioError
+    from plant_sim.errors import ScenarioError
 
     try:
         yield

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -49,6 +51,7 @@ class DemoPlan:
 
 def run_demo(plan: DemoPlan, say: Say) -> tuple[Path, dict[str, Any]]:
     """Play the demo. Returns the run's folder and its summary. Raises RunFailed, SettingsError or ScenarioError."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # as Ctrl-C: ends what was started
     settings, scenario = load_line(plan.line), Scenario.load(plan.scenario)
     run_dir = plan.runs / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     run_dir.mkdir(parents=True)
@@ -166,10 +169,15 @@ def _beside(plan: DemoPlan, run_dir: Path, say: Say) -> Iterator[tuple[str, dict
     """The rivals on the same line, scenario and seed, in lockstep, two at a time."""
     with ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
         jobs = {rival: pool.submit(_one_beside, plan, rival, run_dir) for rival in plan.beside}
-        for done, (rival, job) in enumerate(jobs.items(), start=1):
-            say("beside", (done - 1) / len(jobs), f"the same line and seed under {rival}")
-            yield str(rival), job.result()
-            say("beside", done / len(jobs), f"the same line and seed under {rival}")
+        try:
+            for done, (rival, job) in enumerate(jobs.items(), start=1):
+                say("beside", (done - 1) / len(jobs), f"the same line and seed under {rival}")
+                yield str(rival), job.result()
+                say("beside", done / len(jobs), f"the same line and seed under {rival}")
+        except BaseException:  # the pool would wait for what nobody wants any more
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
 
 
 def _one_beside(plan: DemoPlan, rival: Rival, run_dir: Path) -> dict[str, Any]:
@@ -196,7 +204,7 @@ class Children:
 
     def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start `evencoat ARGUMENTS` as a process of its own. It does not see our Ctrl-C: we end it ourselves."""
-        with (self.logs / f"{name}.log").open("wb") as out:
+        with (self.logs / f"{name}.log").open("wb") as out, _interrupted_later():
             child = subprocess.Popen(
                 [sys.executable, "-m", "evencoat", *arguments, "--stop-on-eof"],
                 stdin=subprocess.PIPE,
@@ -205,7 +213,7 @@ class Children:
                 env=_environment(os.environ),
                 start_new_session=True,
             )
-        self._running.append(child)
+            self._running.append(child)
         return child
 
     def stop(self, child: subprocess.Popen[bytes]) -> None:
@@ -217,6 +225,19 @@ class Children:
         if child.poll() is None:
             child.kill()
             child.wait()
+
+
+@contextlib.contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Ctrl-C waits until this is over: a process that was started but not yet noted would be nobody's to end."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:

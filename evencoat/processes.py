@@ -158,11 +158,15 @@ class PlantOptions:
 
 def run_plant(settings: Settings, options: PlantOptions, stop: StopFlag) -> None:
     """The plant on the bus, paced at `speed`. Saves the true web to `truth` every few seconds and at the end."""
-    from plant_sim.node import PlantNodes  # with the compiled step, which the daemon has no use for
+    from plant_sim import plant  # a compiled step, which the daemon has no use for
+    from plant_sim.node import PlantNodes
+    from plant_sim.plant import Plant
     from plant_sim.serve import realtime
     from plant_sim.truth import Truth
 
+    log.info("compiling", what="the plant's step; once on a machine, under a minute")
     drawn = Truth.draw(settings.line, options.seed)
+    plant.compile_ahead(Plant.of(drawn, options.scenario, options.seed))
     bus: Bus = open_bus(options.bus, settings.wire)
     nodes = PlantNodes(settings.line, compile_codec(settings), bus, drawn, options.scenario, options.seed)
     recorder = TruthRecorder(drawn.lanes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +151,3 @@ def score_truth(settings: Settings, scenario: Scenario, truth: dict[str, Any]) -
     """Judge recorded truth; batch changes are those the scenario played in it."""
     changes = tuple(front.onset_s for front in scenario.fronts() if front.onset_s < float(truth["t_s"][-1]))
     return metrics.score(true_web(settings.line, truth, changes))
-
-
-def with_law(settings: Settings, rival: Rival) -> Settings:
-    """The settings with a rival's law in the description, for a daemon that is told which law to use."""
-    line, _ = prepare(settings.line, rival)
-    return replace(settings, line=line)

@@ -24,6 +24,7 @@ from plant_sim.step import advance
 from plant_sim.truth import Truth
 
 SLURRY_TEMPERATURE_C = 25.0
+USUAL_STEP_S = 0.1
 ROW_MIN_S = 0.02  # at nominal speed: a web at a fifth of it still has a row for every tenth of a second
 
 
@@ -176,6 +177,11 @@ def step(plant: Plant, state: PlantState, command: Command, dt_s: float) -> tupl
     advance(plant.constants, conditions, packed, coated, outcome, rest_um, rpm, dt_s, state.scratch)
     rows.used = int(packed.lines[0]["end"])
     return _read(plant, effects, packed, rows, outcome, state)
+
+
+def compile_ahead(plant: Plant) -> None:
+    """Make sure that the step is compiled, so that no clock has to wait for it. Quick when it is kept on disk."""
+    step(plant, start(plant, 0.0), Command(plant.gap_rest_um, 0.0), USUAL_STEP_S)
 
 
 def _room(packed: State, rows: web.Rows) -> web.Rows:

@@ -18,6 +18,7 @@ import numpy as np
 from controller.line.description import Array
 from controller.line.profile import LineState
 from plant_sim.compiled import compiled
+from plant_sim.errors import ScenarioError
 from plant_sim.faults import CATALOGUE, PLAY_KEYS, Play
 from plant_sim.slurry import Front
 
@@ -42,10 +43,6 @@ _ALWAYS = ("name", "onset_s", "duration_s", "size")
 _SPEED_CHANGES = frozenset({"web-speed", "web-stop", "threading", "splice"})
 _DEFAULT_RAMP_S = dict.fromkeys(_SPEED_CHANGES, 10.0) | {"gauge-misregistration": 0.1}
 _SLOW_RAMP_S = 600.0  # everything else that rises
-
-
-class ScenarioError(ValueError):
-    """A scenario that cannot be played: says field, value and bound."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from evencoat.processes import wait_for
 
 PATIENCE_S = 120.0
@@ -42,16 +44,32 @@ def test_the_demo_ends_with_a_table_and_a_report(tmp_path: Path) -> None:
     assert json.loads((run_dir / "summary.json").read_text())["seed"] == 1
 
 
-def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_demo_that_is_stopped_leaves_no_process_behind(tmp_path: Path, number: int, code: int) -> None:
     demo = evencoat("demo", "--line", "pilot-16", "--minutes", "100", folder=tmp_path)
     assert wait_for(tmp_path / "runs", PATIENCE_S)
     run_dir = next((tmp_path / "runs").iterdir())
     assert wait_for(run_dir / "plant.log", PATIENCE_S), "the plant did not start"
-    children = three_processes_of(demo.pid)
-    demo.send_signal(signal.SIGINT)
+    handles = [os.pidfd_open(pid) for pid in three_processes_of(demo.pid)]
+    demo.send_signal(number)
     _, err = demo.communicate(timeout=PATIENCE_S)
-    assert demo.returncode == 130, err
-    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    assert demo.returncode == code, err
+    for handle in handles:
+        assert ended(handle), "a child outlived the demo"
+
+
+def test_a_demo_that_is_stopped_while_it_compares_leaves_no_process_behind(tmp_path: Path) -> None:
+    demo = evencoat("demo", "--line", "pilot-16", "--minutes", "3", "--speed", "60", folder=tmp_path)
+    assert wait_for(tmp_path / "runs", PATIENCE_S)
+    run_dir = next((tmp_path / "runs").iterdir())
+    assert wait_for(run_dir / "open" / "journal.sqlite", PATIENCE_S), "the comparison did not start"
+    handles = [os.pidfd_open(pid) for pid in children_of(demo.pid)]
+    demo.send_signal(signal.SIGTERM)
+    _, err = demo.communicate(timeout=PATIENCE_S)
+    assert demo.returncode == 143, err
+    assert handles
+    for handle in handles:
+        assert ended(handle), "a worker outlived the demo"
 
 
 def test_a_killed_demo_takes_its_processes_with_it(tmp_path: Path) -> None:
@@ -69,12 +87,20 @@ def test_a_killed_demo_takes_its_processes_with_it(tmp_path: Path) -> None:
 def three_processes_of(parent: int) -> list[int]:
     """Process ids of hub, daemon and plant, as soon as `parent` has started all of them."""
     deadline_s = time.monotonic() + PATIENCE_S
-    children: list[str] = []
+    children: list[int] = []
     while len(children) < 3 and time.monotonic() < deadline_s:
         os.sched_yield()
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        children = children_of(parent)
     assert len(children) == 3
-    return [int(pid) for pid in children]
+    return children
+
+
+def children_of(parent: int) -> list[int]:
+    """Process ids of all that a process has started, from any of its threads."""
+    found = []
+    for task in Path(f"/proc/{parent}/task").iterdir():
+        found += [int(pid) for pid in (task / "children").read_text().split()]
+    return found
 
 
 def ended(handle: int) -> bool:

@@ -132,6 +132,8 @@ def test_a_listening_daemon_sends_nothing(scene: Scene) -> None:
     scene.plant()
     daemon = scene.daemon("listener", "advisory")
     scene.bystander.until(lambda m: m.telegram is Telegram.SYNC and m.fields["t_us"] > 60e6, "a minute of line time")
+    mapped = Path(f"/proc/{daemon.pid}/maps").read_text()
+    assert "numpy" in mapped and "llvmlite" not in mapped and "torch" not in mapped  # no compiler in control
     daemon.terminate()
     assert daemon.wait(PATIENCE_S) == 0
     assert Telegram.DIE_COMMAND not in scene.bystander.newest
