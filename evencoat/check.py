@@ -429,6 +429,8 @@ def _solids_leverage(line: LineDescription) -> float:
 
 def _gauge_view(name: str, gauge: GaugeDescription, line: LineDescription) -> GaugeView:
     dead_time_s = gauge.distance_m / line.web_speed_mps
+    if gauge.is_scanner:  # a box is read somewhere in a pass that is told of at its end
+        name, dead_time_s = f"{name} scanner", dead_time_s + 0.5 * gauge.period_s
     return GaugeView(
         name=name,
         dead_time_s=dead_time_s,

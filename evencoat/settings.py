@@ -187,9 +187,13 @@ def _line(file: LineFile) -> LineDescription:
         lips=LipLimits(**lips.model_dump()),
         pump=PumpDescription(**file.pump.model_dump()),
         wet_gauge=_gauge(GaugeKind.WET_ARRAY, file.gauges.wet),
-        dry_gauge=_gauge(GaugeKind.DRY_ARRAY, file.gauges.dry),
+        dry_gauge=_gauge(_dry_kind(file.gauges.dry), file.gauges.dry),
         control=ControlDescription(**{**file.control.model_dump(), "law": LawName(file.control.law)}),
     )
+
+
+def _dry_kind(table: GaugeTable | None) -> GaugeKind:
+    return GaugeKind.DRY_SCANNER if table is not None and table.head_speed_mps > 0.0 else GaugeKind.DRY_ARRAY
 
 
 def _gauge(kind: GaugeKind, table: GaugeTable | None) -> GaugeDescription | None:

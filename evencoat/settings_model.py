@@ -94,8 +94,11 @@ class GaugeTable(Table):
 
     boxes: int = Field(ge=4, le=280, description="measuring boxes across the coated width")
     distance_m: float = Field(ge=0.05, le=500, description="metres of web between die lip and gauge")
-    period_s: float = Field(ge=0.005, le=600, description="time between two scans, s")
+    period_s: float = Field(ge=0.005, le=600, description="time between two scans, or a scanner's two passes, s")
     noise_pct: float = Field(ge=0, le=10, description="one standard deviation of a box in a scan, percent of target")
+    head_speed_mps: float = Field(
+        default=0.0, ge=0, le=2, description="of a zig-zag scanner's head, m/s; 0 is an array (dry gauges only)"
+    )
 
 
 class GaugesTable(Table):

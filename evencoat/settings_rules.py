@@ -229,6 +229,8 @@ def _gauge(file: LineFile, kind: str, gauge: GaugeTable) -> Iterator[Problem]:
             f"must be at least half of die.zones = {file.die.zones}",
             "A coarser gauge cannot tell one bolt from the next",
         )
+    if gauge.head_speed_mps > 0.0:
+        yield from _scanner(file, kind, gauge)
     quantity = "film" if kind == "wet" else "areal density"
     film_um = file.target.areal_density_gsm / (file.slurry.density_kgm3 * file.slurry.solids_fraction) * 1e3
     full_scale, given = (655.0, film_um) if kind == "wet" else (655.0, file.target.areal_density_gsm)
@@ -238,6 +240,24 @@ def _gauge(file: LineFile, kind: str, gauge: GaugeTable) -> Iterator[Problem]:
             _num(file.target.areal_density_gsm),
             f"gives a {quantity} of {_num(given)}, too near the gauge signal's full scale of {_num(full_scale)}",
             "Use a DBC of the line's own with a wider scale",
+        )
+
+
+def _scanner(file: LineFile, kind: str, gauge: GaugeTable) -> Iterator[Problem]:
+    if kind == "wet":
+        yield Problem(
+            "gauges.wet.head_speed_mps",
+            _num(gauge.head_speed_mps),
+            "must be 0: only dry gauges scan",
+            "Leave it out for an array over the whole width",
+        )
+    crossing_s = file.web.width_mm * 1e-3 / gauge.head_speed_mps
+    if gauge.period_s < crossing_s:
+        yield Problem(
+            f"gauges.{kind}.period_s",
+            _num(gauge.period_s),
+            f"must be at least {_num(crossing_s)}: so long the head needs across web.width_mm at head_speed_mps",
+            "Give the time of a whole pass, the turn at the web's edge included",
         )
 
 

@@ -170,6 +170,8 @@ def test_all_problems_come_at_once_and_each_is_a_line_of_the_message() -> None:
         ([("speed_max_rpm = 165.0", "speed_max_rpm = 150.0")], "pump.speed_max_rpm", "cannot meet the target"),
         ([("areal_density_gsm = 180.0", "areal_density_gsm = 660.0")], "target.areal_density_gsm", "thicker|beyond"),
         ([("boxes = 80", "boxes = 19")], "gauges.wet.boxes", "half of die.zones"),
+        ([("noise_pct = 0.3", "noise_pct = 0.3\nhead_speed_mps = 0.3")], "gauges.dry.period_s", "at least 3.33"),
+        ([("noise_pct = 0.4 ", "head_speed_mps = 2.0\nnoise_pct = 0.4 ")], "gauges.wet.head_speed_mps", "only dry"),
         ([("data_bitrate = 2_000_000", "data_bitrate = 250_000")], "bus.data_bitrate", "bus.bitrate"),
         ([("fd = true", "fd = false")], "bus.integrity", "needs CAN FD"),
         ([("# profile_gsm = [ ... ]", "profile_gsm = [180.0, 181.0]")], "target.profile_gsm", "one value a zone"),
