@@ -96,6 +96,7 @@ class GaugeTable(Table):
     distance_m: float = Field(ge=0.05, le=500, description="metres of web between die lip and gauge")
     period_s: float = Field(ge=0.005, le=600, description="time between two scans, s")
     noise_pct: float = Field(ge=0, le=10, description="one standard deviation of a box in a scan, percent of target")
+    edge_mask_mm: float = Field(default=0.0, ge=0, le=500, description="boxes so near an edge are not believed, mm")
 
 
 class GaugesTable(Table):
@@ -117,7 +118,7 @@ class ControlTable(Table):
         default=8.0, ge=0.1, le=3600, description="time in which the pump removes an error of the mean to 37 %, s"
     )
     bias_filter_s: float = Field(
-        default=300.0, ge=1, le=36_000, description="time in which the dry gauge corrects the wet one, s"
+        default=300.0, ge=1, le=36_000, description="slowest that the dry gauge corrects the wet one, s"
     )
     mode_gain_floor: float = Field(
         default=0.1, ge=0.001, le=1, description="shapes answering below this share of the strongest are left alone"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from controller.core import envelope, estimate, law, plausibility, response, supervisor
+from controller.core.statistics import Statistics
 from controller.core.trace import Trace
 from controller.line.command import ActuatorCommand, Limit, Mode, OperatorRequest, Outcome, UncertifiedCommand
 from controller.line.description import Array, BoolArray, LineDescription
@@ -45,9 +46,12 @@ class State:
     manual: UncertifiedCommand | None
 
 
-def configure(line: LineDescription, sync_period_s: float) -> Config:
-    """Build the controller of a line. `sync_period_s` is the period of the encoder's SYNC, s."""
-    estimator = estimate.build(line, response.believe(line))
+def configure(line: LineDescription, sync_period_s: float, known: Statistics | None = None) -> Config:
+    """Build the controller of a line. `sync_period_s` is the period of the encoder's SYNC, s.
+
+    `known` are the statistics believed of its disturbances and gauges; None takes the defaults.
+    """
+    estimator = estimate.build(line, response.believe(line), known)
     return Config(
         line=line,
         estimator=estimator,
@@ -204,7 +208,7 @@ def _trace(
         dry_scan_id=inputs.dry.scan_id if inputs.dry else -1,
         profile_gsm=profile,
         profile_valid=seen.reading.valid,
-        wet_bias_pct=estimate.bias_pct(seen),
+        wet_bias_pct=estimate.bias_pct(config.estimator, seen),
         gap_um=inputs.gap_um,
         gap_law_um=wish.gap_um,
         gap_target_um=command.gap_um,
