@@ -29,6 +29,9 @@ from controller.line.profile import DryScan, GaugeScan, LineInputs, WetScan
 
 USABLE_SHARE = 0.5  # a scan with fewer good boxes than this tells nothing
 BEFORE_MEMORY_DOUBT = 100.0  # times the variance of a scan whose actuators were not yet heard
+PROVED_AFTER = 30  # dry scans: before, the offset is still being found
+PROOF_MEMORY_S = 1800.0
+PULSE_SHARE = 0.7  # of the mean's innovations: what the pump's pulse does to a single metre
 LONGEST_PASSED_S = 3600.0  # a web that was away for longer than this is a new one anyhow
 
 
@@ -70,6 +73,26 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """How right the belief turned out to be where the truest gauge saw the same metre later; variances, log^2.
+
+    Each is a pair: mean over the shapes, and the mean of the profile. missed2 is the square of what belief and gauge
+    differed by; noise is the part of it that changes from scan to scan and is therefore the gauge's; settled is what
+    would be left if nothing drifted in between, drift what that is expected to add. missed: (zones,), the newest.
+    """
+
+    missed2: tuple[float, float]
+    noise: tuple[float, float]
+    settled: tuple[float, float]
+    drift: tuple[float, float]
+    metres: float
+    missed: Array | None
+
+
+NO_PROOF = Proof((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0), 0.0, None)
+
+
+@dataclass(frozen=True, slots=True)
 class EstimateState:
     """What estimation remembers. References: (boxes,); good_share: of the primary gauge's newest scan."""
 
@@ -83,6 +106,8 @@ class EstimateState:
     film_m: float  # web that left the die when the film was last read; NaN before
     offset: Bank
     offset_m: float
+    believed: DelayLine  # columns: what the film was believed to be when its metre passed, and the offset, (2 zones,)
+    proof: Proof
     reading: Reading
 
 
@@ -123,6 +148,8 @@ def init(estimator: Estimator) -> EstimateState:
         film_m=np.nan,
         offset=kalman.start(estimator.offset or none),
         offset_m=np.nan,
+        believed=DelayLine.spanning(reach_m, 2 * zones, estimator.web_step_m),
+        proof=NO_PROOF,
         reading=Reading(np.zeros(zones), np.zeros(zones, dtype=bool), np.zeros(modes), 0.0, -1),
     )
 
@@ -216,6 +243,8 @@ def _take_wet(
         film_m=at_die_m,
         offset=state.offset,
         offset_m=state.offset_m,
+        believed=_remembered(state, film, effect, at_die_m),
+        proof=state.proof,
         reading=_read(estimator, film.mean + state.offset.mean, effect, seen.valid, scan),
     )
 
@@ -230,8 +259,10 @@ def _take_dry(estimator: Estimator, gauge: GaugeModel, state: EstimateState, sca
     if seen.share < USABLE_SHARE or wet is None:
         return replace(state, dry_reference=seen.reference)
     error = _filled(estimator, seen, wet + state.offset.mean, state.offset.readings)
-    difference = to_coordinates(estimator.response, error) - wet
+    dry = to_coordinates(estimator.response, error)
+    difference = dry - wet
     passed_s = _passed_s(estimator, state.offset_m, at_die_m)
+    proof = _proved(estimator, state, dry, at_die_m, passed_s)
     offset = kalman.corrected(state.offset, estimator.offset, difference, passed_s, 1.0 / seen.share)
     moved = offset.mean - state.offset.mean
     modes, reading = estimator.response.modes, state.reading
@@ -240,7 +271,63 @@ def _take_dry(estimator: Estimator, gauge: GaugeModel, state: EstimateState, sca
         disturbance_cd=reading.disturbance_cd + moved[:modes],
         disturbance_md=reading.disturbance_md + float(moved[-1]),
     )
-    return replace(state, dry_reference=seen.reference, offset=offset, offset_m=at_die_m, reading=reading)
+    return replace(state, dry_reference=seen.reference, offset=offset, offset_m=at_die_m, proof=proof, reading=reading)
+
+
+def _remembered(state: EstimateState, film: Bank, effect: Array, at_die_m: float) -> DelayLine:
+    if not state.believed.wants(at_die_m):
+        return state.believed
+    return state.believed.push(at_die_m, np.concatenate((film.mean + effect, state.offset.mean)))
+
+
+def _proved(estimator: Estimator, state: EstimateState, dry: Array, at_die_m: float, passed_s: float) -> Proof:
+    """Compare what was believed of a metre when it passed the wet gauge with what the dry one makes of it."""
+    if estimator.offset is None or not state.believed.holds(at_die_m) or state.offset.readings < PROVED_AFTER:
+        return state.proof
+    then = state.believed.at(at_die_m)
+    assert then is not None and estimator.wet is not None and estimator.dry is not None
+    missed = dry - then[: dry.size] - then[dry.size :]
+    between_s = (estimator.dry.distance_m - estimator.wet.distance_m) / estimator.web_speed_mps
+    proof, passed_m = state.proof, passed_s * estimator.web_speed_mps
+    if proof.missed is None:
+        return replace(proof, missed=missed)
+    metres = proof.metres + passed_m
+    share = max(passed_s / PROOF_MEMORY_S, passed_m / max(metres, 1e-9))
+    changed = missed - proof.missed
+
+    def blended(old: tuple[float, float], new: tuple[float, float]) -> tuple[float, float]:
+        return old[0] + share * (new[0] - old[0]), old[1] + share * (new[1] - old[1])
+
+    return Proof(
+        missed2=blended(proof.missed2, _pair(missed * missed)),
+        noise=blended(proof.noise, _pair(0.5 * changed * changed)),
+        settled=blended(proof.settled, settled(state)),
+        drift=blended(proof.drift, _pair(estimator.offset.rate * between_s)),
+        metres=metres,
+        missed=missed,
+    )
+
+
+def settled(state: EstimateState) -> tuple[float, float]:
+    """Variance of the belief of a metre when it is seen, shapes and mean; as noisy as the innovations say it is.
+
+    Half of a settled filter's variance comes from the readings' noise, the other half from the drift that it lags.
+    """
+    film_cd, film_md = _pair(state.film.variance)
+    offset_cd, offset_md = _pair(state.offset.variance)
+    noisier, uneasier = _pair(0.5 + 0.5 * state.film.surprise2)
+    return noisier * film_cd + offset_cd, uneasier * film_md + offset_md
+
+
+def pulse2(estimator: Estimator, state: EstimateState) -> float:
+    """Variance of what the pump's pulse does to a single metre: it passes every filter."""
+    return PULSE_SHARE * float(state.film.surprise2[-1]) * float(estimator.film.reading[-1])
+
+
+def _pair(values: Array) -> tuple[float, float]:
+    """Mean over the shapes, and the value of the mean."""
+    mean = float(values[-1])
+    return (float(values.sum()) - mean) / (values.size - 1), mean
 
 
 def _take_only(
