@@ -18,10 +18,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from controller.core import kalman, scans
+from controller.core import kalman, scanner, scans
 from controller.core.delay_line import DelayLine
 from controller.core.kalman import Bank
 from controller.core.response import ResponseModel
+from controller.core.scanner import Scanner
 from controller.core.scans import GaugeModel, ZoneScan
 from controller.core.statistics import Noise, Statistics, film_noise, offset_noise
 from controller.line.description import Array, BoolArray, LineDescription
@@ -45,6 +46,7 @@ class Estimator:
     dry: GaugeModel | None
     film: Noise
     offset: Noise | None
+    scanner: Scanner | None  # where one head behind the dryer is the only gauge
     known: Statistics
     ratio_nominal_rpm_per_mps: float
     web_speed_mps: float
@@ -116,13 +118,16 @@ def build(line: LineDescription, response: ResponseModel, known: Statistics | No
     known = known or Statistics()
     wet, dry, primary = line.wet_gauge, line.dry_gauge, line.primary_gauge
     both = offset_noise(line, wet, dry, response.basis, known) if wet and dry else None
+    film = film_noise(line, primary, response.basis, known)
+    scanning = scanner.build(line, primary, response.basis, film) if primary.is_scanner else None
     return Estimator(
         response=response,
         target_gsm=line.target_profile_gsm,
         wet=scans.model_of(line, wet) if wet else None,
         dry=scans.model_of(line, dry) if dry else None,
-        film=film_noise(line, primary, response.basis, known),
+        film=film,
         offset=both,
+        scanner=scanning,
         known=known,
         ratio_nominal_rpm_per_mps=line.pump_ratio_nominal_rpm_per_mps,
         web_speed_mps=line.web_speed_mps,
@@ -195,6 +200,11 @@ def bias_pct(estimator: Estimator, state: EstimateState) -> Array:
     offset = state.offset.mean
     bias: Array = 100.0 * (estimator.response.basis @ offset[:-1] + offset[-1])
     return bias
+
+
+def surprise(state: EstimateState) -> tuple[float, float]:
+    """Mean square of the film's innovations over what was expected, of the shapes and of the mean."""
+    return _pair(state.film.surprise2)
 
 
 def mean_log(error: Array) -> float:
@@ -338,8 +348,11 @@ def _take_only(
     if seen.share < USABLE_SHARE or effect is None:
         return replace(state, dry_reference=seen.reference, good_share=seen.share)
     error = _filled(estimator, seen, state.film.mean + effect, state.film.readings)
-    disturbance = to_coordinates(estimator.response, error) - effect
-    film = _film(estimator, state, state.model, disturbance, seen.share, at_die_m)
+    if estimator.scanner is None:
+        disturbance = to_coordinates(estimator.response, error) - effect
+        film = _film(estimator, state, state.model, disturbance, seen.share, at_die_m)
+    else:
+        film = _passed_over(estimator, estimator.scanner, state, error, scan.direction, seen.share, at_die_m)
     return replace(
         state,
         dry_reference=seen.reference,
@@ -357,6 +370,18 @@ def _film(
     passed_s = _passed_s(estimator, state.film_m, at_die_m)
     doubt = 1.0 if model.holds(at_die_m) else BEFORE_MEMORY_DOUBT
     return kalman.corrected(state.film, estimator.film, disturbance, passed_s, doubt / share)
+
+
+def _passed_over(
+    estimator: Estimator, head: Scanner, state: EstimateState, error: Array, way: int, share: float, middle_m: float
+) -> Bank:
+    """The film filters after a head's pass: what the actuators did is taken out of each zone at its own moment."""
+    rows = [state.model.at(float(place)) for place in scanner.places_m(head, middle_m)]
+    effects = np.array([to_error(estimator.response, row) for row in rows if row is not None])
+    disturbance = error - scanner.at_their_moment(head, effects, way)
+    passed_s = _passed_s(estimator, state.film_m, middle_m)
+    doubt = 1.0 if state.model.holds(middle_m) else BEFORE_MEMORY_DOUBT
+    return scanner.corrected(state.film, estimator.film, head, disturbance, way, passed_s, doubt / share)
 
 
 def _read(estimator: Estimator, disturbance: Array, effect: Array, valid: BoolArray, scan: GaugeScan) -> Reading:

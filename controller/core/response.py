@@ -69,9 +69,13 @@ def believe(line: LineDescription) -> ResponseModel:
     A misalignment d multiplies a mode of wavelength l by cos(2 pi d / l): half the gain at l/6, reversed beyond l/4.
     Modes with l/6 below the alignment's uncertainty, or a gain below `mode_gain_floor` of the largest, are left alone.
     """
+    centre = np.eye(line.zones) - 1.0 / line.zones
+    return modes_of(line, local_gain_per_um(line) * (centre @ lip_matrix(line.die) @ centre))
+
+
+def modes_of(line: LineDescription, matrix: Array) -> ResponseModel:
+    """The modes of a response that is known otherwise, `matrix` (zones, zones), 1/um, rows and columns of zero mean."""
     zones = line.zones
-    centre = np.eye(zones) - 1.0 / zones
-    matrix = local_gain_per_um(line) * (centre @ lip_matrix(line.die) @ centre)
     profiles, gains, shapes_t = np.linalg.svd(matrix)
     span_mm = zones * line.die.zone_pitch_mm
     crossings = np.count_nonzero(np.diff(np.signbit(profiles[:, : zones - 1]), axis=0), axis=0)

@@ -192,6 +192,7 @@ def _trace(
     sent: bool,
 ) -> Trace:
     profile: Array = estimate.fused_profile_gsm(config.estimator, seen)
+    surprise_cd, surprise_md = estimate.surprise(seen)
     return Trace(
         cycle=state.cycle,
         t_line_ns=inputs.t_line_ns,
@@ -224,4 +225,6 @@ def _trace(
         link_faults=inputs.link_faults,
         sent=sent,
         valid_until_cycle=command.valid_until_cycle,
+        surprise_cd=surprise_cd,
+        surprise_md=surprise_md,
     )

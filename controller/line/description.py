@@ -17,10 +17,14 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 class GaugeKind(StrEnum):
-    """How a gauge looks at the web. A wet gauge reports film thickness (um), a dry one areal density (g/m2)."""
+    """How a gauge looks at the web. A wet gauge reports film thickness (um), a dry one areal density (g/m2).
+
+    A scanner is one head that crosses the web in a zig-zag and reports the whole profile at the end of each pass.
+    """
 
     WET_ARRAY = "wet-array"
     DRY_ARRAY = "dry-array"
+    DRY_SCANNER = "dry-scanner"
 
 
 class LawName(StrEnum):
@@ -37,9 +41,14 @@ class GaugeDescription:
     kind: GaugeKind
     boxes: int
     distance_m: float
-    period_s: float
+    period_s: float  # of scans; of a scanner's passes, its turn included
     noise_pct: float  # one standard deviation of one box in one scan, in percent of target
+    head_speed_mps: float = 0.0  # of a scanner across the web; 0 for an array
     edge_mask_mm: float = 0.0  # boxes within this of either edge of the coating are not believed
+
+    @property
+    def is_scanner(self) -> bool:
+        return self.kind is GaugeKind.DRY_SCANNER
 
     @property
     def is_wet(self) -> bool:
