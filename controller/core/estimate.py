@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from controller.core import kalman, scanner, scans
+from controller.core import front, kalman, scanner, scans
 from controller.core.delay_line import DelayLine
+from controller.core.front import Front
 from controller.core.kalman import Bank
 from controller.core.response import ResponseModel
 from controller.core.scanner import Scanner
@@ -110,6 +111,7 @@ class EstimateState:
     offset_m: float
     believed: DelayLine  # columns: what the film was believed to be when its metre passed, and the offset, (2 zones,)
     proof: Proof
+    front: Front
     reading: Reading
 
 
@@ -155,6 +157,7 @@ def init(estimator: Estimator) -> EstimateState:
         offset_m=np.nan,
         believed=DelayLine.spanning(reach_m, 2 * zones, estimator.web_step_m),
         proof=NO_PROOF,
+        front=front.none(),
         reading=Reading(np.zeros(zones), np.zeros(zones, dtype=bool), np.zeros(modes), 0.0, -1),
     )
 
@@ -166,6 +169,8 @@ def update(estimator: Estimator, state: EstimateState, inputs: LineInputs) -> Es
         effect = modelled_effect(estimator, inputs)
         if np.count_nonzero(np.isfinite(effect)) == effect.size:  # a bolt that was never heard has no known effect
             model = model.push(inputs.web_m, effect)
+    if inputs.batch != state.front.batch:
+        state = replace(state, front=front.announced(state.front, inputs.batch, inputs.web_m))
     if estimator.wet is not None and inputs.wet is not None:
         state = _take_wet(estimator, estimator.wet, state, model, inputs.wet)
     elif model is not state.model:
@@ -240,6 +245,7 @@ def _take_wet(
     coordinates = to_coordinates(estimator.response, error)
     film = _film(estimator, state, model, coordinates - effect, seen.share, at_die_m)
     wet_seen, wet_last = state.wet_seen, state.wet_last
+    to_come = front.to_come(state.front, state.offset_m, scan.web_m, estimator.web_speed_mps)
     if estimator.offset is not None:
         wet_seen, wet_last = _summed(state, gauge, coordinates, at_die_m, estimator.web_speed_mps)
     return EstimateState(
@@ -255,7 +261,8 @@ def _take_wet(
         offset_m=state.offset_m,
         believed=_remembered(state, film, effect, at_die_m),
         proof=state.proof,
-        reading=_read(estimator, film.mean + state.offset.mean, effect, seen.valid, scan),
+        front=state.front,
+        reading=_read(estimator, film.mean + state.offset.mean, effect, seen.valid, scan, to_come),
     )
 
 
@@ -281,7 +288,16 @@ def _take_dry(estimator: Estimator, gauge: GaugeModel, state: EstimateState, sca
         disturbance_cd=reading.disturbance_cd + moved[:modes],
         disturbance_md=reading.disturbance_md + float(moved[-1]),
     )
-    return replace(state, dry_reference=seen.reference, offset=offset, offset_m=at_die_m, proof=proof, reading=reading)
+    level, variance, rate = float(offset.mean[-1]), float(offset.variance[-1]), float(estimator.offset.rate[-1])
+    return replace(
+        state,
+        dry_reference=seen.reference,
+        offset=offset,
+        offset_m=at_die_m,
+        proof=proof,
+        front=front.seen(state.front, at_die_m, level, variance, rate, estimator.web_speed_mps),
+        reading=reading,
+    )
 
 
 def _remembered(state: EstimateState, film: Bank, effect: Array, at_die_m: float) -> DelayLine:
@@ -384,14 +400,16 @@ def _passed_over(
     return scanner.corrected(state.film, estimator.film, head, disturbance, way, passed_s, doubt / share)
 
 
-def _read(estimator: Estimator, disturbance: Array, effect: Array, valid: BoolArray, scan: GaugeScan) -> Reading:
-    """What the law and the people are told."""
+def _read(
+    estimator: Estimator, disturbance: Array, effect: Array, valid: BoolArray, scan: GaugeScan, to_come: float = 0.0
+) -> Reading:
+    """What the law and the people are told. `to_come` is what a new batch adds before the dry gauge can see it."""
     modes = estimator.response.modes
     return Reading(
         error=to_error(estimator.response, disturbance + effect),
         valid=valid,
         disturbance_cd=disturbance[:modes],
-        disturbance_md=float(disturbance[-1]),
+        disturbance_md=float(disturbance[-1]) + to_come,
         t_ns=scan.t_gauge_ns,
     )
 
