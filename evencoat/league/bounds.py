@@ -280,15 +280,19 @@ class Harris:
     @property
     def words(self) -> str:
         """What the index says, to the person at the line."""
-        index = self.index
-        if math.isnan(index):
-            return "too little web so far to say how good the loop is"
-        least, now = math.sqrt(self.residual2), math.sqrt(self.square)
-        if index > 0.8:
-            return f"as even as the dead time allows: {now:.2f} % where {least:.2f} % is the least"
-        if index > 0.5:
-            return f"near what the dead time allows: {now:.2f} % where {least:.2f} % is the least"
-        return f"room to improve: {now:.2f} % where {least:.2f} % would be possible with this dead time"
+        return in_words(self.index, math.sqrt(max(self.square, 0.0)))
+
+
+def in_words(index: float, now_pct: float) -> str:
+    """What a Harris index says of a loop that stands at `now_pct` sigma."""
+    if math.isnan(index):
+        return "too little web so far to say how good the loop is"
+    least_pct = now_pct * math.sqrt(index)
+    if index > 0.8:
+        return f"as even as the dead time allows: {now_pct:.2f} % where {least_pct:.2f} % is the least"
+    if index > 0.5:
+        return f"near what the dead time allows: {now_pct:.2f} % where {least_pct:.2f} % is the least"
+    return f"room to improve: {now_pct:.2f} % where {least_pct:.2f} % would be possible with this dead time"
 
 
 def index_of_run(deviation_pct: Array, web_m: npt.NDArray[np.float64], delay_m: float) -> float:
