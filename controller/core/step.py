@@ -90,7 +90,8 @@ def step(
     manual = _manual(state, judged, asked, applied)
     fresh = state.law is None or state.supervisor.actual is not judged.actual
     memory = config.law.track(seen, applied) if fresh or state.law is None else state.law
-    web_s = inputs.web_speed_mps * dt_s / config.line.web_speed_mps if inputs.encoder_valid else 0.0
+    moving = inputs.encoder_valid and not fresh  # taking over takes no time: the first wish is where things stand
+    web_s = inputs.web_speed_mps * dt_s / config.line.web_speed_mps if moving else 0.0
     memory, asked_for = _wish(config, judged, memory, seen, applied, manual, web_s)
     seeing = int(np.count_nonzero(inputs.gap_valid))
     frozen = seeing < config.line.zones
