@@ -99,6 +99,7 @@ class GaugeTable(Table):
     head_speed_mps: float = Field(
         default=0.0, ge=0, le=2, description="of a zig-zag scanner's head, m/s; 0 is an array (dry gauges only)"
     )
+    edge_mask_mm: float = Field(default=0.0, ge=0, le=500, description="boxes so near an edge are not believed, mm")
 
 
 class GaugesTable(Table):
@@ -120,7 +121,7 @@ class ControlTable(Table):
         default=8.0, ge=0.1, le=3600, description="time in which the pump removes an error of the mean to 37 %, s"
     )
     bias_filter_s: float = Field(
-        default=300.0, ge=1, le=36_000, description="time in which the dry gauge corrects the wet one, s"
+        default=300.0, ge=1, le=36_000, description="slowest that the dry gauge corrects the wet one, s"
     )
     mode_gain_floor: float = Field(
         default=0.1, ge=0.001, le=1, description="shapes answering below this share of the strongest are left alone"

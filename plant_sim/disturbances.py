@@ -14,7 +14,7 @@ import numpy as np
 
 from controller.line.description import Array
 from plant_sim.compiled import compiled
-from plant_sim.noise import normal, normals, smooth_normals, smooth_row
+from plant_sim.noise import normal, normals, smooth_normals, smooth_row, smooth_taps, stream
 
 WHITE_PERIOD_S = 0.1  # fastest cross-web unevenness: a new draw every tenth of a second
 DRIFT_PERIOD_S = 1.0  # of draws; the fastest drift has a time constant of a minute
@@ -94,6 +94,62 @@ def add_white(key: np.uint64, size: float, from_s: float, to_s: float, drawn: Ar
         normals(key, row, drawn)
         for i in range(local_log.size):
             local_log[i] += part * drawn[i]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drifts:
+    """Where a line's drifts stand at a moment, relative; cross-web ones have shape (lanes,)."""
+
+    slow_cd: Array
+    fast_cd: Array
+    slip: float
+    solids: float
+
+
+class DriftsTold:
+    """The drifts of a line and seed as the plant has them, for those who judge and may know: bounds, clairvoyants.
+
+    `at` is asked for moments in order of time.
+    """
+
+    def __init__(self, sizes: DriftSizes, seed: int, lane_zones: Array) -> None:
+        """lane_zones: lane centres in units of zone pitch, shape (lanes,)."""
+        self._sizes, self._seed = sizes, seed
+        self._taps = smooth_taps(lane_zones, sizes.slow_cd_zones)
+        nothing = Drifts(np.zeros(lane_zones.size), np.zeros(lane_zones.size), 0.0, 0.0)
+        self._before, self._after, self._drawn = nothing, nothing, 0
+
+    def at(self, t_s: float) -> Drifts:
+        while (self._drawn - 1) * DRIFT_PERIOD_S <= t_s:
+            self._before, self._after = self._after, self._next(self._after, self._drawn)
+            self._drawn += 1
+        share = t_s / DRIFT_PERIOD_S - (self._drawn - 2)
+        before, after = self._before, self._after
+        return Drifts(
+            before.slow_cd + share * (after.slow_cd - before.slow_cd),
+            before.fast_cd + share * (after.fast_cd - before.fast_cd),
+            before.slip + share * (after.slip - before.slip),
+            before.solids + share * (after.solids - before.solids),
+        )
+
+    def _next(self, now: Drifts, row: int) -> Drifts:
+        sizes = self._sizes
+        return Drifts(
+            self._across("slow-cd-drift", row, sizes.slow_cd, sizes.slow_cd_tau_s, now.slow_cd),
+            self._across("fast-cd-drift", row, sizes.fast_cd, sizes.fast_cd_tau_s, now.fast_cd),
+            self._along("pump-slip-drift", row, sizes.slip, sizes.slip_tau_s, now.slip),
+            self._along("solids-drift", row, sizes.solids, sizes.solids_tau_s, now.solids),
+        )
+
+    def _along(self, name: str, row: int, size: float, tau_s: float, before: float) -> float:
+        return float(follow(stream(self._seed, name), row, size, keep_of(tau_s, DRIFT_PERIOD_S), before))
+
+    def _across(self, name: str, row: int, size: float, tau_s: float, before: Array) -> Array:
+        knots, first, weights = self._taps
+        state, keep = before.copy(), keep_of(tau_s, DRIFT_PERIOD_S)
+        heard, drawn = np.empty(knots), np.empty(state.size)
+        follow_smooth(stream(self._seed, name), row, size, keep, state, first, weights.reshape(-1), heard, drawn)
+        return state
 
 
 def smooth_shape(rng: np.random.Generator, lane_zones: Array, correlation_zones: float) -> Array:

@@ -187,6 +187,15 @@ def smooth_taps(positions: Array, correlation_length: float) -> tuple[int, Array
     return int(first.max()) + TAPS, first, weights
 
 
+def smooth_mix(positions: Array, correlation_length: float) -> Array:
+    """The same as a matrix, (places, knots): smooth rows are it times independent ones, so their covariance is it
+    times its transpose."""
+    knots, first, weights = smooth_taps(positions, correlation_length)
+    mix = np.zeros((positions.size, knots))
+    np.put_along_axis(mix, first.astype(np.int64)[:, None] + np.arange(TAPS)[None, :], weights, axis=1)
+    return mix
+
+
 def smooth_row(rng: np.random.Generator, positions: Array, correlation_length: float) -> Array:
     """One draw of such noise from a generator, shape as positions."""
     knots, first, weights = smooth_taps(positions, correlation_length)

@@ -120,11 +120,7 @@ def _put_slurry(one: np.void, truth: Truth, scenario: Scenario, bubbles: tuple[B
     ):
         one["at_" + name], one[name] = vectors.put(values), values.size
     first = truth.batches[0]
-    film_m = truth.target_gsm / first.solids_kgm3 * 1e-3
-    flow_m2ps = film_m * truth.web_speed_mps
-    shear_rate = 6.0 * flow_m2ps / (truth.gap_nominal_um * 1e-6) ** 2
-    one["shear_rate_set"] = shear_rate
-    one["viscosity_set"] = first.consistency_pa_sn * shear_rate ** (first.flow_index - 1.0)
+    one["shear_rate_set"], one["viscosity_set"] = truth.shear_rate_set_per_s, truth.viscosity_pa_s(first)
 
 
 def _put_drifts(one: np.void, truth: Truth, seed: int, vectors: Vectors) -> None:

@@ -85,6 +85,21 @@ class Truth:
     foil_gsm: float = FOIL_GSM
 
     @property
+    def shear_rate_set_per_s(self) -> float:
+        """Apparent shear rate at the slot's wall in nominal running, 6 q/H^2: where viscosities are compared."""
+        flow_m2ps = self.target_gsm / self.batches[0].solids_kgm3 * 1e-3 * self.web_speed_mps
+        return 6.0 * flow_m2ps / (self.gap_nominal_um * 1e-6) ** 2
+
+    def viscosity_pa_s(self, slurry: Slurry) -> float:
+        """Apparent viscosity of a slurry there."""
+        return float(slurry.consistency_pa_sn * self.shear_rate_set_per_s ** (slurry.flow_index - 1.0))
+
+    def slip_m3ps_per_pa(self, slurry: Slurry) -> float:
+        """Slip of the pump for a unit of pressure: what leaks is as thin as what is pumped."""
+        thinner = self.viscosity_pa_s(self.batches[0]) / self.viscosity_pa_s(slurry)
+        return thinner / self.pump.slip_resistance_pa_s_per_m3
+
+    @property
     def lanes(self) -> int:
         return int(self.lanes_mm.size)
 

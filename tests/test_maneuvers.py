@@ -147,6 +147,33 @@ def test_a_solids_step_is_the_pumps_business() -> None:
     assert rms(traces[-1].gap_target_um - lips) < 3.0
 
 
+def lips_with_and_without(play: dict[str, object], seconds: float) -> tuple[np.ndarray, Line]:
+    """How far the lips of the line to which it happens stand from those of its twin, (cycles, zones), um."""
+    twin, line = Line(story(drifts=("static-profile",))), Line(story(play, drifts=("static-profile",)))
+    lips = [np.array([trace.gap_target_um for trace in each.play_s(seconds)]) for each in (twin, line)]
+    return lips[1] - lips[0], line
+
+
+def test_a_foil_step_is_the_pumps_business() -> None:
+    """Foil 1 % of the coating heavier reaches the dry gauge as coating. The mean follows it; no lip does."""
+    moved, line = lips_with_and_without({"name": "gauge-bias", "gauge": "dry", "onset_s": 150.0, "size": 1.0}, 240.0)
+    trims = [trace.pump_trim_pct for trace in line.sink.all]
+    assert trims[-1] - trims[1500] == pytest.approx(-1.0, abs=0.15)
+    assert np.abs(moved).max() <= 1.0  # two dead bands: crossed a little earlier or later
+
+
+def test_a_ramp_of_the_wet_gauges_bias_is_learned_and_moves_no_lip() -> None:
+    """1.5 % in two minutes and a half, seen against the dry gauge a minute later. Lips stay; the mean comes back."""
+    steps = [{"name": "gauge-bias", "gauge": "wet", "onset_s": 100.0 + 10.0 * i, "size": 0.1} for i in range(15)]
+    twin, line = Line(story(drifts=("static-profile",))), Line(story(*steps, drifts=("static-profile",)))
+    lips = [np.array([trace.gap_target_um for trace in each.play_s(420.0)]) for each in (twin, line)]
+    assert np.abs(lips[1] - lips[0]).max() <= 1.0
+    assert line.sink.all[-1].wet_bias_pct.mean() == pytest.approx(-1.5 + twin.sink.all[-1].wet_bias_pct.mean(), abs=0.1)
+    apart = line.rows(420.0).mean(axis=1) - twin.rows(420.0).mean(axis=1)
+    assert -0.9 < apart.min() < -0.5  # what a ramp of 0.01 %/s does within 62 s, and no more
+    assert abs(apart[-300:].mean()) < 0.1
+
+
 def test_advisory_sends_nothing_and_shows_what_it_would_do() -> None:
     line = Line(story(drifts=DRIFTS))
     frames: list[int] = []

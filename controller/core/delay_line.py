@@ -6,6 +6,7 @@ Transport is a delay in web length, not in time, so rows are kept by web positio
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,25 +14,34 @@ import numpy as np
 from controller.line.description import Array
 
 JITTER_SAMPLES = 5
+BLOCK_ROWS = 16  # a push copies one block, not the whole memory
 
 
 @dataclass(frozen=True, slots=True)
 class DelayLine:
-    """Rows sampled every `step_m` of web, newest at sample `head`; `values` has shape (rows, columns).
+    """Rows sampled every `step_m` of web, newest at sample `head`; kept in blocks of shape (BLOCK_ROWS, columns).
 
-    Immutable: push returns a new line. Before the first push it is empty.
+    Immutable: push returns a new line that shares all blocks but one. Before the first push it is empty.
     """
 
     step_m: float
     head: int
     filled: int
-    values: Array
+    blocks: tuple[Array, ...]
 
     @classmethod
     def spanning(cls, length_m: float, columns: int, step_m: float) -> DelayLine:
         """A line that remembers at least `length_m` of web, m."""
-        rows = int(np.ceil(length_m / step_m)) + 3
-        return cls(step_m=step_m, head=0, filled=0, values=np.zeros((rows, columns)))
+        blocks = -(-(int(np.ceil(length_m / step_m)) + 3) // BLOCK_ROWS)
+        return cls(step_m=step_m, head=0, filled=0, blocks=(np.zeros((BLOCK_ROWS, columns)),) * blocks)
+
+    @property
+    def rows(self) -> int:
+        return BLOCK_ROWS * len(self.blocks)
+
+    def emptied(self) -> DelayLine:
+        """A line of the same size that remembers nothing."""
+        return DelayLine(self.step_m, 0, 0, self.blocks)
 
     def wants(self, web_m: float) -> bool:
         """Whether a push at `web_m` would be remembered: what the web has passed is not written again."""
@@ -47,15 +57,11 @@ class DelayLine:
         forward = sample - self.head
         if not self.wants(web_m):
             return self
-        rows = self.values.shape[0]
+        rows = self.rows
         if not self.filled or forward < 0 or forward >= rows:
-            values = np.zeros_like(self.values)
-            values[sample % rows] = row
-            return DelayLine(self.step_m, sample, 1, values)
-        values = self.values.copy()
-        for passed in range(self.head + 1, sample + 1):
-            values[passed % rows] = row
-        return DelayLine(self.step_m, sample, min(rows, self.filled + forward), values)
+            return DelayLine(self.step_m, sample, 1, _written(self.blocks, (sample % rows,), row))
+        passed = [number % rows for number in range(self.head + 1, sample + 1)]
+        return DelayLine(self.step_m, sample, min(rows, self.filled + forward), _written(self.blocks, passed, row))
 
     def at(self, web_m: float) -> Array | None:
         """The row at `web_m`, linear between samples; the oldest row before the line's tail, None while empty.
@@ -67,14 +73,28 @@ class DelayLine:
         position = web_m / self.step_m
         tail = self.head - self.filled + 1
         position = min(max(position, float(tail)), float(self.head))
-        low = int(np.floor(position))
+        low = math.floor(position)
         high = min(low + 1, self.head)
         share = position - low
-        rows = self.values.shape[0]
-        row: Array = (1.0 - share) * self.values[low % rows] + share * self.values[high % rows]
+        row: Array = (1.0 - share) * self._row(low) + share * self._row(high)
+        return row
+
+    def _row(self, sample: int) -> Array:
+        block, within = divmod(sample % self.rows, BLOCK_ROWS)
+        row: Array = self.blocks[block][within]
         return row
 
     def holds(self, web_m: float) -> bool:
         """Whether `web_m` lies inside what the line remembers."""
         position = web_m / self.step_m
         return bool(self.filled) and self.head - self.filled + 1 <= position <= self.head + 1
+
+
+def _written(blocks: tuple[Array, ...], places: Sequence[int], row: Array) -> tuple[Array, ...]:
+    """The blocks with `row` at these places of the ring."""
+    changed = list(blocks)
+    for block in {place // BLOCK_ROWS for place in places}:
+        changed[block] = blocks[block].copy()
+    for place in places:
+        changed[place // BLOCK_ROWS][place % BLOCK_ROWS] = row
+    return tuple(changed)

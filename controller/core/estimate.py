@@ -1,9 +1,15 @@
-"""Scans -> estimate: outlier gate, holes, zones, web-length delay line, wet and dry fused, MD and CD apart.
+"""Scans -> estimate: zones, modes and mean, what the actuators did taken out, filtered; wet and dry fused.
 
-All errors are in the logarithm of areal density over target. The wet gauge is fast but blind to solids and biased; the
-dry gauge is true but a whole oven late. Both saw the same metre of web, so their difference there is the wet gauge's
-bias, free of whatever the actuators did; it is filtered slowly in CD (box errors) and faster in MD (solids), where all
-boxes average out the noise.
+All errors are in the logarithm of areal density over target, in coordinates of their own: the shapes of
+`ResponseModel.basis` and, last, the mean. Each coordinate has two scalar filters (controller.core.kalman):
+
+- `film` is the disturbance as the gauge next to the die sees it: its reading less what the actuators did to that metre.
+- `offset` is dry minus wet on the same metre of web, free of whatever moved the film: box errors of the wet gauge in
+  the shapes; its common error and the solids, which it cannot see, in the mean. A solids step therefore never looks
+  like a lip error, and a pure MD change touches no shape.
+
+Film and offset together are the true disturbance. Both drift without end in the filters' belief (no offset is left),
+by web length. A line with one gauge has a film filter only.
 """
 
 from __future__ import annotations
@@ -12,41 +18,39 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from controller.core import front, kalman, scanner, scans
 from controller.core.delay_line import DelayLine
-from controller.core.response import ResponseModel, gauge_to_zone_weights
-from controller.line.description import Array, BoolArray, GaugeDescription, LineDescription
+from controller.core.front import Front
+from controller.core.kalman import Bank
+from controller.core.response import ResponseModel
+from controller.core.scanner import Scanner
+from controller.core.scans import GaugeModel, ZoneScan
+from controller.core.statistics import Noise, Statistics, film_noise, offset_noise
+from controller.line.description import Array, BoolArray, LineDescription
 from controller.line.profile import DryScan, GaugeScan, LineInputs, WetScan
 
-OUTLIER_SIGMAS = 4.0
-REFERENCE_SHARE = 0.1  # how fast the outlier gate's picture of the profile follows
-IMPLAUSIBLE_LOG = 0.7  # a box at half or double its target measures something else than this film
-MAD_TO_SIGMA = 1.4826
 USABLE_SHARE = 0.5  # a scan with fewer good boxes than this tells nothing
-
-
-@dataclass(frozen=True, slots=True)
-class GaugeModel:
-    """What the estimator needs of one gauge. `log_scale` turns the log of a reading into log areal density (g/m2)."""
-
-    distance_m: float
-    period_s: float
-    noise_log: float
-    weights: Array  # (zones, boxes), overlaps
-    mean: Array  # (zones, boxes), the same with rows that sum to one: what all boxes good give
-    log_target: Array  # (boxes,): log of the reading a perfect web would give
+BEFORE_MEMORY_DOUBT = 100.0  # times the variance of a scan whose actuators were not yet heard
+PROVED_AFTER = 30  # dry scans: before, the offset is still being found
+PROOF_MEMORY_S = 1800.0
+PULSE_SHARE = 0.7  # of the mean's innovations: what the pump's pulse does to a single metre
+LONGEST_PASSED_S = 3600.0  # a web that was away for longer than this is a new one anyhow
 
 
 @dataclass(frozen=True, slots=True)
 class Estimator:
-    """Constants of estimation for one line."""
+    """Constants of estimation for one line. `offset` is None where there is but one gauge."""
 
     response: ResponseModel
     target_gsm: Array
     wet: GaugeModel | None
     dry: GaugeModel | None
+    film: Noise
+    offset: Noise | None
+    scanner: Scanner | None  # where one head behind the dryer is the only gauge
+    known: Statistics
     ratio_nominal_rpm_per_mps: float
     web_speed_mps: float
-    bias_filter_s: float
     web_step_m: float
 
     @property
@@ -57,20 +61,11 @@ class Estimator:
 
 
 @dataclass(frozen=True, slots=True)
-class Bias:
-    """What the dry gauge taught about the wet one: log error of each zone about the mean, and of the mean."""
-
-    cd: Array
-    md: float
-    scans: int
-
-
-@dataclass(frozen=True, slots=True)
 class Reading:
-    """What the newest usable scan of the primary gauge says. Logs of areal density over target, or of a factor.
+    """What is believed after the newest usable scan of the primary gauge. Logs of areal density over target.
 
-    error, valid: (zones,), fused; disturbance_cd: (modes,), what the actuators did taken out, as if at the die.
-    t_ns is the line time of that scan, -1 before the first.
+    error: (zones,), of the web at that gauge; valid: (zones,), seen in that scan. disturbance_cd: (modes,) and
+    disturbance_md: what the actuators have to answer. t_ns is the line time of that scan, -1 before the first.
     """
 
     error: Array
@@ -81,45 +76,64 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """How right the belief turned out to be where the truest gauge saw the same metre later; variances, log^2.
+
+    Each is a pair: mean over the shapes, and the mean of the profile. missed2 is the square of what belief and gauge
+    differed by; noise is the part of it that changes from scan to scan and is therefore the gauge's; settled is what
+    would be left if nothing drifted in between, drift what that is expected to add. missed: (zones,), the newest.
+    """
+
+    missed2: tuple[float, float]
+    noise: tuple[float, float]
+    settled: tuple[float, float]
+    drift: tuple[float, float]
+    metres: float
+    missed: Array | None
+
+
+NO_PROOF = Proof((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0), 0.0, None)
+
+
+@dataclass(frozen=True, slots=True)
 class EstimateState:
     """What estimation remembers. References: (boxes,); good_share: of the primary gauge's newest scan."""
 
-    model: DelayLine  # columns: modal effect of the lips at the die, then the log of the pump's ratio
-    wet_seen: DelayLine  # columns: zones; what the wet gauge read of each metre
+    model: DelayLine  # columns: what lips and pump did to each coordinate at the die, (zones,)
+    wet_seen: DelayLine  # columns: the wet gauge's reading summed over the web, (zones,), then the web summed over, m
+    wet_last: Array  # newest of those sums, (zones + 1,)
     wet_reference: Array
     dry_reference: Array
     good_share: float
-    bias: Bias
+    film: Bank
+    film_m: float  # web that left the die when the film was last read; NaN before
+    offset: Bank
+    offset_m: float
+    believed: DelayLine  # columns: what the film was believed to be when its metre passed, and the offset, (2 zones,)
+    proof: Proof
+    front: Front
     reading: Reading
 
 
-def build(line: LineDescription, response: ResponseModel) -> Estimator:
-    """Constants of estimation from the line's description."""
-    scale = line.slurry.areal_density_gsm_per_um
-
-    def model(gauge: GaugeDescription | None, per_unit: float) -> GaugeModel | None:
-        if gauge is None:
-            return None
-        weights = gauge_to_zone_weights(line, gauge.boxes)
-        box_target = (weights.T @ line.target_profile_gsm) / np.maximum(weights.sum(axis=0), 1e-12)
-        return GaugeModel(
-            distance_m=gauge.distance_m,
-            period_s=gauge.period_s,
-            noise_log=gauge.noise_pct / 100.0,
-            weights=weights,
-            mean=weights / weights.sum(axis=1, keepdims=True),
-            log_target=np.log(np.maximum(box_target, 1e-6) / per_unit),
-        )
-
+def build(line: LineDescription, response: ResponseModel, known: Statistics | None = None) -> Estimator:
+    """Constants of estimation from the line's description and the statistics believed of it."""
+    known = known or Statistics()
+    wet, dry, primary = line.wet_gauge, line.dry_gauge, line.primary_gauge
+    both = offset_noise(line, wet, dry, response.basis, known) if wet and dry else None
+    film = film_noise(line, primary, response.basis, known)
+    scanning = scanner.build(line, primary, response.basis, film) if primary.is_scanner else None
     return Estimator(
         response=response,
         target_gsm=line.target_profile_gsm,
-        wet=model(line.wet_gauge, scale),
-        dry=model(line.dry_gauge, 1.0),
+        wet=scans.model_of(line, wet) if wet else None,
+        dry=scans.model_of(line, dry) if dry else None,
+        film=film,
+        offset=both,
+        scanner=scanning,
+        known=known,
         ratio_nominal_rpm_per_mps=line.pump_ratio_nominal_rpm_per_mps,
         web_speed_mps=line.web_speed_mps,
-        bias_filter_s=line.control.bias_filter_s,
-        web_step_m=max(0.1, max(g.distance_m for g in (line.wet_gauge, line.dry_gauge) if g) / 300.0),
+        web_step_m=max(0.1, max(g.distance_m for g in (wet, dry) if g) / 300.0),
     )
 
 
@@ -129,36 +143,47 @@ def init(estimator: Estimator) -> EstimateState:
     reach_m = max(g.distance_m for g in (estimator.wet, estimator.dry) if g) * 1.1 + 2.0
     wet_boxes = estimator.wet.log_target.size if estimator.wet else 0
     dry_boxes = estimator.dry.log_target.size if estimator.dry else 0
+    none = Noise(np.zeros(zones), np.zeros(zones), np.ones(zones))
     return EstimateState(
-        model=DelayLine.spanning(reach_m, modes + 1, estimator.web_step_m),
-        wet_seen=DelayLine.spanning(reach_m, zones, estimator.web_step_m),
+        model=DelayLine.spanning(reach_m, zones, estimator.web_step_m),
+        wet_seen=DelayLine.spanning(reach_m if estimator.offset else 0.0, zones + 1, estimator.web_step_m),
+        wet_last=np.zeros(zones + 1),
         wet_reference=np.full(wet_boxes, np.nan),
         dry_reference=np.full(dry_boxes, np.nan),
         good_share=0.0,
-        bias=Bias(np.zeros(zones), 0.0, 0),
+        film=kalman.start(estimator.film),
+        film_m=np.nan,
+        offset=kalman.start(estimator.offset or none),
+        offset_m=np.nan,
+        believed=DelayLine.spanning(reach_m, 2 * zones, estimator.web_step_m),
+        proof=NO_PROOF,
+        front=front.none(),
         reading=Reading(np.zeros(zones), np.zeros(zones, dtype=bool), np.zeros(modes), 0.0, -1),
     )
 
 
 def update(estimator: Estimator, state: EstimateState, inputs: LineInputs) -> EstimateState:
-    """One cycle: remember what the actuators do now, take in the scans, update bias and disturbance."""
-    if inputs.encoder_valid and state.model.wants(inputs.web_m):
+    """One cycle: remember what the actuators do now, take in the scans."""
+    model = state.model
+    if inputs.encoder_valid and model.wants(inputs.web_m):
         effect = modelled_effect(estimator, inputs)
-        if np.isfinite(effect).all():  # an actuator that was never heard has no known effect
-            state = replace(state, model=state.model.push(inputs.web_m, effect))
+        if np.count_nonzero(np.isfinite(effect)) == effect.size:  # a bolt that was never heard has no known effect
+            model = model.push(inputs.web_m, effect)
+    if inputs.batch != state.front.batch:
+        state = replace(state, front=front.announced(state.front, inputs.batch, inputs.web_m))
     if estimator.wet is not None and inputs.wet is not None:
-        state = _take_wet(estimator, estimator.wet, state, inputs.wet)
+        state = _take_wet(estimator, estimator.wet, state, model, inputs.wet)
+    elif model is not state.model:
+        state = replace(state, model=model)
     if estimator.dry is not None and inputs.dry is not None:
         state = _take_dry(estimator, estimator.dry, state, inputs.dry)
     return state
 
 
 def modelled_effect(estimator: Estimator, inputs: LineInputs) -> Array:
-    """What lips and pump, as fed back, should do to the web now leaving the die: (modes + 1,), log areal density."""
-    response = estimator.response
-    lips = response.gains * (inputs.gap_um @ response.shapes)
-    effect = np.empty(lips.size + 1)
-    effect[:-1] = lips
+    """What lips and pump, as fed back, should do to the web now leaving the die: (zones,), each coordinate."""
+    effect = np.empty(inputs.gap_um.size)
+    effect[:-1] = inputs.gap_um @ estimator.response.effects
     effect[-1] = log_ratio(inputs.pump_ratio_rpm_per_mps, inputs.pump_trim_pct, estimator.ratio_nominal_rpm_per_mps)
     return effect
 
@@ -175,10 +200,16 @@ def fused_profile_gsm(estimator: Estimator, state: EstimateState) -> Array:
     return profile
 
 
-def bias_pct(state: EstimateState) -> Array:
+def bias_pct(estimator: Estimator, state: EstimateState) -> Array:
     """What the dry gauge taught about the wet one, (zones,), percent."""
-    bias: Array = 100.0 * (state.bias.cd + state.bias.md)
+    offset = state.offset.mean
+    bias: Array = 100.0 * (estimator.response.basis @ offset[:-1] + offset[-1])
     return bias
+
+
+def surprise(state: EstimateState) -> tuple[float, float]:
+    """Mean square of the film's innovations over what was expected, of the shapes and of the mean."""
+    return _pair(state.film.surprise2)
 
 
 def mean_log(error: Array) -> float:
@@ -186,109 +217,239 @@ def mean_log(error: Array) -> float:
     return float(np.log(np.exp(error).sum() / error.size))
 
 
-def _take_wet(estimator: Estimator, gauge: GaugeModel, state: EstimateState, scan: WetScan) -> EstimateState:
-    error, valid, reference, share = _zones(gauge, state.wet_reference, scan, scan.film_um)
-    if share < USABLE_SHARE:
-        return replace(state, wet_reference=reference, good_share=share)
+def to_coordinates(response: ResponseModel, error: Array) -> Array:
+    """Log errors of zones -> shapes and mean, (zones,)."""
+    mean = mean_log(error)
+    coordinates = np.empty(error.size)
+    coordinates[:-1] = (error - mean) @ response.basis
+    coordinates[-1] = mean
+    return coordinates
+
+
+def to_error(response: ResponseModel, coordinates: Array) -> Array:
+    """Shapes and mean -> log errors of zones, (zones,). To second order in the shape, which is a few percent."""
+    shape = response.basis @ coordinates[:-1]
+    error: Array = shape + (float(coordinates[-1]) - 0.5 * float(shape @ shape) / shape.size)
+    return error
+
+
+def _take_wet(
+    estimator: Estimator, gauge: GaugeModel, state: EstimateState, model: DelayLine, scan: WetScan
+) -> EstimateState:
+    seen = scans.to_zones(gauge, state.wet_reference, scan, scan.film_um)
     at_die_m = scan.web_m - gauge.distance_m
-    return replace(
-        state,
-        wet_reference=reference,
-        good_share=share,
-        wet_seen=state.wet_seen.push(at_die_m, error),
-        reading=_read(estimator, state, scan, error + state.bias.cd + state.bias.md, valid, at_die_m),
+    effect = model.at(at_die_m)
+    if seen.share < USABLE_SHARE or effect is None:  # no encoder yet: nothing can be placed along the web
+        return replace(state, model=model, wet_reference=seen.reference, good_share=seen.share)
+    error = _filled(estimator, seen, state.film.mean + effect, state.film.readings)
+    coordinates = to_coordinates(estimator.response, error)
+    film = _film(estimator, state, model, coordinates - effect, seen.share, at_die_m)
+    wet_seen, wet_last = state.wet_seen, state.wet_last
+    to_come = front.to_come(state.front, state.offset_m, scan.web_m, estimator.web_speed_mps)
+    if estimator.offset is not None:
+        wet_seen, wet_last = _summed(state, gauge, coordinates, at_die_m, estimator.web_speed_mps)
+    return EstimateState(
+        model=model,
+        wet_seen=wet_seen,
+        wet_last=wet_last,
+        wet_reference=seen.reference,
+        dry_reference=state.dry_reference,
+        good_share=seen.share,
+        film=film,
+        film_m=at_die_m,
+        offset=state.offset,
+        offset_m=state.offset_m,
+        believed=_remembered(state, film, effect, at_die_m),
+        proof=state.proof,
+        front=state.front,
+        reading=_read(estimator, film.mean + state.offset.mean, effect, seen.valid, scan, to_come),
     )
 
 
 def _take_dry(estimator: Estimator, gauge: GaugeModel, state: EstimateState, scan: DryScan) -> EstimateState:
-    error, valid, reference, share = _zones(gauge, state.dry_reference, scan, scan.areal_density_gsm)
+    seen = scans.to_zones(gauge, state.dry_reference, scan, scan.areal_density_gsm)
     at_die_m = scan.web_m - gauge.distance_m
-    if estimator.wet is None:
-        usable = share >= USABLE_SHARE
-        reading = _read(estimator, state, scan, error, valid, at_die_m) if usable else state.reading
-        return replace(state, dry_reference=reference, good_share=share, reading=reading)
-    wet_error = state.wet_seen.at(at_die_m) if state.wet_seen.holds(at_die_m) else None
-    if share < USABLE_SHARE or wet_error is None:
-        return replace(state, dry_reference=reference)
-    return replace(state, dry_reference=reference, bias=_learn_bias(estimator, gauge, state.bias, error - wet_error))
-
-
-def _learn_bias(estimator: Estimator, gauge: GaugeModel, bias: Bias, difference: Array) -> Bias:
-    """Filter dry minus wet at one metre of web. The first scans count as a plain mean, so a static bias goes at once.
-
-    The mean over all zones has that much less noise variance, hence its filter is faster by their number: what is left
-    in the mean is solids, which nothing else sees.
-    """
-    scans = bias.scans + 1
-    share_cd = max(1.0 - np.exp(-gauge.period_s / estimator.bias_filter_s), 1.0 / scans)
-    filter_md_s = estimator.bias_filter_s / difference.size
-    share_md = max(1.0 - np.exp(-gauge.period_s / filter_md_s), 1.0 / scans)
-    mean = float(difference.mean())
-    return Bias(
-        cd=bias.cd + share_cd * (difference - mean - bias.cd),
-        md=float(bias.md + share_md * (mean - bias.md)),
-        scans=scans,
+    if estimator.offset is None:
+        return _take_only(estimator, state, seen, scan, at_die_m)
+    half_m = 0.5 * max(gauge.period_s * estimator.web_speed_mps, 2.0 * estimator.web_step_m)
+    wet = _wet_mean(state.wet_seen, at_die_m - half_m, at_die_m + half_m)
+    if seen.share < USABLE_SHARE or wet is None:
+        return replace(state, dry_reference=seen.reference)
+    error = _filled(estimator, seen, wet + state.offset.mean, state.offset.readings)
+    dry = to_coordinates(estimator.response, error)
+    difference = dry - wet
+    passed_s = _passed_s(estimator, state.offset_m, at_die_m)
+    proof = _proved(estimator, state, dry, at_die_m, passed_s)
+    offset = kalman.corrected(state.offset, estimator.offset, difference, passed_s, 1.0 / seen.share)
+    moved = offset.mean - state.offset.mean
+    modes, reading = estimator.response.modes, state.reading
+    reading = replace(  # the film stays as it was seen; what is believed of it moves at once
+        reading,
+        disturbance_cd=reading.disturbance_cd + moved[:modes],
+        disturbance_md=reading.disturbance_md + float(moved[-1]),
+    )
+    level, variance, rate = float(offset.mean[-1]), float(offset.variance[-1]), float(estimator.offset.rate[-1])
+    return replace(
+        state,
+        dry_reference=seen.reference,
+        offset=offset,
+        offset_m=at_die_m,
+        proof=proof,
+        front=front.seen(state.front, at_die_m, level, variance, rate, estimator.web_speed_mps),
+        reading=reading,
     )
 
 
-def _read(
-    estimator: Estimator, state: EstimateState, scan: GaugeScan, error: Array, valid: BoolArray, at_die_m: float
-) -> Reading:
-    """Measured error, and the disturbance: that less what the actuators did when this metre left the die."""
+def _remembered(state: EstimateState, film: Bank, effect: Array, at_die_m: float) -> DelayLine:
+    if not state.believed.wants(at_die_m):
+        return state.believed
+    return state.believed.push(at_die_m, np.concatenate((film.mean + effect, state.offset.mean)))
+
+
+def _proved(estimator: Estimator, state: EstimateState, dry: Array, at_die_m: float, passed_s: float) -> Proof:
+    """Compare what was believed of a metre when it passed the wet gauge with what the dry one makes of it."""
+    if estimator.offset is None or not state.believed.holds(at_die_m) or state.offset.readings < PROVED_AFTER:
+        return state.proof
+    then = state.believed.at(at_die_m)
+    assert then is not None and estimator.wet is not None and estimator.dry is not None
+    missed = dry - then[: dry.size] - then[dry.size :]
+    between_s = (estimator.dry.distance_m - estimator.wet.distance_m) / estimator.web_speed_mps
+    proof, passed_m = state.proof, passed_s * estimator.web_speed_mps
+    if proof.missed is None:
+        return replace(proof, missed=missed)
+    metres = proof.metres + passed_m
+    share = max(passed_s / PROOF_MEMORY_S, passed_m / max(metres, 1e-9))
+    changed = missed - proof.missed
+
+    def blended(old: tuple[float, float], new: tuple[float, float]) -> tuple[float, float]:
+        return old[0] + share * (new[0] - old[0]), old[1] + share * (new[1] - old[1])
+
+    return Proof(
+        missed2=blended(proof.missed2, _pair(missed * missed)),
+        noise=blended(proof.noise, _pair(0.5 * changed * changed)),
+        settled=blended(proof.settled, settled(state)),
+        drift=blended(proof.drift, _pair(estimator.offset.rate * between_s)),
+        metres=metres,
+        missed=missed,
+    )
+
+
+def settled(state: EstimateState) -> tuple[float, float]:
+    """Variance of the belief of a metre when it is seen, shapes and mean; as noisy as the innovations say it is.
+
+    Half of a settled filter's variance comes from the readings' noise, the other half from the drift that it lags.
+    """
+    film_cd, film_md = _pair(state.film.variance)
+    offset_cd, offset_md = _pair(state.offset.variance)
+    noisier, uneasier = _pair(0.5 + 0.5 * state.film.surprise2)
+    return noisier * film_cd + offset_cd, uneasier * film_md + offset_md
+
+
+def pulse2(estimator: Estimator, state: EstimateState) -> float:
+    """Variance of what the pump's pulse does to a single metre: it passes every filter."""
+    return PULSE_SHARE * float(state.film.surprise2[-1]) * float(estimator.film.reading[-1])
+
+
+def _pair(values: Array) -> tuple[float, float]:
+    """Mean over the shapes, and the value of the mean."""
+    mean = float(values[-1])
+    return (float(values.sum()) - mean) / (values.size - 1), mean
+
+
+def _take_only(
+    estimator: Estimator, state: EstimateState, seen: ZoneScan, scan: DryScan, at_die_m: float
+) -> EstimateState:
+    """A dry scan on a line that has no other gauge closes the loop."""
     effect = state.model.at(at_die_m)
-    if effect is None:  # no encoder yet: nothing can be placed along the web
-        return state.reading
-    mean = mean_log(error)
+    if seen.share < USABLE_SHARE or effect is None:
+        return replace(state, dry_reference=seen.reference, good_share=seen.share)
+    error = _filled(estimator, seen, state.film.mean + effect, state.film.readings)
+    if estimator.scanner is None:
+        disturbance = to_coordinates(estimator.response, error) - effect
+        film = _film(estimator, state, state.model, disturbance, seen.share, at_die_m)
+    else:
+        film = _passed_over(estimator, estimator.scanner, state, error, scan.direction, seen.share, at_die_m)
+    return replace(
+        state,
+        dry_reference=seen.reference,
+        good_share=seen.share,
+        film=film,
+        film_m=at_die_m,
+        reading=_read(estimator, film.mean, effect, seen.valid, scan),
+    )
+
+
+def _film(
+    estimator: Estimator, state: EstimateState, model: DelayLine, disturbance: Array, share: float, at_die_m: float
+) -> Bank:
+    """A metre that left the die before the actuators were first heard says little: they may have moved since."""
+    passed_s = _passed_s(estimator, state.film_m, at_die_m)
+    doubt = 1.0 if model.holds(at_die_m) else BEFORE_MEMORY_DOUBT
+    return kalman.corrected(state.film, estimator.film, disturbance, passed_s, doubt / share)
+
+
+def _passed_over(
+    estimator: Estimator, head: Scanner, state: EstimateState, error: Array, way: int, share: float, middle_m: float
+) -> Bank:
+    """The film filters after a head's pass: what the actuators did is taken out of each zone at its own moment."""
+    rows = [state.model.at(float(place)) for place in scanner.places_m(head, middle_m)]
+    effects = np.array([to_error(estimator.response, row) for row in rows if row is not None])
+    disturbance = error - scanner.at_their_moment(head, effects, way)
+    passed_s = _passed_s(estimator, state.film_m, middle_m)
+    doubt = 1.0 if state.model.holds(middle_m) else BEFORE_MEMORY_DOUBT
+    return scanner.corrected(state.film, estimator.film, head, disturbance, way, passed_s, doubt / share)
+
+
+def _read(
+    estimator: Estimator, disturbance: Array, effect: Array, valid: BoolArray, scan: GaugeScan, to_come: float = 0.0
+) -> Reading:
+    """What the law and the people are told. `to_come` is what a new batch adds before the dry gauge can see it."""
+    modes = estimator.response.modes
     return Reading(
-        error=error,
+        error=to_error(estimator.response, disturbance + effect),
         valid=valid,
-        disturbance_cd=(error - mean) @ estimator.response.profiles - effect[:-1],
-        disturbance_md=mean - float(effect[-1]),
+        disturbance_cd=disturbance[:modes],
+        disturbance_md=float(disturbance[-1]) + to_come,
         t_ns=scan.t_gauge_ns,
     )
 
 
-def _zones(
-    gauge: GaugeModel, reference: Array, scan: GaugeScan, reading: Array
-) -> tuple[Array, BoolArray, Array, float]:
-    """Box readings -> log error per zone, zone validity, the outlier gate's new reference, share of good boxes."""
-    positive = scan.valid & np.isfinite(reading) & (reading > 0.0)
-    error = np.log(np.where(positive, reading, 1.0)) - gauge.log_target
-    good = positive & (np.abs(error) < IMPLAUSIBLE_LOG)
-    boxes = good.size
-    if not np.count_nonzero(good):
-        zones = gauge.weights.shape[0]
-        return np.zeros(zones), np.zeros(zones, dtype=bool), reference, 0.0
-    good, reference = _gate_outliers(gauge, reference, error, good)
-    share = np.count_nonzero(good) / boxes
-    if share == 1.0:
-        return gauge.mean @ error, np.ones(gauge.mean.shape[0], dtype=bool), reference, share
-    weight = gauge.weights @ good
-    valid: BoolArray = weight > 0.0
-    zones_error = (gauge.weights @ np.where(good, error, 0.0)) / np.where(valid, weight, 1.0)
-    if not valid.all() and valid.any():
-        index = np.arange(valid.size)
-        zones_error = np.interp(index, index[valid], zones_error[valid])
-    return zones_error, valid, reference, share
+def _filled(estimator: Estimator, seen: ZoneScan, expected: Array, readings: int) -> Array:
+    """Zones that nobody saw are taken to be as expected; in the first scan, as their neighbours."""
+    if seen.whole or not readings:
+        return seen.error
+    believed = to_error(estimator.response, expected)
+    level = float((seen.error - believed)[seen.valid].mean())  # a change of the mean concerns them all
+    return np.where(seen.valid, seen.error, believed + level)
 
 
-def _gate_outliers(gauge: GaugeModel, reference: Array, error: Array, good: BoolArray) -> tuple[BoolArray, Array]:
-    """Drop boxes that jump out of the profile. The reference follows them by bounded steps: a real change gets in.
-
-    What all boxes share is no outlier, so the median jump is taken out first.
-    """
-    known = np.where(np.isfinite(reference), reference, error)
-    jump = error - known
-    every = np.count_nonzero(good) == good.size
-    middle = _median(jump if every else jump[good])
-    jump -= middle
-    far = np.abs(jump)
-    bound = OUTLIER_SIGMAS * max(MAD_TO_SIGMA * _median(far if every else far[good]), gauge.noise_log)
-    inside: BoolArray = good & (far <= bound)
-    followed = known + (middle + REFERENCE_SHARE * np.minimum(np.maximum(jump, -bound), bound))
-    return inside, followed if every else np.where(good, followed, reference)
+def _passed_s(estimator: Estimator, from_m: float, to_m: float) -> float:
+    """Seconds' worth of web at nominal speed; none before the first reading and where the encoder was set back."""
+    passed_m = to_m - from_m
+    return min(passed_m / estimator.web_speed_mps, LONGEST_PASSED_S) if passed_m > 0.0 else 0.0
 
 
-def _median(values: Array) -> float:
-    """Upper median, (n,) -> scalar; numpy's own costs eight times as much at this size."""
-    return float(np.partition(values, values.size // 2)[values.size // 2])
+def _summed(
+    state: EstimateState, gauge: GaugeModel, coordinates: Array, at_die_m: float, speed_mps: float
+) -> tuple[DelayLine, Array]:
+    """Sum the wet reading over the web, so that any stretch of it can be averaged. A gap begins a new sum."""
+    passed_m = at_die_m - state.film_m
+    row = state.wet_last.copy()
+    row[-1] = at_die_m
+    line = state.wet_seen
+    if not 0.0 <= passed_m < 5.0 * max(gauge.period_s, state.film.rhythm_s) * speed_mps + line.step_m:
+        line = line.emptied()
+    else:
+        row[:-1] += passed_m * coordinates
+    return line.push(at_die_m, row), row
+
+
+def _wet_mean(line: DelayLine, from_m: float, to_m: float) -> Array | None:
+    """Mean wet reading over a stretch of web, (zones,); None where it was not seen throughout."""
+    if not (line.holds(from_m) and line.holds(to_m)):
+        return None
+    begin, end = line.at(from_m), line.at(to_m)
+    if begin is None or end is None or end[-1] - begin[-1] < 1e-6:
+        return None
+    mean: Array = (end[:-1] - begin[:-1]) / (end[-1] - begin[-1])
+    return mean

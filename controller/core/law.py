@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 from simple_pid import PID
 
+from controller.core import kalman
 from controller.core.envelope import Applied
 from controller.core.estimate import EstimateState, Estimator, log_ratio, mean_log
 from controller.core.response import ResponseModel
@@ -202,8 +203,11 @@ def build(line: LineDescription, estimator: Estimator) -> Law:
     control, response = line.control, estimator.response
     modes = Modes(response, estimator.ratio_nominal_rpm_per_mps, control.dead_band_um)
     roll_off = response.gains[0] / response.gains if response.modes else np.ones(0)
-    if control.law is LawName.IMC:
-        return Imc(modes, filter_cd_s=control.closed_loop_cd_s * roll_off, filter_md_s=control.closed_loop_md_s)
+    if control.law is LawName.IMC:  # what the estimate's own filter takes is not waited for again
+        smoothing_s = kalman.smoothing_s(estimator.film, estimator.primary.period_s)
+        filter_cd_s = control.closed_loop_cd_s * roll_off - smoothing_s[: response.modes]
+        filter_md_s = control.closed_loop_md_s - float(smoothing_s[-1])
+        return Imc(modes, np.maximum(filter_cd_s, control.cycle_s), max(filter_md_s, control.cycle_s))
     dead_s = estimator.primary.distance_m / line.web_speed_mps
     lag_s = ACTUATOR_LAG_S + control.cycle_s + estimator.primary.period_s
     return ModalPi(

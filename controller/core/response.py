@@ -22,6 +22,8 @@ class ResponseModel:
     matrix: (zones, zones), 1/um, rows and columns of zero mean. `matrix @ shapes = profiles * gains`;
     profiles and shapes are orthonormal, (zones, modes); gains (modes,), 1/um, largest first.
     Only the modes worth controlling are kept; `wavelength_mm` tells how fine each one is.
+    basis (zones, zones - 1) are the kept profiles followed by all others: together every shape of zero mean. effects
+    (zones, zones - 1), 1/um, is what lips do to each of them: `gap_um @ effects`.
     """
 
     matrix: Array
@@ -29,6 +31,8 @@ class ResponseModel:
     shapes: Array
     gains: Array
     wavelength_mm: Array
+    basis: Array
+    effects: Array
 
     @property
     def modes(self) -> int:
@@ -65,9 +69,13 @@ def believe(line: LineDescription) -> ResponseModel:
     A misalignment d multiplies a mode of wavelength l by cos(2 pi d / l): half the gain at l/6, reversed beyond l/4.
     Modes with l/6 below the alignment's uncertainty, or a gain below `mode_gain_floor` of the largest, are left alone.
     """
+    centre = np.eye(line.zones) - 1.0 / line.zones
+    return modes_of(line, local_gain_per_um(line) * (centre @ lip_matrix(line.die) @ centre))
+
+
+def modes_of(line: LineDescription, matrix: Array) -> ResponseModel:
+    """The modes of a response that is known otherwise, `matrix` (zones, zones), 1/um, rows and columns of zero mean."""
     zones = line.zones
-    centre = np.eye(zones) - 1.0 / zones
-    matrix = local_gain_per_um(line) * (centre @ lip_matrix(line.die) @ centre)
     profiles, gains, shapes_t = np.linalg.svd(matrix)
     span_mm = zones * line.die.zone_pitch_mm
     crossings = np.count_nonzero(np.diff(np.signbit(profiles[:, : zones - 1]), axis=0), axis=0)
@@ -75,12 +83,15 @@ def believe(line: LineDescription) -> ResponseModel:
     keep = gains[: zones - 1] >= line.control.mode_gain_floor * gains[0]
     keep &= wavelength_mm / 6.0 >= line.die.alignment_uncertainty_mm
     index = np.flatnonzero(keep)
+    order = np.concatenate((index, np.flatnonzero(~keep)))
     return ResponseModel(
         matrix=matrix,
         profiles=np.ascontiguousarray(profiles[:, index]),
         shapes=np.ascontiguousarray(shapes_t[index].T),
         gains=gains[index],
         wavelength_mm=wavelength_mm[index],
+        basis=np.ascontiguousarray(profiles[:, order]),
+        effects=np.ascontiguousarray(shapes_t[order].T * gains[order]),
     )
 
 

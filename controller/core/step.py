@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from controller.core import envelope, estimate, law, plausibility, response, supervisor
+from controller.core.statistics import Statistics
 from controller.core.trace import Trace
 from controller.line.command import ActuatorCommand, Limit, Mode, OperatorRequest, Outcome, UncertifiedCommand
 from controller.line.description import Array, BoolArray, LineDescription
@@ -45,9 +46,12 @@ class State:
     manual: UncertifiedCommand | None
 
 
-def configure(line: LineDescription, sync_period_s: float) -> Config:
-    """Build the controller of a line. `sync_period_s` is the period of the encoder's SYNC, s."""
-    estimator = estimate.build(line, response.believe(line))
+def configure(line: LineDescription, sync_period_s: float, known: Statistics | None = None) -> Config:
+    """Build the controller of a line. `sync_period_s` is the period of the encoder's SYNC, s.
+
+    `known` are the statistics believed of its disturbances and gauges; None takes the defaults.
+    """
+    estimator = estimate.build(line, response.believe(line), known)
     return Config(
         line=line,
         estimator=estimator,
@@ -86,7 +90,8 @@ def step(
     manual = _manual(state, judged, asked, applied)
     fresh = state.law is None or state.supervisor.actual is not judged.actual
     memory = config.law.track(seen, applied) if fresh or state.law is None else state.law
-    web_s = inputs.web_speed_mps * dt_s / config.line.web_speed_mps if inputs.encoder_valid else 0.0
+    moving = inputs.encoder_valid and not fresh  # taking over takes no time: the first wish is where things stand
+    web_s = inputs.web_speed_mps * dt_s / config.line.web_speed_mps if moving else 0.0
     memory, asked_for = _wish(config, judged, memory, seen, applied, manual, web_s)
     seeing = int(np.count_nonzero(inputs.gap_valid))
     frozen = seeing < config.line.zones
@@ -190,6 +195,7 @@ def _trace(
     sent: bool,
 ) -> Trace:
     profile: Array = estimate.fused_profile_gsm(config.estimator, seen)
+    surprise_cd, surprise_md = estimate.surprise(seen)
     return Trace(
         cycle=state.cycle,
         t_line_ns=inputs.t_line_ns,
@@ -206,7 +212,7 @@ def _trace(
         dry_scan_id=inputs.dry.scan_id if inputs.dry else -1,
         profile_gsm=profile,
         profile_valid=seen.reading.valid,
-        wet_bias_pct=estimate.bias_pct(seen),
+        wet_bias_pct=estimate.bias_pct(config.estimator, seen),
         gap_um=inputs.gap_um,
         gap_law_um=wish.gap_um,
         gap_target_um=command.gap_um,
@@ -222,4 +228,6 @@ def _trace(
         link_faults=inputs.link_faults,
         sent=sent,
         valid_until_cycle=command.valid_until_cycle,
+        surprise_cd=surprise_cd,
+        surprise_md=surprise_md,
     )

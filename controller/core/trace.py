@@ -44,3 +44,5 @@ class Trace:
     link_faults: tuple[str, ...]
     sent: bool
     valid_until_cycle: int
+    surprise_cd: float = 1.0  # mean square of the innovations over what was expected: 1 where the statistics are right
+    surprise_md: float = 1.0

@@ -44,6 +44,7 @@ class GaugeDescription:
     period_s: float  # of scans; of a scanner's passes, its turn included
     noise_pct: float  # one standard deviation of one box in one scan, in percent of target
     head_speed_mps: float = 0.0  # of a scanner across the web; 0 for an array
+    edge_mask_mm: float = 0.0  # boxes within this of either edge of the coating are not believed
 
     @property
     def is_scanner(self) -> bool:
@@ -123,7 +124,7 @@ class ControlDescription:
     law: LawName
     closed_loop_cd_s: float  # lambda of the zero-mean lip modes
     closed_loop_md_s: float  # lambda of the pump
-    bias_filter_s: float  # how fast the dry gauge corrects the wet one
+    bias_filter_s: float  # slowest that the dry gauge corrects the wet one, whatever the statistics say
     mode_gain_floor: float  # modes whose gain is below this share of the largest are left alone
     dead_band_um: float  # lip moves smaller than this are not worth their travel
     stale_periods: int  # gauge periods without a scan until the loop holds

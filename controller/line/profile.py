@@ -43,6 +43,7 @@ class DryScan(GaugeScan):
     """Dry areal density, shape (boxes,), g/m2."""
 
     areal_density_gsm: Array
+    direction: int = 0  # of a scanner's head in this pass: 1 to the right, -1 to the left; 0 for an array
 
 
 @dataclass(frozen=True, slots=True)

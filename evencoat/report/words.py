@@ -6,7 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from evencoat.league.bounds import in_words, index_of_run
 from evencoat.report.run import RunData
+
+LEAST_ROWS = 600  # of a record, to judge it by its dead time
 
 LONG_NAMES = {
     "open": "Open loop: lips as first set",
@@ -81,7 +86,7 @@ def headline(run: RunData) -> str:
 
 def sentences(run: RunData) -> list[str]:
     """What else a reader should take home, most important first."""
-    return [sentence for sentence in (_metres(run), _capability(run), _limits(run)) if sentence]
+    return [sentence for sentence in (_metres(run), _capability(run), _dead_time(run), _limits(run)) if sentence]
 
 
 def _metres(run: RunData) -> str:
@@ -109,6 +114,18 @@ def _capability(run: RunData) -> str:
         f"From minute 10 on, {number(metrics['out_of_spec_ppm'], 0)} parts per million of the area were beyond it "
         f"(Cpk {number(metrics['cpk'], 2)})."
     )
+
+
+def _dead_time(run: RunData) -> str:
+    """How the mean along the web stands beside what its dead time leaves anyone to do; of the later half of the run."""
+    main = run.main
+    later = np.flatnonzero(main.ds_m > 0.0)
+    later = later[later.size // 2 :]
+    if later.size < LEAST_ROWS:
+        return ""
+    mean = main.mean_pct[later]
+    index = index_of_run(mean, main.web_m[later], run.line.primary_gauge.distance_m)
+    return f"Along the web: {in_words(index, float(np.sqrt(np.mean(mean**2))))}." if np.isfinite(index) else ""
 
 
 def _limits(run: RunData) -> str:

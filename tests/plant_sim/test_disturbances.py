@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from plant_sim.disturbances import add_white, follow, follow_smooth, keep_of, smooth_shape
+from plant_sim.disturbances import DriftsTold, add_white, follow, follow_smooth, keep_of, smooth_shape
+from plant_sim.faults import Play
 from plant_sim.noise import generator, smooth_taps, stream
+from plant_sim.scenario import Scenario
+from plant_sim.truth import Truth
 
 ZONES = (np.arange(160) + 0.5) / 4.0
 
@@ -58,3 +61,16 @@ def test_static_shape_is_normalised_and_smooth():
         shape = smooth_shape(generator(seed, "s"), ZONES, 2.5)
         assert (shape.mean(), shape.std()) == (pytest.approx(0.0, abs=1e-12), pytest.approx(1.0))
         assert np.corrcoef(shape[:-4], shape[4:])[0, 1] > 0.75  # one zone on
+
+
+def test_who_may_know_is_told_the_drifts_that_the_plant_has(runner, line):
+    truth = Truth.draw(line, 3)
+    run = runner(line, truth, Scenario("test", "", (Play("slow-cd-drift"), Play("pump-slip-drift"))), seed=3)
+    told = DriftsTold(truth.drifts, 3, truth.lanes_mm / truth.zone_pitch_mm)
+    for dt_s in (0.1, 0.1, 0.5, 3.0, 0.4):
+        run.step(dt_s)
+        drifts, state = told.at(run.state.t_s), run.state.packed.lines[0]
+        share = state["t_s"] - (state["drawn"] - 2)
+        assert drifts.slip == pytest.approx(state["slip"] + share * (state["slip_next"] - state["slip"]), rel=1e-12)
+        before, after = (run.state.vector(run.plant, name) for name in ("s_slow", "s_slow_next"))
+        np.testing.assert_allclose(drifts.slow_cd, before + share * (after - before), rtol=1e-12)

@@ -51,7 +51,7 @@ moves_m = st.one_of(
 )
 def test_it_answers_as_a_dictionary_does(moves, back_m, step_m, web_m):
     line = DelayLine.spanning(5.0, 2, step_m)
-    oracle = Oracle(line.values.shape[0], step_m)
+    oracle = Oracle(line.rows, step_m)
     for move_m, value in moves:
         web_m += move_m
         line = line.push(web_m, np.array([value, -2.0 * value]))
@@ -97,7 +97,7 @@ def test_before_its_tail_it_answers_with_the_oldest_row():
     line = DelayLine.spanning(2.0, 1, 0.1)
     for sample in range(200):
         line = line.push(0.1 * sample + 0.05, np.array([float(sample)]))
-    rows = line.values.shape[0]
+    rows = line.rows
     np.testing.assert_allclose(line.at(-100.0), [200.0 - rows])
     assert rows * 0.1 >= 2.0 + 0.1
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core import estimate, law
+from controller.core import estimate, kalman, law
 from controller.core.envelope import Applied
 from controller.core.estimate import EstimateState, Estimator
 from controller.core.law import Imc, Law, ModalPi
@@ -72,12 +72,21 @@ def test_a_line_is_tuned_by_hand():
 
 
 def test_weak_modes_are_answered_slowly():
+    """20 s and 8 s in all, longer for weak modes; of that, the estimate's own filters take their part."""
     line = make_line(law=LawName.IMC)
     built, estimator = build(line)
     assert isinstance(built, Imc)
     gains = estimator.response.gains
-    np.testing.assert_allclose(built.filter_cd_s, 20.0 * gains[0] / gains)
-    assert built.filter_md_s == 8.0
+    smoothing_s = kalman.smoothing_s(estimator.film, 0.1)
+    np.testing.assert_allclose(built.filter_cd_s + smoothing_s[: gains.size], 20.0 * gains[0] / gains)
+    assert built.filter_md_s + smoothing_s[-1] == pytest.approx(8.0)
+    assert np.all(smoothing_s > 0.5)
+
+
+def test_a_filter_is_never_faster_than_a_cycle():
+    built, _ = build(make_line(law=LawName.IMC, control={"closed_loop_cd_s": 0.1, "closed_loop_md_s": 0.1}))
+    assert isinstance(built, Imc)
+    assert built.filter_cd_s.min() == built.filter_md_s == 0.1
 
 
 # ---------------------------------------------------------------------------------------------- the pure PI
@@ -195,11 +204,13 @@ def test_taking_over_is_bumpless(seed, name, size):
 
     _, next_cycle = built.decide(memory, seen, last, 0.1)
     shape = (error - estimate.mean_log(error)) @ estimator.response.profiles
-    fastest_s = 20.0  # closed_loop_cd_s; both laws answer at most that share of a full correction
+    fastest_s, fastest_md_s = 20.0, 8.0  # both laws answer at most a cycle's share of a full correction
+    if isinstance(built, Imc):
+        fastest_s, fastest_md_s = built.filter_cd_s.min(), built.filter_md_s
     full_um = np.linalg.norm(shape / estimator.response.gains)
     assert np.linalg.norm(next_cycle.gap_um - last.gap_um) <= 0.1 / fastest_s * full_um + 1e-7
     pump_log = np.log((1.0 + next_cycle.pump_trim_pct / 100.0) / (1.0 + last.pump_trim_pct / 100.0))
-    assert abs(pump_log) <= 0.1 / 8.0 * abs(estimate.mean_log(error)) + 1e-9
+    assert abs(pump_log) <= 0.1 / fastest_md_s * abs(estimate.mean_log(error)) + 1e-9
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,159 @@
+"""Who runs a line best? Everybody on the same lines, limits and seeds, beside the bounds that nobody passes.
+
+    python benchmarks/closed_loop.py [--quick] [--json] [--faults] [--lines N] [--minutes M]
+                                     [--controllers A,B] [--out DIR]
+
+Plant and controller take turns directly at 2 Hz, without frames. Every family of plant_sim.families, with a new batch
+in each; `--faults` plays the fault league instead. Medians and tails over lines, 95 % bootstrap intervals of medians.
+Rivals are tuned as the committed search found (evencoat/league/tuning.json). `--out` keeps table and picture.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import argparse
+import json
+import multiprocessing
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evencoat.league import field, table
+from evencoat.league.players import NAMES, tuned
+from evencoat.settings import load_line
+from plant_sim.families import FAMILIES
+from plant_sim.scenario import Scenario
+
+QUICK_FAMILIES = ("nominal", "misaligned", "batch-changing")
+COLUMNS = (
+    ("sigma_pct_median", "sigma %", "{:.3f}"),
+    ("sigma_pct_low", "from", "{:.3f}"),
+    ("sigma_pct_high", "to", "{:.3f}"),
+    ("sigma_pct_p95", "p95", "{:.3f}"),
+    ("sigma_over_mv_median", "/mv", "{:.2f}"),
+    ("sigma_over_clairvoyant_median", "/clair", "{:.2f}"),
+    ("startup_scrap_m_median", "start m", "{:.0f}"),
+    ("batch_scrap_m_median", "batch m", "{:.0f}"),
+    ("out_of_spec_ppm_median", "ppm", "{:.0f}"),
+    ("cpk_p5", "Cpk p5", "{:.2f}"),
+    ("bolt_travel_um_median", "travel um", "{:.0f}"),
+)
+
+
+def jobs_of(arguments: argparse.Namespace) -> list[tuple[str, field.Match, tuple[str, ...], dict[str, Any]]]:
+    """Everybody on every line; do-mpc on the pilot line only, where it is installed."""
+    lines, minutes = arguments.lines, arguments.minutes
+    if arguments.faults:
+        found = list(table.fault_matches(lines, minutes))
+    else:
+        found = list(table.matches(QUICK_FAMILIES if arguments.quick else FAMILIES, lines, minutes))
+    tuning, names = tuned(), tuple(arguments.controllers.split(",")) if arguments.controllers else NAMES
+    jobs = [(family, match, names, tuning) for family, match in found]
+    if not arguments.quick and not arguments.faults and names is NAMES:
+        pilot = field.of_line(load_line("pilot-16").line, Scenario.load("first-shift"), 1, minutes)
+        jobs.append(("pilot-16", pilot, (*NAMES, *(("dompc",) if has_dompc() else ())), tuning))
+    return jobs
+
+
+def has_dompc() -> bool:
+    """Whether do-mpc is installed: it is no dependency."""
+    import importlib.util
+
+    return importlib.util.find_spec("do_mpc") is not None
+
+
+def play(jobs: list[Any], workers: int) -> list[table.Result]:
+    """All matches, on so many cores; says on standard error how far it is."""
+    results: list[table.Result] = []
+    with multiprocessing.Pool(workers) as pool:
+        for done, batch in enumerate(pool.imap(table.judge_all, jobs), 1):
+            results += batch
+            if sys.stderr.isatty():
+                print(f"\r{done} of {len(jobs)} lines", end="", file=sys.stderr, flush=True)
+    return results
+
+
+def machine() -> dict[str, str]:
+    """Where and of what this was measured."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "cpu": platform.processor() or platform.machine(),
+        "cores": str(os.cpu_count()),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "commit": commit.stdout.strip(),
+    }
+
+
+def text(rows: list[dict[str, Any]]) -> str:
+    """The table for people."""
+    head = f"{'family':22}{'controller':13}{'lines':>5}" + "".join(f"{name:>10}" for _, name, _ in COLUMNS)
+    shown = [head]
+    for row in rows:
+        cells = "".join(f"{'-' if row[key] is None else form.format(row[key]):>10}" for key, _, form in COLUMNS)
+        shown.append(f"{row['family']:22}{row['controller']:13}{row['lines']:>5}{cells}")
+    return "\n".join(shown)
+
+
+def picture(rows: list[dict[str, Any]], path: Path) -> None:
+    """Sigma over the clairvoyant's, by family and controller."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    families = list(dict.fromkeys(row["family"] for row in rows))
+    controllers = [c for c in dict.fromkeys(row["controller"] for row in rows) if c not in ("open", "hand")]
+    found = {(row["family"], row["controller"]): row["sigma_over_clairvoyant_median"] for row in rows}
+    figure, axes = pyplot.subplots(figsize=(12, 5))
+    for i, controller in enumerate(controllers):
+        places = np.arange(len(families)) + (i - len(controllers) / 2) * 0.8 / len(controllers)
+        heights = [found.get((family, controller), np.nan) for family in families]
+        axes.bar(places, heights, 0.8 / len(controllers), label=controller, align="edge")
+    axes.axhline(1.0, color="black", linewidth=0.8)
+    axes.set_xticks(np.arange(len(families)), families, rotation=25, ha="right")
+    axes.set_ylabel("sigma over that of the clairvoyant, median over lines")
+    axes.legend(ncol=len(controllers), frameon=False, loc="upper center")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="three families, one line each, shorter runs")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--faults", action="store_true", help="the fault league")
+    parser.add_argument("--lines", type=int, help="lines of each family (default 12, faults 3, quick 1)")
+    parser.add_argument("--minutes", type=float, help="length of a run (default 40, quick 16)")
+    parser.add_argument("--controllers", help="only these, with commas between; ratios need the clairvoyant")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--out", type=Path, help="keep table.json, table.txt and league.png here")
+    arguments = parser.parse_args()
+    arguments.lines = arguments.lines or (1 if arguments.quick else 3 if arguments.faults else 12)
+    arguments.minutes = arguments.minutes or (16.0 if arguments.quick else 40.0)
+    began = time.perf_counter()
+    rows = table.rows(play(jobs_of(arguments), arguments.workers))
+    took_s = round(time.perf_counter() - began, 1)
+    document = {"machine": machine(), "minutes": arguments.minutes, "took_s": took_s, "rows": rows}
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        (arguments.out / "table.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        (arguments.out / "table.txt").write_text(text(rows) + "\n", encoding="utf-8")
+        picture(rows, arguments.out / "league.png")
+    if arguments.json:
+        print(json.dumps(document, indent=1))
+        return
+    print(" ".join(f"{key}={value}" for key, value in machine().items()), f"took_s={took_s}")
+    print(text(rows))
+
+
+if __name__ == "__main__":
+    main()

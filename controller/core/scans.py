@@ -1,0 +1,131 @@
+"""One scan -> log error of each zone: edge mask, outlier gate, holes, boxes averaged to zones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from controller.core.response import gauge_to_zone_weights
+from controller.line.description import Array, BoolArray, GaugeDescription, LineDescription
+from controller.line.profile import GaugeScan
+
+OUTLIER_SIGMAS = 4.0
+REFERENCE_SHARE = 0.1  # how fast the outlier gate's picture of the profile follows
+IMPLAUSIBLE_LOG = 0.7  # a box at half or double its target measures something else than this film
+MAD_TO_SIGMA = 1.4826
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeModel:
+    """What the estimator needs of one gauge; `counted` are the boxes inside of the edge mask, as are all arrays."""
+
+    distance_m: float
+    period_s: float
+    noise_log: float
+    counted: slice
+    weights: Array  # (zones, boxes), overlaps
+    mean: Array  # (zones, boxes), the same with rows that sum to one: what all boxes good give
+    log_target: Array  # (boxes,): log of the reading a perfect web would give
+    every_zone: BoolArray  # (zones,), all true
+
+
+def model_of(line: LineDescription, gauge: GaugeDescription) -> GaugeModel:
+    """Constants of one gauge. A wet one reports film; the recipe's slurry makes areal density of it."""
+    per_unit = line.slurry.areal_density_gsm_per_um if gauge.is_wet else 1.0
+    box_mm = line.web_width_mm / gauge.boxes
+    masked = min(int(np.ceil(gauge.edge_mask_mm / box_mm - 1e-9)), (gauge.boxes - 1) // 2)
+    counted = slice(masked, gauge.boxes - masked)
+    weights = gauge_to_zone_weights(line, gauge.boxes)
+    box_target = (weights.T @ line.target_profile_gsm) / np.maximum(weights.sum(axis=0), 1e-12)
+    weights = np.ascontiguousarray(weights[:, counted])
+    _lend_edges(weights)
+    return GaugeModel(
+        distance_m=gauge.distance_m,
+        period_s=gauge.period_s,
+        noise_log=gauge.noise_pct / 100.0,
+        counted=counted,
+        weights=weights,
+        mean=weights / weights.sum(axis=1, keepdims=True),
+        log_target=np.log(np.maximum(box_target[counted], 1e-6) / per_unit),
+        every_zone=np.ones(line.zones, dtype=bool),
+    )
+
+
+def _lend_edges(weights: Array) -> None:
+    """A zone whose boxes are all masked is read from the outermost one that counts."""
+    empty = weights.sum(axis=1) < 1e-9
+    left = np.arange(weights.shape[0]) < weights.shape[0] / 2
+    weights[empty & left, 0] = 1.0
+    weights[empty & ~left, -1] = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneScan:
+    """A scan as zones see it. error: (zones,), holes bridged; reference: of the outlier gate; share: of good boxes."""
+
+    error: Array
+    valid: BoolArray
+    whole: bool
+    reference: Array
+    share: float
+
+
+def to_zones(gauge: GaugeModel, reference: Array, scan: GaugeScan, reading: Array) -> ZoneScan:
+    """Box readings -> log error per zone over target."""
+    reading, valid = reading[gauge.counted], scan.valid[gauge.counted]
+    positive = valid & (reading > 0.0) & (reading < np.inf)
+    every = np.count_nonzero(positive) == positive.size
+    error = np.log(reading if every else np.where(positive, reading, 1.0)) - gauge.log_target
+    good = positive & (np.abs(error) < IMPLAUSIBLE_LOG)
+    found, zones = np.count_nonzero(good), gauge.weights.shape[0]
+    if not found:
+        return ZoneScan(np.zeros(zones), np.zeros(zones, dtype=bool), False, reference, 0.0)
+    if found == good.size:
+        followed = _followed(gauge, reference, error)
+        if followed is not None:
+            return ZoneScan(gauge.mean @ error, gauge.every_zone, True, followed, 1.0)
+    good, reference = _gate_outliers(gauge, reference, error, good)
+    weight = gauge.weights @ good
+    seen: BoolArray = weight > 0.0
+    zones_error = (gauge.weights @ np.where(good, error, 0.0)) / np.where(seen, weight, 1.0)
+    whole = bool(seen.all())
+    if not whole and seen.any():
+        index = np.arange(seen.size)
+        zones_error = np.interp(index, index[seen], zones_error[seen])
+    return ZoneScan(zones_error, seen, whole, reference, np.count_nonzero(good) / good.size)
+
+
+def _followed(gauge: GaugeModel, reference: Array, error: Array) -> Array | None:
+    """The gate's new reference where all boxes are good and none jumps out, as in nearly every scan; None elsewhere."""
+    jump = error - reference
+    middle = _median(jump)
+    jump -= middle
+    far = np.abs(jump)
+    bound = OUTLIER_SIGMAS * max(MAD_TO_SIGMA * _median(far), gauge.noise_log)
+    if not far.max() <= bound:  # NaN where there is no reference yet
+        return None
+    followed: Array = reference + (middle + REFERENCE_SHARE * jump)
+    return followed
+
+
+def _gate_outliers(gauge: GaugeModel, reference: Array, error: Array, good: BoolArray) -> tuple[BoolArray, Array]:
+    """Drop boxes that jump out of the profile. The reference follows them by bounded steps: a real change gets in.
+
+    What all boxes share is no outlier, so the median jump is taken out first.
+    """
+    known = np.where(np.isfinite(reference), reference, error)
+    jump = error - known
+    every = np.count_nonzero(good) == good.size
+    middle = _median(jump if every else jump[good])
+    jump -= middle
+    far = np.abs(jump)
+    bound = OUTLIER_SIGMAS * max(MAD_TO_SIGMA * _median(far if every else far[good]), gauge.noise_log)
+    inside: BoolArray = good & (far <= bound)
+    followed = known + (middle + REFERENCE_SHARE * np.minimum(np.maximum(jump, -bound), bound))
+    return inside, followed if every else np.where(good, followed, reference)
+
+
+def _median(values: Array) -> float:
+    """Upper median, (n,) -> scalar; numpy's own costs eight times as much at this size."""
+    return float(np.partition(values, values.size // 2)[values.size // 2])

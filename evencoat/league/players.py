@@ -1,0 +1,208 @@
+"""Everybody who plays in the league, by name, with the tuning that the shared search found for them.
+
+`open` and `hand` leave the lips to people; `pid`, `recipe`, `smith`, `mpc`, `dompc` and `imc` are what can be had today
+and our own; `informed` is told the true response and the true statistics but has the real gauges only: the ceiling of
+all feedback; `clairvoyant` (evencoat.league.clairvoyant) is told nearly everything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from controller.core import step as core
+from controller.core.estimate import build as build_estimator
+from controller.core.law import Modes
+from controller.core.law import build as build_law
+from controller.core.response import local_gain_per_um, modes_of
+from controller.core.statistics import BOX_SHARE, COMMON_SHARE, Statistics
+from controller.core.step import Config
+from controller.line.command import ActuatorCommand, Mode, OperatorRequest
+from controller.line.description import LawName, LineDescription
+from controller.line.profile import LineInputs
+from evencoat.league import field
+from evencoat.league.clairvoyant import Clairvoyant
+from evencoat.league.field import Match, Player
+from evencoat.league.laws import Dahlin, Flatten, Mpc, Osqp, Plain, Recipe
+from evencoat.league.rivals import Operator
+from plant_sim.truth import RANGES
+
+PRACTICAL = ("open", "hand", "pid", "recipe", "smith", "mpc")
+NAMES = (*PRACTICAL, "imc", "informed", "clairvoyant")
+PILOT_ONLY = ("dompc",)
+TUNED = ("pid", "recipe", "smith", "mpc", "imc", "informed")
+SEARCH = Path(__file__).with_name("tuning.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Factors on the closed-loop times of the line's description. For `recipe`: on its gain and its interval."""
+
+    cd: float = 1.0
+    md: float = 1.0
+
+    def as_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+Maker = Callable[[Match, LineDescription, Tuning], Player]
+
+
+def tuned(path: Path = SEARCH) -> dict[str, Tuning]:
+    """What the committed search found best for each."""
+    found = json.loads(path.read_text(encoding="utf-8"))["best"] if path.is_file() else {}
+    return {name: Tuning(**found[name]) for name in TUNED if name in found}
+
+
+def player(name: str, match: Match, tuning: dict[str, Tuning]) -> Player:
+    """A player for one match. Raises KeyError for a name that nobody has."""
+    if name not in _MAKERS:
+        raise KeyError(f"player: nobody is called {name!r}; there are {', '.join(_MAKERS)}")
+    own = tuning.get("mpc" if name == "dompc" else name, Tuning())
+    return _MAKERS[name](match, retuned(match.line, own), own)
+
+
+def retuned(line: LineDescription, tuning: Tuning) -> LineDescription:
+    """The line's description with its closed-loop times scaled."""
+    control = line.control
+    faster = replace(
+        control,
+        closed_loop_cd_s=control.closed_loop_cd_s * tuning.cd,
+        closed_loop_md_s=control.closed_loop_md_s * tuning.md,
+    )
+    return replace(line, control=faster)
+
+
+def _hand(match: Match, line: LineDescription, own: Tuning) -> Player:
+    return Core(core.configure(line, field.TURN_S), Mode.MANUAL, Operator(line))
+
+
+def _core(law: LawName) -> Maker:
+    def make(match: Match, line: LineDescription, own: Tuning) -> Player:
+        chosen = replace(line, control=replace(line.control, law=law))
+        return Core(core.configure(chosen, field.TURN_S), Mode.AUTO)
+
+    return make
+
+
+def _recipe(match: Match, line: LineDescription, own: Tuning) -> Player:
+    config = core.configure(match.line, field.TURN_S)
+    law = Recipe(match.line, config.estimator, gain=own.cd, interval=own.md)
+    return Core(replace(config, law=law), Mode.AUTO)
+
+
+def _smith(match: Match, line: LineDescription, own: Tuning) -> Player:
+    config = core.configure(line, field.TURN_S)
+    response, control = config.estimator.response, line.control
+    roll_off = response.gains[0] / response.gains if response.modes else np.ones(0)
+    plain, cd_s = Plain(line, config.estimator), control.closed_loop_cd_s * roll_off
+    return Core(replace(config, law=Dahlin(_modes(config), plain, cd_s, control.closed_loop_md_s)), Mode.AUTO)
+
+
+def _mpc(match: Match, line: LineDescription, own: Tuning) -> Player:
+    config = core.configure(line, field.TURN_S)
+    return Core(replace(config, law=_predictive(config, Osqp(line, config.estimator))), Mode.AUTO)
+
+
+def _dompc(match: Match, line: LineDescription, own: Tuning) -> Player:
+    from evencoat.league.dompc import DoMpc  # an optional dependency
+
+    config = core.configure(line, field.TURN_S)
+    return Core(replace(config, law=_predictive(config, DoMpc(line, config.estimator))), Mode.AUTO)
+
+
+def _predictive(config: Config, flatten: Flatten) -> Mpc:
+    line, control = config.line, config.line.control
+    plain = Plain(line, config.estimator)
+    return Mpc(line, _modes(config), plain, control.closed_loop_cd_s, control.closed_loop_md_s, flatten)
+
+
+def _modes(config: Config) -> Modes:
+    estimator = config.estimator
+    return Modes(estimator.response, estimator.ratio_nominal_rpm_per_mps, config.line.control.dead_band_um)
+
+
+def informed(match: Match, line: LineDescription) -> Config:
+    """The core, told the true response and the true statistics of this line."""
+    truth = match.truth
+    n = truth.batches[0].flow_index
+    lip = truth.die.lip_length_m / (truth.gap_nominal_um * 1e-6) ** (2.0 * n + 1.0)
+    fixed = sum(section.length_m / section.gap_m ** (2.0 * n + 1.0) for section in truth.die.fixed)
+    gain = (2.0 + 1.0 / n) * lip / (lip + fixed) / truth.gap_nominal_um
+    shown = field.zone_view(line, truth.lanes) @ truth.lip_response
+    centre = np.eye(line.zones) - 1.0 / line.zones
+    aligned = replace(line, die=replace(line.die, alignment_uncertainty_mm=0.0))
+    response = modes_of(aligned, gain * centre @ shown @ centre)
+    estimator = build_estimator(line, response, true_statistics(match))
+    config = core.configure(line, field.TURN_S)
+    return replace(config, estimator=estimator, law=build_law(line, estimator))
+
+
+def true_statistics(match: Match) -> Statistics:
+    """Statistics of the line's true disturbances and gauges."""
+    truth, line = match.truth, match.line
+    drifts, known = truth.drifts, Statistics()
+    if truth.wet is not None:
+        wet_bias = 100.0 * float(np.hypot(truth.wet.bias_common, truth.wet.bias_box))
+        wet_bias /= float(np.hypot(COMMON_SHARE, BOX_SHARE))
+        known = replace(known, wet_bias_pct=max(wet_bias, 1e-3), wet_bias_s=truth.wet.bias_tau_s)
+        if line.wet_gauge is not None:
+            known = replace(known, wet_noise_share=100.0 * truth.wet.noise / line.wet_gauge.noise_pct)
+    if truth.dry is not None and line.dry_gauge is not None:
+        known = replace(known, dry_noise_share=100.0 * truth.dry.noise / line.dry_gauge.noise_pct)
+    return replace(
+        known,
+        static_pct=100.0 * float(truth.unevenness_um.std()) * local_gain_per_um(line),
+        slow_cd_pct=100.0 * drifts.slow_cd,
+        slow_cd_s=drifts.slow_cd_tau_s,
+        fast_cd_pct=100.0 * drifts.fast_cd,
+        fast_cd_s=drifts.fast_cd_tau_s,
+        cd_zones=drifts.slow_cd_zones,
+        white_cd_pct=100.0 * drifts.white_cd / np.sqrt(truth.lanes / truth.zones),
+        slip_pct=100.0 * drifts.slip,
+        slip_s=drifts.slip_tau_s,
+        solids_pct=float(np.hypot(100.0 * drifts.solids, 0.5 * RANGES["batch_pct"][1])),
+        solids_s=drifts.solids_tau_s,
+        pulsation_pct=100.0 * truth.pump.pulsation,
+    )
+
+
+class Bystander:
+    """Nobody touches anything."""
+
+    def turn(self, inputs: LineInputs) -> ActuatorCommand | None:
+        return None
+
+
+class Core:
+    """The pure core, with whatever law is in its configuration, and perhaps an operator at its page."""
+
+    def __init__(self, config: Config, mode: Mode, operator: Operator | None = None) -> None:
+        self._config, self._operator = config, operator
+        self._state = core.init(config, mode)
+        self._asked: OperatorRequest | None = None
+
+    def turn(self, inputs: LineInputs) -> ActuatorCommand | None:
+        """One cycle."""
+        self._state, command, trace = core.step(self._config, self._state, inputs, field.TURN_S, self._asked)
+        if self._operator is not None:
+            self._asked = self._operator.watch(trace)
+        return command
+
+
+_MAKERS: dict[str, Maker] = {
+    "open": lambda match, line, own: Bystander(),
+    "hand": _hand,
+    "pid": _core(LawName.PI),
+    "recipe": _recipe,
+    "smith": _smith,
+    "mpc": _mpc,
+    "imc": _core(LawName.IMC),
+    "informed": lambda match, line, own: Core(informed(match, line), Mode.AUTO),
+    "clairvoyant": lambda match, line, own: Clairvoyant(match),
+    "dompc": _dompc,
+}

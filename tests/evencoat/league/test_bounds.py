@@ -1,0 +1,116 @@
+"""Bounds against published closed forms, against simulation, and against each other."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evencoat.league import bounds, clairvoyant, field
+from plant_sim.scenario import Scenario
+
+PUBLISHED = [(0.95, 5, 0.6335), (0.95, 20, 0.9335), (0.99, 20, 0.5754), (0.99, 70, 0.8690)]
+
+
+@pytest.mark.parametrize(("phi", "delay", "sigma"), PUBLISHED)
+def test_an_ar1_process_leaves_what_the_closed_form_says(phi, delay, sigma):
+    """sqrt(1 - phi^(2d)) of its own standard deviation, by both formulas."""
+    psi = phi ** np.arange(200)
+    innovation = math.sqrt(1.0 - phi * phi)
+    assert math.sqrt(bounds.minimum_variance(psi, delay, innovation)) == pytest.approx(sigma, abs=1e-4)
+    assert math.sqrt(bounds.unremovable_share(-1.0 / math.log(phi), delay)) == pytest.approx(sigma, abs=1e-4)
+
+
+def test_a_random_walk_leaves_a_steps_variance_for_each_sample_of_delay():
+    assert bounds.minimum_variance(np.ones(50), 7, 0.3) == pytest.approx(7 * 0.09)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 12), st.floats(0.0, 1.5), st.integers(0, 1000))
+def test_no_gain_of_an_integrator_beats_minimum_variance(delay, gain_share, seed):
+    """A drifting output under integral control of any gain, against the bound."""
+    rng = np.random.default_rng(seed)
+    phi, size = 0.98, 6000
+    noise, v, u = rng.normal(0.0, 1.0, size), 0.0, np.zeros(size + delay)
+    out = np.zeros(size)
+    for k in range(size):
+        v = phi * v + noise[k]
+        out[k] = v + u[k]
+        u[k + delay] = u[k + delay - 1] - gain_share / delay * out[k]
+    least = bounds.minimum_variance(phi ** np.arange(delay), delay)
+    assert np.mean(out[500:] ** 2) > 0.9 * least  # sampling error of 6,000 samples that hang together
+
+
+@pytest.mark.parametrize(("phi", "delay"), [(0.98, 5), (0.95, 10), (0.99, 20)])
+def test_the_index_of_routine_data_is_the_true_one(phi, delay):
+    """An AR(1) disturbance nobody touches: minimum variance over variance is 1 - phi^(2d)."""
+    rng = np.random.default_rng(5)
+    y = np.zeros(60_000)
+    for k in range(1, y.size):
+        y[k] = phi * y[k - 1] + rng.normal()
+    assert bounds.harris_index(y, delay) == pytest.approx(1.0 - phi ** (2 * delay), abs=0.05)
+
+
+def test_white_noise_is_as_good_as_it_gets_and_an_offset_is_not():
+    y = np.random.default_rng(6).normal(size=5000)
+    assert bounds.harris_index(y, 5) > 0.98
+    assert bounds.harris_index(y + 3.0, 5) < 0.15
+    assert math.isnan(bounds.harris_index(y[:20], 5))
+
+
+def test_the_online_index_agrees_with_the_regression_and_says_so_in_words():
+    rng, delay_m = np.random.default_rng(7), 3.0
+    online, y, web = bounds.Harris.start(delay_m), [0.0], [0.0]
+    assert math.isnan(online.index) and "too little" in online.words
+    for _ in range(40_000):
+        y.append(0.997 * y[-1] + rng.normal(0.0, 0.02))
+        web.append(web[-1] + 0.1)
+        online = online.seen(web[-1], y[-1])
+    whole = bounds.index_of_run(np.array(y), np.array(web), delay_m)
+    assert online.index == pytest.approx(whole, abs=0.1)
+    assert whole < 0.35 and online.words.startswith("room to improve")
+    for value in rng.normal(0.0, 0.2, 20_000):
+        web.append(web[-1] + 0.6)
+        online = online.seen(web[-1], value)
+    assert online.index > 0.8 and "as even as" in online.words
+
+
+def test_lips_reach_what_they_span_and_nothing_finer():
+    lanes, zones = 64, 16
+    x = np.arange(lanes)[:, None] / 4.0 - 1.5 / 4.0
+    response = np.exp(-(((x - np.arange(zones)) / 0.9) ** 2))
+    basis = bounds.reachable(response - response.mean(axis=0))
+    coarse, fine = np.cos(2 * np.pi * np.arange(lanes) / lanes), np.cos(2 * np.pi * 20 * np.arange(lanes) / lanes)
+    left = [np.linalg.norm(v - basis @ (basis.T @ v)) / np.linalg.norm(v) for v in (coarse, fine)]
+    assert left[0] < 0.1 and left[1] > 0.9
+
+
+def test_a_bound_has_the_parts_that_are_played():
+    match = field.draw("nominal", 3, 30.0)
+    whole = bounds.bound(match)
+    parts = (whole.out_of_reach_pct, whole.cd_pct, whole.md_pct)
+    assert whole.sigma_pct == pytest.approx(math.hypot(*parts))
+    assert all(part > 0.0 for part in (*parts, whole.batch_pct))
+    nothing = bounds.bound(replace(match, scenario=Scenario.quiet()))
+    assert nothing.sigma_pct == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_nearer_gauge_lowers_the_bound():
+    match = field.draw("nominal", 3, 30.0)
+    assert match.truth.wet is not None
+    nearer = replace(match, truth=replace(match.truth, wet=replace(match.truth.wet, distance_m=0.5)))
+    assert bounds.bound(nearer).cd_pct < bounds.bound(match).cd_pct
+
+
+@pytest.mark.parametrize("family", ["nominal", "batch-changing", "fast-web"])
+def test_a_clairvoyant_without_limits_reaches_the_bound_and_does_not_beat_it(family):
+    """Median of three lines; what is left is the sampling of the shapes, which are bounded in expectation only."""
+    ratios = []
+    for seed in (11, 12, 13):
+        match = field.draw(family, seed, 20.0)
+        free = clairvoyant.released(match)
+        score = field.play(free, clairvoyant.Clairvoyant(free)).score
+        ratios.append(score.sigma_total_pct / bounds.bound(match).sigma_pct)
+    assert 0.97 < np.median(ratios) < 1.15
