@@ -24,6 +24,7 @@ from firmware_bridge.contract import (
     HeartbeatState,
     Node,
     NodeState,
+    ScanDirection,
     Telegram,
     WireDescription,
     ZoneStatus,
@@ -40,6 +41,7 @@ _NEEDED = (Telegram.SYNC, Telegram.LINE_STATE, Telegram.DIE_FEEDBACK, Telegram.P
 _NEW_TIME_BASE_S = 1.0  # line time that falls back by more means that the encoder node has restarted
 _WEB_HISTORY = 256  # SYNCs remembered to place scans that come without a meta telegram
 _DIE, _PUMP = int(Node.DIE), int(Node.PUMP)
+_TURNS = {int(ScanDirection.FORWARD): 1, int(ScanDirection.BACKWARD): -1}
 _STOPPED, _LATCHED = int(HeartbeatState.STOPPED), int(NodeState.LATCHED)
 _PROFILES = {Telegram.WET_PROFILE: "film_um", Telegram.DRY_PROFILE: "areal_density_gsm"}
 _LINE_STATES: Mapping[float, LineState] = {int(state): state for state in LineState}
@@ -243,16 +245,17 @@ class LineView:
             self._misfit[message.telegram] = f"{_plain(message.telegram)}: {boxes} boxes, expected {values.size}"
             return
         self._misfit.pop(message.telegram, None)
-        self._take_scan(message, _scalar(meta.fields, "t_us"), _scalar(meta.fields, "web_m"))
+        to = _TURNS.get(_scalar(meta.fields, "direction", 0), 0)
+        self._take_scan(message, _scalar(meta.fields, "t_us"), _scalar(meta.fields, "web_m"), to)
 
-    def _take_scan(self, message: Message, t_us: float, web_m: float) -> None:
+    def _take_scan(self, message: Message, t_us: float, web_m: float, direction: int = 0) -> None:
         t_ns = round(t_us) * 1000
         if message.telegram is Telegram.WET_PROFILE:
             film_um = np.asarray(message.fields["film_um"])
             self._wet = WetScan(message.scan_id, t_ns, web_m, np.isfinite(film_um), film_um)
         else:
             density_gsm = np.asarray(message.fields["areal_density_gsm"])
-            self._dry = DryScan(message.scan_id, t_ns, web_m, np.isfinite(density_gsm), density_gsm)
+            self._dry = DryScan(message.scan_id, t_ns, web_m, np.isfinite(density_gsm), density_gsm, direction)
 
     def _web_at(self, t_s: float) -> float:
         """Web position of the newest SYNC at or before `t_s`."""

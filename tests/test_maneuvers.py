@@ -5,12 +5,14 @@ The pilot line (16 zones, 30 m/min) plays most of them: its delays are as long a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from controller.line.command import Mode, OperatorRequest, Outcome
+from controller.line.description import GaugeKind
 from controller.line.profile import LineState
 from evencoat.league.rivals import Rival
 from evencoat.settings import load_line
@@ -222,6 +224,22 @@ def test_a_line_with_a_wet_gauge_only() -> None:
     uneven = rms(line.rows(8.0))
     line.play_s(300.0)
     assert rms(line.rows(60.0)) < 0.5 * uneven
+
+
+def test_a_line_with_nothing_but_a_scanner() -> None:
+    """One head in a zig-zag behind the dryer closes the loop over the bus; the passes' direction comes with them."""
+    dry = load_line("pilot-16").line.dry_gauge
+    assert dry is not None
+    scanner = replace(dry, kind=GaugeKind.DRY_SCANNER, period_s=3.0, head_speed_mps=0.2)
+    settings = with_line("pilot-16", wet_gauge=None, dry_gauge=scanner)
+    line = Line(story(drifts=("static-profile", "slow-cd-drift")), line=settings)
+    line.play_s(10.0)
+    uneven = rms(line.rows(8.0))
+    line.play_s(1500.0)
+    assert rms(line.rows(120.0)) < 0.4 * uneven
+    assert line.checker.violations == 0
+    view = line.loop._port._view  # type: ignore[attr-defined]
+    assert view._dry.direction in (1, -1)
 
 
 def test_a_line_of_another_maker_runs_with_a_map_and_no_code() -> None:

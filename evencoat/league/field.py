@@ -201,7 +201,7 @@ def _scans(scans: tuple[GaugeReading, ...]) -> tuple[WetScan | None, DryScan | N
         if scan.kind.value.startswith("wet"):
             wet = WetScan(scan.scan_id, t_ns, scan.web_m, valid, scan.values)
         else:
-            dry = DryScan(scan.scan_id, t_ns, scan.web_m, valid, scan.values)
+            dry = DryScan(scan.scan_id, t_ns, scan.web_m, valid, scan.values, scan.direction)
     return wet, dry
 
 
