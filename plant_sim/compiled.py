@@ -41,7 +41,7 @@ class _SourcesCache(FunctionCache):
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function of numbers and arrays. Division by zero follows IEEE, as numpy does."""
-    dispatcher = numba.njit(error_model="numpy", nogil=True)(function)
+    dispatcher = numba.njit(error_model="numpy", nogil=True, _nrt=False)(function)
     dispatcher._cache = _SourcesCache(dispatcher.py_func)
     return dispatcher
 
