@@ -13,7 +13,7 @@ import numpy as np
 
 from controller.line.description import Array, GaugeKind
 from controller.line.profile import LineState
-from plant_sim import packing, web
+from plant_sim import layout, packing, web
 from plant_sim.faults import Effects, Timetable
 from plant_sim.gauges import GaugeReading
 from plant_sim.incidents import Bubble, covered
@@ -168,7 +168,7 @@ def step(plant: Plant, state: PlantState, command: Command, dt_s: float) -> tupl
     """Advance by dt_s (> 0). Effects are those at the step's start; flows and speeds are means over the step."""
     interval = plant.timetable.interval(state.t_s)
     effects, conditions = plant.timetable.at(state.t_s), plant.conditions(interval, state.t_s)
-    packed = State(state.packed.lines.copy(), state.packed.gauges.copy(), state.packed.numbers.copy())
+    packed = layout.copy_of(state.packed)
     rows = _room(packed, state.web)
     outcome = packing.room_for_outcome(plant.sizes)
     rest_um, rpm = command.gap_rest_um.reshape(1, -1), np.array([command.pump_speed_rpm], dtype=np.float64)
