@@ -80,7 +80,6 @@ def of_zones(line: LineDescription, zones: int) -> LineDescription:
         line,
         web_width_mm=width_mm,
         die=replace(line.die, zones=zones),
-        target=replace(line.target, profile_gsm=None) if hasattr(line.target, "profile_gsm") else line.target,
         pump=replace(
             line.pump, displacement_cc_per_rev=line.pump.displacement_cc_per_rev * width_mm / line.web_width_mm
         ),
@@ -207,9 +206,9 @@ def roofline(fleet: Fleet, best_us: float) -> dict[str, float]:
 
 def run(quick: bool, console: Console | None) -> dict[str, Any]:
     """Measure everything in one process."""
-    line, truths, repeats = load_line("line-40").line, 4 if quick else 16, 8 if quick else 30
-    sizes = (8, 64) if quick else (1, 4, 16, 32, 64, 128, 256)
-    rival_sizes = (64,) if quick else (1, 4, 16, 64)
+    line, truths, repeats = load_line("line-40").line, 4 if quick else 8, 8 if quick else 20
+    sizes = (16, 64) if quick else (1, 4, 16, 64, 256)
+    rival_sizes = (64,) if quick else (1, 8, 64)
     zones = (8, 128) if quick else (8, 16, 80, 128)
     fleet = Fleet(line, truths)
     jobs: list[Callable[[], Row]] = [lambda b=b: measure_batch(fleet, b, repeats) for b in sizes]

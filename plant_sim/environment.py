@@ -128,7 +128,7 @@ class CoatingVectorEnv(VectorEnv):  # type: ignore[type-arg]
             self._readings[g, spoke] = np.clip(pct, -ERROR_MAX_PCT, ERROR_MAX_PCT)
 
     def _zone_means(self, boxes: Array, view: Array) -> Array:
-        """Means over zones of boxes, shapes (lines, boxes) to (lines, zones); for each line the same whoever else is."""
+        """Means over zones of boxes, shapes (lines, boxes) to (lines, zones): each line's own."""
         whole, rest = divmod(boxes.shape[1], self.line.zones)
         if rest:
             return np.array([view @ row for row in boxes])

@@ -125,9 +125,13 @@ class State(NamedTuple):
 
 
 def copy_of(state: State) -> State:
-    """A state of its own. Records are copied as plain words: numpy would go through them field by field."""
-    lines, gauges = state.lines.view(np.int64).copy(), state.gauges.view(np.int64).copy()
-    return State(lines.view(STATE), gauges.view(GAUGE_STATE), state.numbers.copy())
+    """A state of its own. Records are copied as plain bytes: numpy would go through them field by field."""
+    lines, gauges, numbers = state
+    return State(
+        np.ndarray(lines.shape, STATE, bytearray(lines.tobytes())),
+        np.ndarray(gauges.shape, GAUGE_STATE, bytearray(gauges.tobytes())),
+        numbers.copy(),
+    )
 
 
 class Web(NamedTuple):

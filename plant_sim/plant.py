@@ -174,13 +174,13 @@ def step(plant: Plant, state: PlantState, command: Command, dt_s: float) -> tupl
     rest_um, rpm = command.gap_rest_um.reshape(1, -1), np.array([command.pump_speed_rpm], dtype=np.float64)
     coated = Web(rows.marks[None], rows.profiles[None])
     advance(plant.constants, conditions, packed, coated, outcome, rest_um, rpm, dt_s, state.scratch)
-    rows.used = int(packed.lines[0]["end"])
+    rows.used = packed.lines["end"].item()
     return _read(plant, effects, packed, rows, outcome, state)
 
 
 def _room(packed: State, rows: web.Rows) -> web.Rows:
     """Storage that this state may append to: its own, or a copy when a later state has written there or it is full."""
-    end = int(packed.lines[0]["end"])
+    end: int = packed.lines["end"].item()
     if rows.used == end and end < rows.marks.shape[0]:
         return rows
     first = max(min(int(packed.gauges["cursor"].min()), end) - 1, 0)

@@ -177,7 +177,8 @@ class Filled:
             for table, n, truth in zip(self._tables, self.n, self._truths, strict=True)
         ])  # fmt: skip
         self.fixed = np.array([
-            slot_die.resistance(slot_die.fixed_sections(truth.die), n) for truth, n in zip(self._truths, self.n, strict=True)
+            slot_die.resistance(slot_die.fixed_sections(truth.die), n)
+            for truth, n in zip(self._truths, self.n, strict=True)
         ])[:, None]  # fmt: skip
         self.steep = (2.0 * self.n + 1.0)[:, None]
         self.lip_log = np.array([[math.log(truth.die.lip_length_m)] for truth in self._truths])
