@@ -101,3 +101,21 @@ class Batch:
         _, at, boxes = self.plants[line].gauges[gauge]
         view: Array = self.outcome.numbers[line, at : at + boxes]
         return view
+
+    def areal_densities_gsm(self) -> Array:
+        """The same of all lines, which must be of one description, shape (lines, lanes); a view."""
+        at = self.plants[0].places[0]
+        view: Array = self.outcome.numbers[:, at : at + self.lanes]
+        return view
+
+    def lip_motors_um(self) -> Array:
+        """Motors of all lines, which must be of one description, shape (lines, zones); a view."""
+        at = self.plants[0].places[2]
+        view: Array = self.state.numbers[:, at : at + self.zones]
+        return view
+
+    def scans(self, gauge: int) -> Array:
+        """What a gauge of each line last said, all of one description, shape (lines, boxes); a view, see `said`."""
+        _, at, boxes = self.plants[0].gauges[gauge]
+        view: Array = self.outcome.numbers[:, at : at + boxes]
+        return view

@@ -40,10 +40,18 @@ class _SourcesCache(FunctionCache):
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Compile a function of numbers and arrays. Division by zero follows IEEE, as numpy does."""
-    dispatcher = numba.njit(error_model="numpy", nogil=True)(function)
+    """Compile a function of numbers and arrays. Division by zero follows IEEE, as numpy does.
+
+    Nothing compiled here makes an array, so none is counted: vectors are borrowed from whoever called from Python.
+    """
+    dispatcher = numba.njit(error_model="numpy", nogil=True, _nrt=False)(function)
     dispatcher._cache = _SourcesCache(dispatcher.py_func)
     return dispatcher
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """The same, put in place where it is called: for what hands back a part of a vector."""
+    return numba.njit(error_model="numpy", nogil=True, _nrt=False, inline="always")(function)
 
 
 @intrinsic
@@ -116,6 +124,13 @@ def exp(x: float) -> float:
     p = p * r + 1.0
     p = p * r + 1.0
     return p * as_float((as_bits(shifted) + _BIAS) << _EXPONENT)
+
+
+@compiled
+def put(values: Any, into: Any) -> None:
+    """Copy a vector; `into[:] = values` would first make room for one that overlaps."""
+    for i in range(into.size):
+        into[i] = values[i]
 
 
 @compiled

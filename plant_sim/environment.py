@@ -83,6 +83,7 @@ class CoatingVectorEnv(VectorEnv):  # type: ignore[type-arg]
         self._ratio = self.line.pump_ratio_nominal_rpm_per_mps
         self._speed_mps = np.full(self.num_envs, self.line.web_speed_mps)
         self._batch = Batch(plants, self._ratio * self._speed_mps)
+        self._target_lanes_gsm = np.repeat(self.line.target_profile_gsm, self._batch.lanes // self.line.zones)
         self._readings = np.zeros((2, self.num_envs, self.line.zones))
         self._spoken = np.zeros((2, self.num_envs))
         self._steps, self._trim = 0, np.zeros(self.num_envs)
@@ -106,26 +107,40 @@ class CoatingVectorEnv(VectorEnv):  # type: ignore[type-arg]
         return self._observed(), self._earned(self._batch), np.zeros(self.num_envs, dtype=bool), over, {}
 
     def _hear(self, batch: Batch) -> None:
-        """Take in what encoders and gauges said."""
+        """Take in what encoders and gauges said; lines of one description speak together."""
         self._speed_mps = batch.outcome.lines["web_speed_mps"].copy()
-        target = self.line.target_profile_gsm
+        self._spoken[:] = batch.outcome.gauges["said"].T
         for g, view in enumerate(self._views):
-            self._spoken[g] = batch.outcome.gauges["said"][:, g]
-            if view is None:
+            spoke = np.flatnonzero(self._spoken[g])
+            if view is None or spoke.size == 0:
                 continue
-            for i in np.flatnonzero(self._spoken[g]):
-                values = batch.scan(int(i), g)
-                assert values is not None
-                good = np.isfinite(values)
-                weight = view @ good
-                means = (view @ np.where(good, values, 0.0)) * self._units[g] / np.where(weight > 0.0, weight, 1.0)
-                pct = np.where(weight > 0.0, 100.0 * (means / target - 1.0), 0.0)
-                self._readings[g, i] = np.clip(pct, -ERROR_MAX_PCT, ERROR_MAX_PCT)
+            values = batch.scans(g)[spoke]
+            good = np.isfinite(values)
+            if good.all():
+                means = self._zone_means(values, view) * self._units[g]
+                pct = 100.0 * (means / self.line.target_profile_gsm - 1.0)
+            else:
+                weight = self._zone_means(good.astype(np.float64), view)
+                seen = weight > 0.0
+                means = self._zone_means(np.where(good, values, 0.0), view) * self._units[g]
+                means /= np.where(seen, weight, 1.0)
+                pct = np.where(seen, 100.0 * (means / self.line.target_profile_gsm - 1.0), 0.0)
+            self._readings[g, spoke] = np.clip(pct, -ERROR_MAX_PCT, ERROR_MAX_PCT)
+
+    def _zone_means(self, boxes: Array, view: Array) -> Array:
+        """Means over zones of boxes, shapes (lines, boxes) to (lines, zones): each line's own."""
+        whole, rest = divmod(boxes.shape[1], self.line.zones)
+        if rest:
+            return np.array([view @ row for row in boxes])
+        means = boxes[:, ::whole].copy()
+        for i in range(1, whole):
+            means += boxes[:, i::whole]
+        return means / whole
 
     def _observed(self) -> Floats:
         assert self._batch is not None
         lips = self.line.lips
-        motors = np.array([self._batch.lip_motor_um(i) for i in range(self.num_envs)])
+        motors = self._batch.lip_motors_um()
         places = (motors - lips.gap_min_um) / (lips.gap_max_um - lips.gap_min_um) * 2.0 - 1.0
         speed = self._speed_mps / self.line.web_speed_mps
         parts = (*(self._readings / ERROR_MAX_PCT), places, np.stack([self._trim, speed, *self._spoken], axis=1))
@@ -133,13 +148,10 @@ class CoatingVectorEnv(VectorEnv):  # type: ignore[type-arg]
 
     def _earned(self, batch: Batch) -> Array:
         """Minus the mean squared deviation of what was coated, percent squared."""
-        rewards, coated = np.zeros(self.num_envs), batch.outcome.lines["coated_m"] > 0.0
-        for i in np.flatnonzero(coated):
-            areal = batch.areal_density_gsm(int(i))
-            target = np.repeat(self.line.target_profile_gsm, areal.size // self.line.zones)
-            pct = np.clip(100.0 * (areal / target - 1.0), -ERROR_MAX_PCT, ERROR_MAX_PCT)
-            rewards[i] = -float(np.mean(pct**2))
-        return rewards
+        pct = batch.areal_densities_gsm() * (100.0 / self._target_lanes_gsm) - 100.0
+        np.clip(pct, -ERROR_MAX_PCT, ERROR_MAX_PCT, out=pct)
+        pct *= pct
+        return np.where(batch.outcome.lines["coated_m"] > 0.0, -pct.mean(axis=1), 0.0)
 
 
 class CoatingEnv(gymnasium.Env[Floats, Floats]):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from controller.line.description import Array, GaugeKind
-from plant_sim.compiled import compiled, exp, ln
+from plant_sim.compiled import compiled, exp, inlined, ln, put
 from plant_sim.disturbances import follow, follow_smooth
 from plant_sim.incidents import Rise, risen
 from plant_sim.noise import normal, normals, uniforms
@@ -218,7 +218,7 @@ def scan_array(  # type: ignore[no-untyped-def]
     state.middle_m = 0.5 * (state.web_m + web_m)
     state.web_m = web_m
     state.direction = 0
-    out[:] = last
+    put(last, out)
     return now.silent == 0
 
 
@@ -256,7 +256,7 @@ def scan_head(  # type: ignore[no-untyped-def]
     state.direction, state.next_direction = state.next_direction, -state.next_direction
     summed[:] = 0.0
     passed[:] = 0.0
-    out[:] = last
+    put(last, out)
     return now.silent == 0
 
 
@@ -337,7 +337,7 @@ def mean_scan(key: np.uint64, last_row: int, rows: int, drawn: Array, spare: Arr
         drawn[i] /= math.sqrt(rows * 1.0)
 
 
-@compiled
+@inlined
 def part(numbers: Array, at: int, size: int) -> Array:
     """A vector that lies among others."""
     return numbers[at : at + size]

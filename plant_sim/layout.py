@@ -124,6 +124,16 @@ class State(NamedTuple):
     numbers: Array
 
 
+def copy_of(state: State) -> State:
+    """A state of its own. Records are copied as plain bytes: numpy would go through them field by field."""
+    lines, gauges, numbers = state
+    return State(
+        np.ndarray(lines.shape, STATE, bytearray(lines.tobytes())),
+        np.ndarray(gauges.shape, GAUGE_STATE, bytearray(gauges.tobytes())),
+        numbers.copy(),
+    )
+
+
 class Web(NamedTuple):
     """What was coated, shapes (lines, rows, columns) and (lines, rows, lanes)."""
 

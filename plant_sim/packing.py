@@ -197,7 +197,11 @@ def start_of(constants: Constants, sizes: Sizes, pump_speed_rpm: float) -> State
 
 def room_for_outcome(sizes: Sizes) -> Outcome:
     """Where a step puts what happened."""
-    return Outcome(np.zeros(1, OUT), np.zeros((1, 2), GAUGE_OUT), sizes.outcome.row())
+    return Outcome(
+        np.ndarray(1, OUT, bytearray(OUT.itemsize)),
+        np.ndarray((1, 2), GAUGE_OUT, bytearray(2 * GAUGE_OUT.itemsize)),
+        np.zeros((1, sizes.outcome.size)),
+    )
 
 
 def scratch_for(constants: Constants) -> Array:

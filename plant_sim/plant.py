@@ -13,7 +13,7 @@ import numpy as np
 
 from controller.line.description import Array, GaugeKind
 from controller.line.profile import LineState
-from plant_sim import packing, web
+from plant_sim import layout, packing, web
 from plant_sim.faults import Effects, Timetable
 from plant_sim.gauges import GaugeReading
 from plant_sim.incidents import Bubble, covered
@@ -169,13 +169,13 @@ def step(plant: Plant, state: PlantState, command: Command, dt_s: float) -> tupl
     """Advance by dt_s (> 0). Effects are those at the step's start; flows and speeds are means over the step."""
     interval = plant.timetable.interval(state.t_s)
     effects, conditions = plant.timetable.at(state.t_s), plant.conditions(interval, state.t_s)
-    packed = State(state.packed.lines.copy(), state.packed.gauges.copy(), state.packed.numbers.copy())
+    packed = layout.copy_of(state.packed)
     rows = _room(packed, state.web)
     outcome = packing.room_for_outcome(plant.sizes)
     rest_um, rpm = command.gap_rest_um.reshape(1, -1), np.array([command.pump_speed_rpm], dtype=np.float64)
     coated = Web(rows.marks[None], rows.profiles[None])
     advance(plant.constants, conditions, packed, coated, outcome, rest_um, rpm, dt_s, state.scratch)
-    rows.used = int(packed.lines[0]["end"])
+    rows.used = packed.lines["end"].item()
     return _read(plant, effects, packed, rows, outcome, state)
 
 
@@ -186,7 +186,7 @@ def compile_ahead(plant: Plant) -> None:
 
 def _room(packed: State, rows: web.Rows) -> web.Rows:
     """Storage that this state may append to: its own, or a copy when a later state has written there or it is full."""
-    end = int(packed.lines[0]["end"])
+    end: int = packed.lines["end"].item()
     if rows.used == end and end < rows.marks.shape[0]:
         return rows
     first = max(min(int(packed.gauges["cursor"].min()), end) - 1, 0)

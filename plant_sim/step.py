@@ -13,7 +13,7 @@ import math
 from plant_sim import actuators, disturbances, gauges, incidents, noise, pump, scenario, slurry
 from plant_sim import die as slot_die
 from plant_sim import web as coated_web
-from plant_sim.compiled import compiled, dot, exp, ln, total
+from plant_sim.compiled import compiled, dot, exp, ln, put, total
 from plant_sim.gauges import SCANNER, part
 
 OPEN_LIP_MIN_UM = 20.0  # lips touch before they close
@@ -117,7 +117,7 @@ def _turn_lips(line, numbers, now, played, state, held, told, rest_um, dt_s, dra
     )
     rate, backlash = part(numbers, line.at_rate, zones), part(numbers, line.at_backlash, zones)
     fed_back = part(told, line.o_fed_back, zones)
-    fed_back[:] = lip  # for the moment: where lips stood
+    put(lip, fed_back)  # for the moment: where lips stood
     if now.bolts == 0:
         actuators.turn_bolts(motor, lip, rest_um, rate, backlash, dt_s)
     else:
@@ -134,7 +134,7 @@ def _turn_lips(line, numbers, now, played, state, held, told, rest_um, dt_s, dra
             response = part(numbers, line.at_response + z * lanes, lanes)
             for i in range(lanes):
                 opening[i] += moved * response[i]
-    fed_back[:] = motor
+    put(motor, fed_back)
     if now.feedback > 0:
         noisy = part(played, now.at_feedback, zones)
         noise.normals(line.feedback_key, state.steps, drawn)
@@ -151,12 +151,12 @@ def _drift(line, numbers, state, held, t_s, scratch):
     while (state.drawn - 1) * period_s <= t_s:
         row = state.drawn
         state.slip, state.solids, state.foil = state.slip_next, state.solids_next, state.foil_next
-        part(held, line.s_slow, lanes)[:] = part(held, line.s_slow_next, lanes)
-        part(held, line.s_fast, lanes)[:] = part(held, line.s_fast_next, lanes)
+        slow, fast = part(held, line.s_slow_next, lanes), part(held, line.s_fast_next, lanes)
+        put(slow, part(held, line.s_slow, lanes))
+        put(fast, part(held, line.s_fast, lanes))
         state.slip_next = disturbances.follow(line.slip_key, row, line.slip, line.slip_keep, state.slip)
         state.solids_next = disturbances.follow(line.solids_key, row, line.solids, line.solids_keep, state.solids)
         state.foil_next = disturbances.follow(line.foil_key, row, 1.0, line.foil_keep, state.foil)
-        slow, fast = part(held, line.s_slow_next, lanes), part(held, line.s_fast_next, lanes)
         disturbances.follow_smooth(
             line.slow_key, row, line.slow_cd, line.slow_keep, slow, first, weights, knots, drawn
         )  # fmt: skip

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from controller.line.description import Array
-from plant_sim.compiled import compiled
+from plant_sim.compiled import compiled, put
 
 # columns of a row beside its lanes
 END_M, COATED, UM_PER_GSM, UNDER_GSM, FOIL_CD, BACK_CD = range(6)
@@ -76,8 +76,8 @@ def forget(rows: Array, profiles: Array, first: int, end: int) -> int:
     """Move rows first..end to the front, in place; returns how many there are."""
     kept = end - first
     for r in range(kept):
-        rows[r, :] = rows[first + r, :]
-        profiles[r, :] = profiles[first + r, :]
+        put(rows[first + r], rows[r])
+        put(profiles[first + r], profiles[r])
     return kept
 
 
