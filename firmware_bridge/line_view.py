@@ -245,7 +245,7 @@ class LineView:
             self._misfit[message.telegram] = f"{_plain(message.telegram)}: {boxes} boxes, expected {values.size}"
             return
         self._misfit.pop(message.telegram, None)
-        to = _TURNS.get(_scalar(meta.fields, "direction", 0), 0)
+        to = _TURNS.get(int(_scalar(meta.fields, "direction", 0)), 0)
         self._take_scan(message, _scalar(meta.fields, "t_us"), _scalar(meta.fields, "web_m"), to)
 
     def _take_scan(self, message: Message, t_us: float, web_m: float, direction: int = 0) -> None:
