@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from controller.line.description import Array
-from plant_sim import packing, web
-from plant_sim.layout import Conditions, Constants, Outcome, State, Web, stacked
+from plant_sim import layout, packing, web
+from plant_sim.layout import Conditions, Constants, Outcome, State, Web, joined, stacked
 from plant_sim.plant import Plant
 from plant_sim.step import advance
 
@@ -32,18 +32,18 @@ class Batch:
         ]
         rooms = [packing.room_for_outcome(plant.sizes) for plant in plants]
         self.constants = Constants(
-            np.concatenate([plant.constants.lines for plant in plants]),
-            np.concatenate([plant.constants.gauges for plant in plants]),
+            joined([plant.constants.lines for plant in plants], layout.LINE),
+            joined([plant.constants.gauges for plant in plants], layout.GAUGE),
             stacked([plant.constants.numbers for plant in plants]),
         )
         self.state = State(
-            np.concatenate([one.lines for one in starts]),
-            np.concatenate([one.gauges for one in starts]),
+            joined([one.lines for one in starts], layout.STATE),
+            joined([one.gauges for one in starts], layout.GAUGE_STATE),
             stacked([one.numbers for one in starts]),
         )
         self.outcome = Outcome(
-            np.concatenate([one.lines for one in rooms]),
-            np.concatenate([one.gauges for one in rooms]),
+            joined([one.lines for one in rooms], layout.OUT),
+            joined([one.gauges for one in rooms], layout.GAUGE_OUT),
             stacked([one.numbers for one in rooms]),
         )
         rows = max(plant.rows for plant in plants)
@@ -77,8 +77,8 @@ class Batch:
 
     def _stacked_conditions(self) -> Conditions:
         return Conditions(
-            np.concatenate([one.now for one in self._played]),
-            np.concatenate([one.gauges for one in self._played]),
+            joined([one.now for one in self._played], layout.NOW),
+            joined([one.gauges for one in self._played], layout.GAUGE_NOW),
             stacked([one.numbers for one in self._played]),
         )
 

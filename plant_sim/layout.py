@@ -179,3 +179,8 @@ def stacked(rows: list[Array]) -> Array:
     for i, row in enumerate(rows):
         table[i, : row.size] = row.reshape(-1)
     return table
+
+
+def joined(records: list[Any], kind: np.dtype[Any]) -> Any:
+    """Records of several lines, of the very dtype of this module: a call would else compare the fields of an equal."""
+    return np.concatenate(records).view(kind)
