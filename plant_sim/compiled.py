@@ -163,3 +163,40 @@ def dot(x: Any, y: Any) -> float:
     for i in range(whole, n):
         a += x[i] * y[i]
     return (a + b) + (c + d)
+
+
+@compiled
+def weigh(x: Any, of_x: float, y: Any, of_y: float, into: Any) -> None:
+    """into = of_x x + of_y y. Loops of their own over few vectors are what the compiler can prove to be apart."""
+    for i in range(into.size):
+        into[i] = of_x * x[i] + of_y * y[i]
+
+
+@compiled
+def add_weighed(x: Any, of_x: float, y: Any, of_y: float, into: Any) -> None:
+    """into += of_x x + of_y y."""
+    for i in range(into.size):
+        into[i] += of_x * x[i] + of_y * y[i]
+
+
+@compiled
+def add(x: Any, of_x: float, into: Any) -> None:
+    """into += of_x x."""
+    for i in range(into.size):
+        into[i] += of_x * x[i]
+
+
+@compiled
+def largest(x: Any) -> float:
+    """The largest of a vector's numbers, 0 when all are below; NaN counts as none."""
+    n = x.size
+    a = b = c = d = 0.0
+    whole = n - n % 4
+    for i in range(0, whole, 4):
+        a = max(a, x[i])
+        b = max(b, x[i + 1])
+        c = max(c, x[i + 2])
+        d = max(d, x[i + 3])
+    for i in range(whole, n):
+        a = max(a, x[i])
+    return max(a, b, c, d)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from controller.line.description import Array
-from plant_sim.compiled import compiled
+from plant_sim.compiled import add, compiled
 from plant_sim.noise import normal, normals, smooth_normals, smooth_row, smooth_taps, stream
 
 WHITE_PERIOD_S = 0.1  # fastest cross-web unevenness: a new draw every tenth of a second
@@ -92,8 +92,7 @@ def add_white(key: np.uint64, size: float, from_s: float, to_s: float, drawn: Ar
     part = size / (last - first + 1)
     for row in range(first, last + 1):
         normals(key, row, drawn)
-        for i in range(local_log.size):
-            local_log[i] += part * drawn[i]
+        add(drawn, part, local_log)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

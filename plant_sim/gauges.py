@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from controller.line.description import Array, GaugeKind
-from plant_sim.compiled import compiled, exp, inlined, ln, put
+from plant_sim.compiled import compiled, exp, inlined, largest, ln, put
 from plant_sim.disturbances import follow, follow_smooth
 from plant_sim.incidents import Rise, risen
 from plant_sim.noise import normal, normals, uniforms
@@ -365,11 +365,15 @@ def report(gauge, state, now, numbers, now_numbers, bias_box, values, scratch, s
     else:
         drawn[:] = 0.0
     noise, level = gauge.noise / math.sqrt(scans * 1.0), 1.0 + error
-    for i in range(boxes):
-        drawn[i] = level + noise * drawn[i]
-    for i in range(boxes):
-        values[i] *= drawn[i] + bias_box[i]
+    _scale(level, noise, drawn, bias_box, values)
     _spoil(gauge, state, now, values, drawn, busy)
+
+
+@compiled
+def _scale(level: float, noise: float, drawn: Array, bias: Array, values: Array) -> None:
+    """values *= level + noise drawn + bias."""
+    for i in range(values.size):
+        values[i] *= level + noise * drawn[i] + bias[i]
 
 
 @compiled
@@ -382,10 +386,7 @@ def _spoil(gauge, state, now, values, drawn, busy) -> None:  # type: ignore[no-u
             if drawn[i] < now.outlier_chance:
                 sign = -1.0 if drawn[i] < 0.5 * now.outlier_chance else 1.0
                 values[i] *= 1.0 + sign * now.outlier_size
-    most = 0.0
-    for i in range(boxes):
-        most = max(most, values[i])
-    if busy or most > gauge.full_scale or now.dropout_to > now.dropout_from:
+    if busy or largest(values) > gauge.full_scale or now.dropout_to > now.dropout_from:
         for i in range(boxes):
             if busy or values[i] > gauge.full_scale or now.dropout_from <= i < now.dropout_to:
                 values[i] = np.nan

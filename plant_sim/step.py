@@ -13,7 +13,7 @@ import math
 from plant_sim import actuators, disturbances, gauges, incidents, noise, pump, scenario, slurry
 from plant_sim import die as slot_die
 from plant_sim import web as coated_web
-from plant_sim.compiled import compiled, dot, exp, ln, put, total
+from plant_sim.compiled import add, add_weighed, compiled, dot, exp, ln, put, total, weigh
 from plant_sim.gauges import SCANNER, part
 
 OPEN_LIP_MIN_UM = 20.0  # lips touch before they close
@@ -183,23 +183,18 @@ def _local_log(line, numbers, now, played, state, held, n, length_m, from_s, to_
     at = _between(state, 0.0, 1.0)
     slow_before, slow_after = now.slow_cd * (1.0 - at), now.slow_cd * at
     fast_before, fast_after = now.fast_cd * (1.0 - at), now.fast_cd * at
-    for i in range(lanes):
-        local[i] = slow_before * slow[i] + slow_after * slow_next[i]
-    for i in range(lanes):
-        local[i] += fast_before * fast[i] + fast_after * fast_next[i]
+    weigh(slow, slow_before, slow_next, slow_after, local)
+    add_weighed(fast, fast_before, fast_next, fast_after, local)
     if now.white_cd > 0.0 and line.white_cd > 0.0:
         disturbances.add_white(line.white_key, now.white_cd * line.white_cd, from_s, to_s, drawn, local)
     if now.streaks > 0:
-        streaks = part(played, now.at_streaks, lanes)
-        for i in range(lanes):
-            local[i] += streaks[i]
+        add(part(played, now.at_streaks, lanes), 1.0, local)
     tilt, bow = part(numbers, line.at_tilt, lanes), part(numbers, line.at_bow, lanes)
     for r in range(now.at_run_outs, now.at_run_outs + now.run_outs, 2):
         incidents.add_run_out(tilt, bow, played[r], played[r + 1], state.web_m, state.web_m + length_m, local)
     for r in range(now.at_warmths, now.at_warmths + now.warmths, 2 + lanes):
         factor = incidents.THINNING_PER_K / n * incidents.risen(played[r], played[r + 1], to_s)
-        for i in range(lanes):
-            local[i] += factor * played[r + 2 + i]
+        add(part(played, r + 2, lanes), factor, local)
 
 
 @compiled
@@ -248,8 +243,7 @@ def _divide(line, numbers, now, played, state, held, k, n, displaced, thicker, t
                 n, line.lip_length_m, state.slot_fixed, droop, gap, compliance, pressed_pa, base, answer
             )
             state.slot_pressure_pa = about
-        for i in range(lanes):
-            share[i] = exp(base[i] + local[i])
+        _flow(base, local, share)
         mean, softer = total(share) / lanes, dot(share, answer) / lanes
         ln_coefficient = ln_stress - n * math.log(line.width_m * mean)
         settled = pump.settled_pressure_pa(
@@ -260,10 +254,23 @@ def _divide(line, numbers, now, played, state, held, k, n, displaced, thicker, t
             break
     moved = about - state.slot_pressure_pa
     mean += softer * moved
-    for i in range(lanes):
-        share[i] *= (1.0 + answer[i] * moved) / mean
+    _correct(answer, moved, 1.0 / mean, share)
     state.pressure_pa = settled
     return max(displaced - slip * settled, 0.0)
+
+
+@compiled
+def _flow(base, local, flow):
+    """Each lane's flow from what slot and lip make of it and its local factor, both ln."""
+    for i in range(flow.size):
+        flow[i] = exp(base[i] + local[i])
+
+
+@compiled
+def _correct(answer, moved_pa, part_of_mean, flow):
+    """Flows against their mean, after pressure has gone on by moved_pa: to first order."""
+    for i in range(flow.size):
+        flow[i] *= (1.0 + answer[i] * moved_pa) * part_of_mean
 
 
 @compiled

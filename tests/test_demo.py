@@ -26,7 +26,13 @@ def evencoat(*arguments: str, folder: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_ctrl_c,  # noqa: PLW1509  (no threads here yet)
     )
+
+
+def hear_ctrl_c() -> None:
+    """A process started in the background ignores Ctrl-C, and so would everything that a test in it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_the_demo_ends_with_a_table_and_a_report(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from evencoat.settings import compile_codec, load_line
 from firmware_bridge.bus_pythoncan import open_bus
 from firmware_bridge.contract import SHIPPED_DBC, Node, NodeState, Telegram
 from firmware_bridge.link import Message, Receiver
+from tests.test_demo import hear_ctrl_c
 
 PATIENCE_S = 60.0  # of wall time, for something that takes a second on an idle machine
 SPEED = 10.0
@@ -151,6 +152,7 @@ def test_anyone_can_log_the_bus_and_reads_what_the_journal_says(scene: Scene, tm
         [sys.executable, "-m", "can.logger", "-i", "evencoat", "-c", str(scene.socket), "--fd", "-f", str(log)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.STDOUT,
+        preexec_fn=hear_ctrl_c,  # noqa: PLW1509  (no threads here yet)
     )
     assert wait_for(log, PATIENCE_S), "the logger did not start"
     scene.plant()
