@@ -334,7 +334,7 @@ def _coat(line, now, state, held, marks, profiles, seen, out, told, length_m, ma
         mean = 0.0
     meant_m = _meant_m(now, state.web_m, length_m)
     if meant_m <= STANDING_M:
-        mean = 0.0
+        mean = meant_m = 0.0
     for i in range(lanes):
         areal[i] = mean * share[i]
     foil = now.foil_variation * _between(state, state.foil, state.foil_next) + now.foil_step

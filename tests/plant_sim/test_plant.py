@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controller.line.profile import LineState
 from plant_sim import plant
 from plant_sim.faults import DRIFTS, Play
 from plant_sim.plant import Command, Plant
@@ -268,3 +269,17 @@ def test_open_loop_stands_at_2_to_6_percent_over_an_hour(runner, name, seed):
     web = np.array([readings.areal_density_gsm for readings in run.steps(1800, 2.0)])
     sigma_pct = 100.0 * np.sqrt(np.mean((web / 180.0 - 1.0) ** 2))
     assert 2.0 <= sigma_pct <= 6.0
+
+
+def test_patches_have_the_film_of_a_continuous_coating_and_gaps_are_nobodys_scrap(runner, nominal):
+    run = runner(LINE, nominal, scenario(Play("patch-coating", onset_s=0.0, size=2.0, gap_m=0.5)))
+    rows = run.steps(500)
+    meant = np.array([row.coated_m for row in rows])
+    assert meant.sum() == pytest.approx(50.0 * 2.0 / 2.5, abs=0.1)
+    assert all(row.areal_density_gsm.all() == (row.coated_m > 0.0) for row in rows)  # no sliver of bare web to judge
+    assert {str(row.line_state) for row in rows if row.coated_m == 0.0} == {str(LineState.PATCH_GAP)}
+    np.testing.assert_allclose([row.mean_gsm for row in rows if row.coated_m > 0.0], 180.0, rtol=1e-9)
+    seen = [scan.values for row in rows for scan in row.scans if scan.kind.value == "wet-array"]
+    valid = [values for values in seen[60:] if np.isfinite(values).all()]
+    assert 0.7 < len(valid) / len(seen[60:]) < 0.9
+    np.testing.assert_allclose(valid, 180.0 / (1.73 * 0.58), rtol=1e-9)
