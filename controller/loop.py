@@ -30,7 +30,8 @@ class Loop:
     """A controller of one line, one cycle at a time.
 
     `request` may be called between cycles. `rearm_at_start` is the consent of whoever started the loop to release nodes
-    that went into a latched hold while nobody commanded them.
+    that went into a latched hold while nobody commanded them; `rearm_always` extends it to every silence of ours later
+    on. Nodes that latched because of a SAFE_STOP always wait for a person.
     """
 
     def __init__(
@@ -41,13 +42,14 @@ class Loop:
         sink: Sink,
         mode: Mode = Mode.ADVISORY,
         rearm_at_start: bool = False,
+        rearm_always: bool = False,
     ) -> None:
         self.config = config
         self.state = core.init(config, mode)
         self.trace: Trace | None = None
         self._port, self._clock, self._sink = port, clock, sink
         self._asked: OperatorRequest | None = None
-        self._rearm_at_start = rearm_at_start
+        self._rearm_at_start, self._rearm_always = rearm_at_start, rearm_always
         self._started_ns: int | None = None
         self._last_ns: int | None = None
         self._sync_ns = 0  # line time of the newest SYNC
@@ -70,7 +72,8 @@ class Loop:
         dt_s = (now_ns - self._last_ns) / NS if self._last_ns is not None else self.config.line.control.cycle_s
         self._last_ns = now_ns
         asked, self._asked = self._asked, None
-        if inputs.nodes_latched and (self._rearm_at_start or (asked is not None and asked.rearm)):
+        consent = self._rearm_at_start or (self._rearm_always and not inputs.safe_stop)
+        if inputs.nodes_latched and (consent or (asked is not None and asked.rearm)):
             self._port.rearm()
         began = time.perf_counter_ns()
         before = self.state

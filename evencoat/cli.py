@@ -106,6 +106,13 @@ def run(
     controller: Annotated[Rival | None, typer.Option(help="pid or imc; without it, the line file's law.")] = None,
     journal: Annotated[Path | None, typer.Option(help="Write the cycle journal (SQLite) here.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after so much line time.")] = None,
+    rearm_always: Annotated[
+        bool,
+        typer.Option(
+            "--rearm-always",
+            help="Release nodes that latched while we were silent, not only at the start; never after SAFE_STOP.",
+        ),
+    ] = False,
     stop_on_eof: EofOption = False,
 ) -> None:
     """The control daemon: listens only, until told otherwise. SIGTERM stops it; the nodes then hold by themselves."""
@@ -119,7 +126,8 @@ def run(
         settings = load_line(line)
         if controller is not None:
             settings = replace(settings, line=prepare(settings.line, controller)[0])
-        run_daemon(settings, DaemonOptions(bus, mode, journal, minutes), StopFlag().listen(stop_on_eof))
+        options = DaemonOptions(bus, mode, journal, minutes, rearm_always)
+        run_daemon(settings, options, StopFlag().listen(stop_on_eof))
 
 
 @app.command()

@@ -93,8 +93,9 @@ def _over_the_bus(plan: DemoPlan, settings: Settings, scenario: Scenario, run_di
             raise RunFailed(f"the hub did not start; see {run_dir / 'hub.log'}")
         line = ("--line", str(settings.path), "--bus", bus)
         daemon = children.start(
-            "daemon", "run", *line, "--mode", "auto", "--controller", str(plan.controller), "--journal", str(journal)
-        )
+            "daemon", "run", *line, "--mode", "auto", "--controller", str(plan.controller), "--journal", str(journal),
+            "--rearm-always",  # at twenty times real time nodes latch after a tenth of a second of a busy machine
+        )  # fmt: skip
         plant = children.start(
             "plant", "plant", *line, "--scenario", plan.scenario, "--seed", str(plan.seed), "--speed", str(plan.speed),
             "--minutes", str(plan.minutes), "--truth", str(truth),

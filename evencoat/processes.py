@@ -77,6 +77,7 @@ class DaemonOptions:
     mode: Mode
     journal: Path | None
     minutes: float | None  # of line time; None runs until stopped
+    rearm_always: bool = False  # release nodes that latched because we were silent, not only at the start
 
 
 class Newsroom:
@@ -132,6 +133,7 @@ def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> No
         Newsroom(journal or NoSink(), limit_s, stop),
         options.mode,
         rearm_at_start=transmit,
+        rearm_always=transmit and options.rearm_always,
     )
     log.info("daemon", line=settings.line.name, law=str(settings.line.control.law), mode=str(options.mode))
     try:

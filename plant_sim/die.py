@@ -13,13 +13,14 @@ from functools import lru_cache
 import numpy as np
 
 from controller.line.description import Array
-from plant_sim.compiled import compiled, exp, ln, total
+from plant_sim.compiled import compiled, exp, largest, ln, total
 from plant_sim.slurry import Slurry
 
 LAND_TOTAL_M = 0.040
 CHOKER_GAP_RATIO = 1.25  # choker gap over lip gap
 CHOKER_SHARE = 0.25  # of the pressure drop that the lip does not take
 MANIFOLD_POINTS = 401
+OPEN_LIP_MIN_UM = 20.0  # lips touch before they close
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,24 +105,42 @@ def resistance(gaps_and_lengths_m: Array, n: float) -> float:
 
 
 @compiled
-def lane_flows(
+def resist(
     n: float,
     lip_length_m: float,
     fixed_resistance: float,
     droop_log: Array,
-    lip_gap_um: Array,
-    local_log: Array,
-    flow: Array,
+    set_gap_um: Array,
+    compliance_um_per_pa: Array,
+    pressed_pa: float,
+    base_log: Array,
+    answer: Array,
 ) -> float:
-    """Fill `flow` with each lane's q at unit stress factor and pressure; all shape (lanes,). Returns the mean.
+    """ln of each lane's flow at unit stress factor and pressure but for its local factor, in `base_log`, the lip opened
+    by pressed_pa beyond its setting; how it changes with pressure, 1/Pa, in `answer`. All shape (lanes,).
 
-    From q = (P d / (A sum L/H^(2n+1)))^(1/n) at a manifold pressure P with droop d.
+    From q = (P d / (A sum L/H^(2n+1)))^(1/n) at a manifold pressure P with droop d. Returns the largest answer.
     """
-    steep = 2.0 * n + 1.0
+    steep, each = 2.0 * n + 1.0, 1.0 / n
     lip_log = math.log(lip_length_m) + steep * math.log(1e6)
+    for i in range(base_log.size):
+        base_log[i] = max(set_gap_um[i] + compliance_um_per_pa[i] * pressed_pa, OPEN_LIP_MIN_UM)
+    for i in range(base_log.size):
+        answer[i] = steep * each * compliance_um_per_pa[i] / base_log[i]
+    for i in range(base_log.size):
+        base_log[i] = exp(lip_log - steep * ln(base_log[i]))
+    for i in range(base_log.size):
+        answer[i] *= base_log[i] / (base_log[i] + fixed_resistance)
+    for i in range(base_log.size):
+        base_log[i] = (droop_log[i] - ln(base_log[i] + fixed_resistance)) * each
+    return largest(answer)
+
+
+@compiled
+def flows(base_log: Array, local_log: Array, flow: Array) -> float:
+    """Fill `flow` with each lane's flow from `resist` and the ln of its local factor. Returns the mean."""
     for i in range(flow.size):
-        lip = exp(lip_log - steep * ln(lip_gap_um[i]))
-        flow[i] = exp((droop_log[i] - ln(lip + fixed_resistance)) / n + local_log[i])
+        flow[i] = exp(base_log[i] + local_log[i])
     return total(flow) / flow.size
 
 
@@ -149,9 +168,10 @@ def split(filled: Slot, lip_gap_um: Array, local_log: Array) -> Split:
 
     lip_gap_um: true lip opening, shape (lanes,), > 0. local_log: ln of local flow factors of disturbances, same shape.
     """
-    flow = np.empty(lip_gap_um.size)
-    n = filled.flow_index
-    mean = lane_flows(n, filled.lip_length_m, filled.fixed_resistance, filled.droop_log, lip_gap_um, local_log, flow)
+    stiff, base_log, flow = np.zeros(lip_gap_um.size), np.empty(lip_gap_um.size), np.empty(lip_gap_um.size)
+    n, lip_m, fixed = filled.flow_index, filled.lip_length_m, filled.fixed_resistance
+    resist(n, lip_m, fixed, filled.droop_log, lip_gap_um, stiff, 0.0, base_log, flow)
+    mean = flows(base_log, local_log, flow)
     return Split(flow / mean, filled.stress_factor * math.pow(filled.width_m * mean, -n), n)
 
 

@@ -98,14 +98,39 @@ def settled_pressure_pa(
     return math.exp(u)
 
 
+@compiled
+def driven(
+    speed_rpm: float,
+    phase: float,
+    target_rpm: float,
+    dt_s: float,
+    lag_s: float,
+    speed_max_rpm: float,
+    pulses_per_rev: float,
+    pulsation: float,
+    delivered_m3_per_rev: float,
+) -> tuple[float, float, float]:
+    """Speed and phase after dt_s (> 0) of running toward a target, and what was displaced on average, m3/s."""
+    speed_rpm, mean_rpm = turned(speed_rpm, min(max(target_rpm, 0.0), speed_max_rpm), lag_s, dt_s)
+    turn = 2.0 * math.pi * pulses_per_rev * mean_rpm / 60.0 * dt_s
+    ripple = 1.0 + pulsation * mean_pulse(phase, turn)
+    return speed_rpm, (phase + turn) % (2.0 * math.pi), delivered_m3_per_rev * mean_rpm / 60.0 * ripple
+
+
 def advance(pump: Pump, state: PumpState, target_rpm: float, dt_s: float, pulsation_size: float) -> PumpStep:
     """Move the drive for dt_s (> 0) toward its target."""
-    target = min(max(target_rpm, 0.0), pump.speed_max_rpm)
-    speed, mean_rpm = turned(state.speed_rpm, target, pump.lag_s, dt_s)
-    turn = 2.0 * math.pi * pump.pulses_per_rev * mean_rpm / 60.0 * dt_s
-    ripple = 1.0 + pump.pulsation * pulsation_size * mean_pulse(state.phase, turn)
-    displaced = pump.displacement_m3_per_rev * mean_rpm / 60.0 * pump.efficiency * ripple
-    return PumpStep(PumpState(speed, math.fmod(state.phase + turn, 2.0 * math.pi)), displaced)
+    speed, phase, displaced = driven(
+        state.speed_rpm,
+        state.phase,
+        target_rpm,
+        dt_s,
+        pump.lag_s,
+        pump.speed_max_rpm,
+        pump.pulses_per_rev,
+        pump.pulsation * pulsation_size,
+        pump.displacement_m3_per_rev * pump.efficiency,
+    )
+    return PumpStep(PumpState(speed, phase), displaced)
 
 
 def delivered_m3ps(pump: Pump, displaced_m3ps: float, split: Split) -> float:

@@ -13,10 +13,9 @@ import math
 from plant_sim import actuators, disturbances, gauges, incidents, noise, pump, scenario, slurry
 from plant_sim import die as slot_die
 from plant_sim import web as coated_web
-from plant_sim.compiled import add, add_weighed, compiled, dot, exp, ln, put, total, weigh
+from plant_sim.compiled import add, add_weighed, compiled, dot, put, weigh
 from plant_sim.gauges import SCANNER, part
 
-OPEN_LIP_MIN_UM = 20.0  # lips touch before they close
 BARE_SHARE = 0.02  # less than this share of the target does not wet the foil
 STANDING_M = 1e-9
 FIRST_ORDER = 2e-5  # a lane's flow may move by so much with the lip's opening before the split is worked out anew
@@ -206,14 +205,13 @@ def _slip(line, k, n):
 @compiled
 def _displaced(line, now, state, rpm, dt_s):
     """What the pump displaces on average in the step, before slip under pressure, m3/s."""
-    target = min(max(rpm, 0.0), line.speed_max_rpm)
-    state.pump_rpm, mean_rpm = pump.turned(state.pump_rpm, target, line.lag_s, dt_s)
-    turn = 2.0 * math.pi * line.pulses_per_rev * mean_rpm / 60.0 * dt_s
-    ripple = 1.0 + line.pulsation * now.pulsation * pump.mean_pulse(state.phase, turn)
-    state.phase = (state.phase + turn) % (2.0 * math.pi)
+    state.pump_rpm, state.phase, displaced = pump.driven(
+        state.pump_rpm, state.phase, rpm, dt_s, line.lag_s, line.speed_max_rpm, line.pulses_per_rev,
+        line.pulsation * now.pulsation, line.displacement_m3_per_rev * line.efficiency
+    )  # fmt: skip
     lost = now.slip * _between(state, state.slip, state.slip_next) + now.slip_step
     delivery = 1.0 - lost + now.set_up_offset * line.pump_offset
-    return line.displacement_m3_per_rev * mean_rpm / 60.0 * line.efficiency * ripple * delivery
+    return displaced * delivery
 
 
 @compiled
@@ -239,12 +237,12 @@ def _divide(line, numbers, now, played, state, held, k, n, displaced, thicker, t
             _set_gap(line, numbers, now, played, held, t_s, gap)
             compliance, droop = part(numbers, line.at_compliance, lanes), part(held, line.s_droop, lanes)
             pressed_pa = about - line.pressure_set_pa
-            state.softest = _resist(
+            state.softest = slot_die.resist(
                 n, line.lip_length_m, state.slot_fixed, droop, gap, compliance, pressed_pa, base, answer
             )
             state.slot_pressure_pa = about
-        _flow(base, local, share)
-        mean, softer = total(share) / lanes, dot(share, answer) / lanes
+        mean = slot_die.flows(base, local, share)
+        softer = dot(share, answer) / lanes
         ln_coefficient = ln_stress - n * math.log(line.width_m * mean)
         settled = pump.settled_pressure_pa(
             displaced, slip, ln_coefficient, n, -n * softer / mean, state.slot_pressure_pa
@@ -257,13 +255,6 @@ def _divide(line, numbers, now, played, state, held, k, n, displaced, thicker, t
     _correct(answer, moved, 1.0 / mean, share)
     state.pressure_pa = settled
     return max(displaced - slip * settled, 0.0)
-
-
-@compiled
-def _flow(base, local, flow):
-    """Each lane's flow from what slot and lip make of it and its local factor, both ln."""
-    for i in range(flow.size):
-        flow[i] = exp(base[i] + local[i])
 
 
 @compiled
@@ -297,27 +288,6 @@ def _set_gap(line, numbers, now, played, held, t_s, gap):
         grown = incidents.risen(played[r], played[r + 1], t_s)
         for i in range(lanes):
             gap[i] += grown * played[r + 2 + i]
-
-
-@compiled
-def _resist(n, lip_length_m, fixed, droop, set_gap_um, compliance, pressed_pa, base, answer):
-    """ln of what slot_die.lane_flows has of each lane but the local factor, in `base`, the lip opened by pressed_pa
-    beyond its setting; how it changes with pressure, 1/Pa, in `answer`. Returns the largest of those changes."""
-    steep, each = 2.0 * n + 1.0, 1.0 / n
-    lip_log = math.log(lip_length_m) + steep * math.log(1e6)
-    for i in range(base.size):
-        base[i] = max(set_gap_um[i] + compliance[i] * pressed_pa, OPEN_LIP_MIN_UM)
-    for i in range(base.size):
-        answer[i] = steep * each * compliance[i] / base[i]
-    for i in range(base.size):
-        base[i] = exp(lip_log - steep * ln(base[i]))
-    softest = 0.0
-    for i in range(base.size):
-        answer[i] *= base[i] / (base[i] + fixed)
-        softest = max(softest, answer[i])
-    for i in range(base.size):
-        base[i] = (droop[i] - ln(base[i] + fixed)) * each
-    return softest
 
 
 @compiled

@@ -90,6 +90,13 @@ class Truth:
         flow_m2ps = self.target_gsm / self.batches[0].solids_kgm3 * 1e-3 * self.web_speed_mps
         return 6.0 * flow_m2ps / (self.gap_nominal_um * 1e-6) ** 2
 
+    def lip_gain_per_um(self, flow_index: float) -> float:
+        """d ln q of a lane for a micrometre of its lip at the nominal gap: (2 + 1/n) f_lip / H."""
+        gap_m = self.gap_nominal_um * 1e-6
+        lip = self.die.lip_length_m / gap_m ** (2.0 * flow_index + 1.0)
+        fixed = float(slot_die.resistance(slot_die.fixed_sections(self.die), flow_index))
+        return (2.0 + 1.0 / flow_index) * lip / (lip + fixed) / self.gap_nominal_um
+
     def viscosity_pa_s(self, slurry: Slurry) -> float:
         """Apparent viscosity of a slurry there."""
         return float(slurry.consistency_pa_sn * self.shear_rate_set_per_s ** (slurry.flow_index - 1.0))

@@ -79,9 +79,9 @@ class Scene:
         arguments = ("--line", self.line, "--bus", self.address, "--speed", str(SPEED), *more)
         return self.children.start("plant", "plant", *arguments)
 
-    def daemon(self, name: str, mode: str = "auto") -> subprocess.Popen[bytes]:
+    def daemon(self, name: str, mode: str = "auto", *more: str) -> subprocess.Popen[bytes]:
         journal = str(self.folder / f"{name}.sqlite")
-        arguments = ("--line", self.line, "--bus", self.address, "--mode", mode, "--journal", journal)
+        arguments = ("--line", self.line, "--bus", self.address, "--mode", mode, "--journal", journal, *more)
         return self.children.start(name, "run", *arguments)
 
     def journal(self, name: str) -> JournalReader:
@@ -127,6 +127,23 @@ def test_a_killed_daemon_is_survived_and_replaced_without_a_bump(scene: Scene) -
     bump = np.abs(np.asarray(taken.fields["gap_um"]) - np.asarray(stood.fields["gap_um"])).max()
     assert bump <= load_line(scene.line).line.lips.command_step_um + 1e-9
     scene.bystander.until(pump_is(NodeState.OPERATING), "a pump that follows again")
+
+
+def test_a_daemon_that_was_stalled_takes_over_again_where_that_was_agreed_and_without_a_bump(scene: Scene) -> None:
+    """Its process stands still until the nodes latch; then it goes on, re-arms them and starts where the lips are."""
+    scene.plant("--scenario", "first-shift")
+    daemon = scene.daemon("stalled", "auto", "--rearm-always")
+    scene.until_auto()
+    scene.bystander.until(lambda m: m.telegram is Telegram.SYNC and m.fields["t_us"] > 20e6, "20 s of line time")
+    os.kill(daemon.pid, signal.SIGSTOP)
+    scene.bystander.until(pump_is(NodeState.LATCHED), "a pump that latches")
+    stood = scene.bystander.until(lambda m: m.telegram is Telegram.DIE_FEEDBACK, "feedback")
+    os.kill(daemon.pid, signal.SIGCONT)
+    scene.bystander.until(pump_is(NodeState.OPERATING), "a pump that follows again")
+    taken = scene.bystander.newest[Telegram.DIE_COMMAND]
+    lips = load_line(scene.line).line.lips
+    steps = 3 * lips.rate_um_per_s * load_line(scene.line).line.control.cycle_s  # a few cycles may have gone by
+    assert np.abs(np.asarray(taken.fields["gap_um"]) - np.asarray(stood.fields["gap_um"])).max() <= steps
 
 
 def test_a_listening_daemon_sends_nothing(scene: Scene) -> None:

@@ -164,10 +164,7 @@ class Clairvoyant:
         key = round(flow_index, 2)
         if key not in self._inverse:
             truth, n = self._truth, key
-            lip = truth.die.lip_length_m / (truth.gap_nominal_um * 1e-6) ** (2.0 * n + 1.0)
-            fixed = sum(s.length_m / s.gap_m ** (2.0 * n + 1.0) for s in truth.die.fixed)
-            gain = (2.0 + 1.0 / n) * lip / (lip + fixed) / truth.gap_nominal_um
-            effect = gain * truth.lip_response
+            effect = truth.lip_gain_per_um(n) * truth.lip_response
             effect = effect - effect.mean(axis=0)
             left, sizes, right = np.linalg.svd(effect, full_matrices=False)
             kept = sizes >= REACH_FLOOR * sizes[0]

@@ -129,10 +129,7 @@ def _modes(config: Config) -> Modes:
 def informed(match: Match, line: LineDescription) -> Config:
     """The core, told the true response and the true statistics of this line."""
     truth = match.truth
-    n = truth.batches[0].flow_index
-    lip = truth.die.lip_length_m / (truth.gap_nominal_um * 1e-6) ** (2.0 * n + 1.0)
-    fixed = sum(section.length_m / section.gap_m ** (2.0 * n + 1.0) for section in truth.die.fixed)
-    gain = (2.0 + 1.0 / n) * lip / (lip + fixed) / truth.gap_nominal_um
+    gain = truth.lip_gain_per_um(truth.batches[0].flow_index)
     shown = field.zone_view(line, truth.lanes) @ truth.lip_response
     centre = np.eye(line.zones) - 1.0 / line.zones
     aligned = replace(line, die=replace(line.die, alignment_uncertainty_mm=0.0))

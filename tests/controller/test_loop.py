@@ -70,10 +70,13 @@ class Sink:
         self.lateness_us.append(lateness_us)
 
 
-def make_loop(mode: Mode = Mode.AUTO, rearm_at_start: bool = False, **web: Any) -> tuple[Loop, ToyPort, Sink]:
+def make_loop(
+    mode: Mode = Mode.AUTO, rearm_at_start: bool = False, rearm_always: bool = False, **web: Any
+) -> tuple[Loop, ToyPort, Sink]:
     line = make_line(4)
     port, sink = ToyPort(ToyWeb(line, **web)), Sink()
-    return Loop(core.configure(line, 0.1), port, LockstepClock(), sink, mode, rearm_at_start), port, sink
+    config = core.configure(line, 0.1)
+    return Loop(config, port, LockstepClock(), sink, mode, rearm_at_start, rearm_always), port, sink
 
 
 def turn(loop: Loop, port: ToyPort, cycles: int = 1) -> None:
@@ -209,6 +212,14 @@ def test_nodes_that_latch_later_wait_for_a_person():
     loop.request(OperatorRequest(rearm=True))
     turn(loop, port, 5)
     assert len(port.rearmed_at_s) == 1
+
+
+def test_consent_for_always_holds_for_later_silences_but_not_after_a_safe_stop():
+    loop, port, _ = make_loop(rearm_at_start=True, rearm_always=True)
+    assert latched(loop, port, 50, 60) == pytest.approx(5.0 + np.arange(10) / 10.0)
+    port.changes = {"nodes_latched": True, "safe_stop": True}
+    turn(loop, port, 20)
+    assert len(port.rearmed_at_s) == 10
 
 
 def test_a_new_time_base_is_no_new_start():
