@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,6 +48,31 @@ _PROFILES = {Telegram.WET_PROFILE: "film_um", Telegram.DRY_PROFILE: "areal_densi
 _LINE_STATES: Mapping[float, LineState] = {int(state): state for state in LineState}
 
 
+class _PumpTold(NamedTuple):
+    """What the pump's node last said; NaN for what it did not say."""
+
+    ratio_rpm_per_mps: float
+    trim_pct: float
+    speed_rpm: float
+    pressure_kpa: float
+    temperature_c: float
+    finite: bool
+    latched: bool
+
+    @classmethod
+    def of(cls, fields: Fields) -> _PumpTold:
+        ratio, trim = _scalar(fields, "ratio_rpm_per_mps"), _scalar(fields, "trim_pct")
+        return cls(
+            ratio,
+            trim,
+            _scalar(fields, "speed_rpm"),
+            _scalar(fields, "pressure_kpa"),
+            _scalar(fields, "temperature_c"),
+            math.isfinite(ratio + trim),
+            _scalar(fields, "node_state", 0) == _LATCHED,
+        )
+
+
 class LineView:
     """Feeds on frames, answers with LineInputs."""
 
@@ -59,6 +85,8 @@ class LineView:
         self.safe_stop = False
         self._takers: Mapping[Telegram, Callable[[Message], None]] = {
             Telegram.SYNC: self._take_sync,
+            Telegram.LINE_STATE: self._take_line_state,
+            Telegram.PUMP_FEEDBACK: self._take_pump,
             Telegram.DIE_FEEDBACK: self._take_positions,
             Telegram.DIE_STATUS: self._take_status,
             Telegram.WET_PROFILE: self._take_profile,
@@ -74,7 +102,7 @@ class LineView:
         """Forget everything of an earlier time base."""
         self._periods_s = self._expected_periods_s()
         self._receiver = Receiver(self._codec, _LISTENS, self._periods_s)
-        self._heard: dict[Telegram, Fields] = {}
+        self._unheard = set(_NEEDED)
         self._sync: Message | None = None
         self._first_s = 0.0
         self._reads_without_sync = 0
@@ -92,6 +120,10 @@ class LineView:
         self._wet: WetScan | None = None
         self._dry: DryScan | None = None
         self._misfit: dict[Telegram, str] = {}
+        self._encoder = (math.nan, math.nan, False)  # speed, m/s; web, m; valid
+        self._line_told = (LineState.STOPPED, 0, 0)  # state, roll, batch
+        self._pump = _PumpTold.of({})
+        self._any_stopped = False
 
     def _expected_periods_s(self) -> dict[Telegram, float]:
         wet, dry = self._line.wet_gauge, self._line.dry_gauge
@@ -115,9 +147,7 @@ class LineView:
         if message is None:
             return
         take = self._takers.get(message.telegram)
-        if take is None:
-            self._heard[message.telegram] = message.fields
-        else:
+        if take is not None:
             take(message)
 
     def end_of_read(self) -> None:
@@ -133,13 +163,11 @@ class LineView:
     def inputs(self, more_faults: tuple[str, ...] = ()) -> LineInputs | None:
         """One cycle's inputs, or None until the line has been heard completely once. Scans are handed out once."""
         sync = self._sync
-        if sync is None or any(telegram not in self._heard for telegram in _NEEDED):
+        if sync is None or self._unheard:
             return None
         troubled = self._receiver.troubled(self.now_s)
-        line_state, pump = self._heard[Telegram.LINE_STATE], self._heard[Telegram.PUMP_FEEDBACK]
-        ratio, trim = _scalar(pump, "ratio_rpm_per_mps"), _scalar(pump, "trim_pct")
-        speed_mps, web_m = _scalar(sync.fields, "web_speed_mps"), _scalar(sync.fields, "web_m")
-        encoder = _scalar(sync.fields, "encoder_valid", 1) > 0 and math.isfinite(speed_mps) and math.isfinite(web_m)
+        pump, (line_state, roll, batch) = self._pump, self._line_told
+        speed_mps, web_m, encoder = self._encoder
         wet, self._wet = self._wet, None
         dry, self._dry = self._dry, None
         return LineInputs(
@@ -148,20 +176,20 @@ class LineView:
             web_m=web_m,
             web_speed_mps=speed_mps,
             encoder_valid=encoder and Telegram.SYNC not in troubled,
-            line_state=LineState.STOPPED if Telegram.LINE_STATE in troubled else _state(line_state),
-            roll=int(_scalar(line_state, "roll", 0)),
-            batch=int(_scalar(line_state, "batch", 0)),
+            line_state=LineState.STOPPED if Telegram.LINE_STATE in troubled else line_state,
+            roll=roll,
+            batch=batch,
             gap_um=self._gap_um,
             gap_valid=self._gap_valid(troubled),
-            pump_ratio_rpm_per_mps=ratio,
-            pump_trim_pct=trim,
-            pump_speed_rpm=_scalar(pump, "speed_rpm", np.nan),
-            pump_pressure_kpa=_scalar(pump, "pressure_kpa", np.nan),
-            slurry_temperature_c=_scalar(pump, "temperature_c", np.nan),
-            pump_valid=Telegram.PUMP_FEEDBACK not in troubled and math.isfinite(ratio) and math.isfinite(trim),
+            pump_ratio_rpm_per_mps=pump.ratio_rpm_per_mps,
+            pump_trim_pct=pump.trim_pct,
+            pump_speed_rpm=pump.speed_rpm,
+            pump_pressure_kpa=pump.pressure_kpa,
+            slurry_temperature_c=pump.temperature_c,
+            pump_valid=pump.finite and Telegram.PUMP_FEEDBACK not in troubled,
             wet=wet,
             dry=dry,
-            nodes_latched=self._nodes_latched(pump),
+            nodes_latched=pump.latched or self._any_stopped,
             safe_stop=self.safe_stop,
             link_faults=self._link_faults(troubled) + more_faults,
         )
@@ -189,14 +217,27 @@ class LineView:
         if self._sync is None:
             self._first_s = t_s
         self._sync = message
-        self._heard[Telegram.SYNC] = message.fields
+        self._unheard.discard(Telegram.SYNC)
+        speed_mps, web_m = _scalar(message.fields, "web_speed_mps"), _scalar(message.fields, "web_m")
+        good = _scalar(message.fields, "encoder_valid", 1) > 0 and math.isfinite(speed_mps + web_m)
+        self._encoder = speed_mps, web_m, good
         self._fresh_sync = True
         self.now_s = t_s
         self._receiver.restamp(Telegram.SYNC, t_s)
-        self._web.append((t_s, _scalar(message.fields, "web_m")))
+        self._web.append((t_s, web_m))
+
+    def _take_line_state(self, message: Message) -> None:
+        self._unheard.discard(Telegram.LINE_STATE)
+        fields = message.fields
+        state = _LINE_STATES.get(_scalar(fields, "state"), LineState.STOPPED)  # one that we do not know is stopped
+        self._line_told = state, int(_scalar(fields, "roll", 0)), int(_scalar(fields, "batch", 0))
+
+    def _take_pump(self, message: Message) -> None:
+        self._unheard.discard(Telegram.PUMP_FEEDBACK)
+        self._pump = _PumpTold.of(message.fields)
 
     def _take_positions(self, message: Message) -> None:
-        self._heard[message.telegram] = message.fields
+        self._unheard.discard(Telegram.DIE_FEEDBACK)
         gap_um = np.asarray(message.fields["gap_um"])
         if gap_um is not self._told_um:  # the receiver hands out the same array for the same positions
             self._told_um, self._fed_back = gap_um, np.isfinite(gap_um)
@@ -213,6 +254,7 @@ class LineView:
 
     def _take_heartbeat(self, message: Message) -> None:
         self._node_states[message.node] = int(_scalar(message.fields, "state"))
+        self._any_stopped = _STOPPED in (self._node_states.get(_DIE), self._node_states.get(_PUMP))
 
     def _take_safe_stop(self, message: Message) -> None:
         self.safe_stop = True
@@ -269,11 +311,6 @@ class LineView:
             return np.zeros_like(self._fed_back)
         return self._fed_back if Telegram.DIE_STATUS in troubled else self._seen
 
-    def _nodes_latched(self, pump: Fields) -> bool:
-        states = self._node_states
-        stopped = _STOPPED in (states.get(_DIE), states.get(_PUMP))
-        return stopped or _scalar(pump, "node_state", 0) == _LATCHED
-
     def _link_faults(self, troubled: Mapping[Telegram, LinkState]) -> tuple[str, ...]:
         faults = []
         for telegram, link in troubled.items():
@@ -290,11 +327,6 @@ class LineView:
 def _scalar(fields: Fields, name: str, default: float = float("nan")) -> float:
     value = fields.get(name, default)
     return default if isinstance(value, np.ndarray) else value
-
-
-def _state(fields: Fields) -> LineState:
-    """The line's state; one that we do not know counts as stopped."""
-    return _LINE_STATES.get(_scalar(fields, "state"), LineState.STOPPED)
 
 
 def _plain(telegram: Telegram) -> str:

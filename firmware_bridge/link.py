@@ -35,33 +35,32 @@ class Message:
     t_s: float
 
 
-class _Outlet:
+class Outlet:
     """One telegram of one node on its way out: its plan, its next number, and what was found of its last fields."""
 
-    __slots__ = ("counter", "last", "names", "packed", "plan")
+    __slots__ = ("counter", "last", "names", "node", "packed", "plan")
 
-    def __init__(self, plan: TelegramPlan) -> None:
-        self.plan = plan
+    def __init__(self, plan: TelegramPlan, node: int) -> None:
+        self.plan, self.node = plan, node
         self.counter = 0
         self.names: tuple[str, ...] = ()  # that are known to be right
         self.last: bytes | None = None
         self.packed: list[Packed] | None = None
 
-    def frames(self, fields: Mapping[str, Value], scan_id: int, node: int) -> list[Frame]:
-        """The next telegram. Raises WireError; the counter then stays."""
+    def frames(self, fields: Mapping[str, Value], scan_id: int = 0) -> list[Frame]:
+        """Encode the next telegram. Raises what Codec.encode raises; the counter then stays."""
         names = tuple(fields)
         if names != self.names:
             refuse_unknown(self.plan, fields)
             self.names = names
-        frames = encode(self.plan, fields, self._array(fields), scan_id, self.counter, node)
+        array = None if self.plan.array is None else self._array(self.plan.array, fields)
+        frames = encode(self.plan, fields, array, scan_id, self.counter, self.node)
         self.counter += 1  # the codec cuts it to the width that the wire gives it
         return frames
 
-    def _array(self, fields: Mapping[str, Value]) -> list[Packed] | None:
+    def _array(self, array: WholeArray, fields: Mapping[str, Value]) -> list[Packed] | None:
         """The packed array; most positions and commands repeat the last ones, and are not reckoned again."""
-        if self.plan.array is None:
-            return None
-        values = fields.get(self.plan.array.scale.field.name)
+        values = fields.get(array.scale.field.name)
         if not isinstance(values, np.ndarray) or values.dtype != np.float64:
             return packed_array(self.plan, fields)
         same = values.tobytes()
@@ -75,14 +74,18 @@ class Transmitter:
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self._outlets: dict[tuple[Telegram, int], _Outlet] = {}
+        self._outlets: dict[tuple[Telegram, int], Outlet] = {}
+
+    def outlet(self, telegram: Telegram, node: int = 0) -> Outlet:
+        """Where a telegram goes out, for those who send it again and again. Raises WireError: not on this wire."""
+        outlet = self._outlets.get((telegram, node))
+        if outlet is None:
+            outlet = self._outlets[telegram, node] = Outlet(self._codec.plan(telegram, node), node)
+        return outlet
 
     def frames(self, telegram: Telegram, fields: Mapping[str, Value], scan_id: int = 0, node: int = 0) -> list[Frame]:
         """Encode the next telegram. Raises what Codec.encode raises; the counter then stays."""
-        outlet = self._outlets.get((telegram, node))
-        if outlet is None:
-            outlet = self._outlets[telegram, node] = _Outlet(self._codec.plan(telegram, node))
-        return outlet.frames(fields, scan_id, node)
+        return self.outlet(telegram, node).frames(fields, scan_id)
 
     def take_back(self, telegram: Telegram, node: int = 0) -> None:
         """The last telegram was not sent: its number goes to the next one, so that receivers see no gap."""

@@ -202,13 +202,20 @@ class PlantNodes:
         self.bolt_travel_um = 0.0
         self._truth = truth
         self._bus = bus
-        self._transmitter = Transmitter(codec)
         listened = [Telegram.DIE_COMMAND, Telegram.PUMP_COMMAND, Telegram.REARM, Telegram.SAFE_STOP]
         expected = {Telegram.DIE_COMMAND: period_s, Telegram.PUMP_COMMAND: period_s}
         self._receiver = Receiver(codec, [t for t in listened if codec.carries(t)], expected)
-        self._carried = {(t, node) for t in Telegram for node in (0, *Node) if codec.carries(t, int(node))}
+        transmitter = Transmitter(codec)
+        sent = [(t, 0) for t in Telegram if t is not Telegram.HEARTBEAT] + [(Telegram.HEARTBEAT, int(n)) for n in Node]
+        self._outlets = {key: transmitter.outlet(*key) for key in sent if codec.carries(*key)}
         self._deadline_modulus = {t: codec.scan_modulus(t) for t in expected if codec.has_scan_id(t)}
         self._bounds = {key: codec.bounds(*key) for key in _reported(codec)}
+        self._beating: list[tuple[int, CommandWatch | None]] = [
+            (int(Node.DIE), self.die.watch),
+            (int(Node.PUMP), self.pump.watch),
+            *((int(node), None) for node, there in _gauges(truth) if there),
+            (int(Node.ENCODER), None),
+        ]
         self._sync = Rhythm(codec.wire.sync_period_s)
         self._line_state = Rhythm(LINE_STATE_PERIOD_S)
         self._feedback = Rhythm(period_s)
@@ -327,7 +334,7 @@ class PlantNodes:
             valid = (values >= low) & (values <= high)
             values, good = np.where(valid, values, np.nan), int(np.count_nonzero(valid))
         self._send(profile, {name: values}, scan.scan_id)
-        if (meta, 0) not in self._carried:
+        if (meta, 0) not in self._outlets:
             return
         fields: dict[str, Value] = {
             "boxes": boxes,
@@ -341,28 +348,26 @@ class PlantNodes:
         self._send(meta, fields, scan.scan_id)
 
     def _send_heartbeats(self, now_s: float) -> None:
-        for node, state in (
-            (Node.DIE, self.die.watch.state),
-            (Node.PUMP, self.pump.watch.state),
-            (Node.WET_GAUGE if self._truth.wet else None, None),
-            (Node.DRY_GAUGE if self._truth.dry else None, None),
-            (Node.ENCODER, None),
-        ):
-            if node is None:
-                continue
-            shown = HeartbeatState.STOPPED if state is NodeState.LATCHED else HeartbeatState.OPERATIONAL
+        for node, watch in self._beating:
+            latched = watch is not None and watch.state is NodeState.LATCHED
+            shown = HeartbeatState.STOPPED if latched else HeartbeatState.OPERATIONAL
             fields: dict[str, Value] = {"state": int(shown), "epoch": BOOT_EPOCH, "uptime_s": now_s}
-            self._send(Telegram.HEARTBEAT, fields, self.cycle, int(node))
+            self._send(Telegram.HEARTBEAT, fields, self.cycle, node)
 
     def _send(self, telegram: Telegram, fields: Mapping[str, Value], scan_id: int, node: int = 0) -> None:
         """Hand a telegram to the bus. A bus that is down loses it and the machine runs on."""
-        if (telegram, node) not in self._carried:
+        outlet = self._outlets.get((telegram, node))
+        if outlet is None:  # not on this wire
             return
-        for frame in self._transmitter.frames(telegram, fields, scan_id, node):
+        for frame in outlet.frames(fields, scan_id):
             try:
                 self._bus.send(frame)
             except BusError:
                 self.frames_unsent += 1
+
+
+def _gauges(truth: Truth) -> tuple[tuple[Node, bool], ...]:
+    return (Node.WET_GAUGE, truth.wet is not None), (Node.DRY_GAUGE, truth.dry is not None)
 
 
 def _reported(codec: Codec) -> list[tuple[Telegram, str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -84,8 +85,7 @@ class Plant:
         return known
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PlantState:
+class PlantState(NamedTuple):
     """Everything that a step reads and writes; older states stay usable."""
 
     t_s: float
@@ -109,8 +109,7 @@ class Command:
     pump_speed_rpm: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Readings:
+class Readings(NamedTuple):
     """What happened in one step. `areal_density_gsm` is the truth that is judged: dry, as coated at the die, lanes."""
 
     t_s: float

@@ -127,7 +127,7 @@ def make_inputs(line: LineDescription, t_s: float = 0.0, **changes: Any) -> Line
         wet=None,
         dry=None,
     )
-    return replace(inputs, **changes)
+    return inputs._replace(**changes)
 
 
 def lip_response_per_um(line: LineDescription) -> Array:

@@ -14,7 +14,9 @@ by web length. A line with one gauge has a film filter only.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,8 +62,7 @@ class Estimator:
         return gauge
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What is believed after the newest usable scan of the primary gauge. Logs of areal density over target.
 
     error: (zones,), of the web at that gauge; valid: (zones,), seen in that scan. disturbance_cd: (modes,) and
@@ -95,8 +96,7 @@ class Proof:
 NO_PROOF = Proof((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0), 0.0, None)
 
 
-@dataclass(frozen=True, slots=True)
-class EstimateState:
+class EstimateState(NamedTuple):
     """What estimation remembers. References: (boxes,); good_share: of the primary gauge's newest scan."""
 
     model: DelayLine  # columns: what lips and pump did to each coordinate at the die, (zones,)
@@ -170,11 +170,11 @@ def update(estimator: Estimator, state: EstimateState, inputs: LineInputs) -> Es
         if np.count_nonzero(np.isfinite(effect)) == effect.size:  # a bolt that was never heard has no known effect
             model = model.push(inputs.web_m, effect)
     if inputs.batch != state.front.batch:
-        state = replace(state, front=front.announced(state.front, inputs.batch, inputs.web_m))
+        state = state._replace(front=front.announced(state.front, inputs.batch, inputs.web_m))
     if estimator.wet is not None and inputs.wet is not None:
         state = _take_wet(estimator, estimator.wet, state, model, inputs.wet)
     elif model is not state.model:
-        state = replace(state, model=model)
+        state = state._replace(model=model)
     if estimator.dry is not None and inputs.dry is not None:
         state = _take_dry(estimator, estimator.dry, state, inputs.dry)
     return state
@@ -191,7 +191,7 @@ def modelled_effect(estimator: Estimator, inputs: LineInputs) -> Array:
 def log_ratio(ratio_rpm_per_mps: float, trim_pct: float, nominal_rpm_per_mps: float) -> float:
     """Log of the pump's ratio over nominal: the pump's whole effect on the mean, by pre-metering."""
     factor = ratio_rpm_per_mps / nominal_rpm_per_mps * (1.0 + trim_pct / 100.0)
-    return float(np.log(max(factor, 1e-3)))
+    return math.log(max(factor, 1e-3))
 
 
 def fused_profile_gsm(estimator: Estimator, state: EstimateState) -> Array:
@@ -214,7 +214,7 @@ def surprise(state: EstimateState) -> tuple[float, float]:
 
 def mean_log(error: Array) -> float:
     """Log of the mean areal density over target: the pump's business, exact for large errors too."""
-    return float(np.log(np.exp(error).sum() / error.size))
+    return math.log(np.add.reduce(np.exp(error)) / error.size)  # sum() without its wrapper
 
 
 def to_coordinates(response: ResponseModel, error: Array) -> Array:
@@ -240,7 +240,7 @@ def _take_wet(
     at_die_m = scan.web_m - gauge.distance_m
     effect = model.at(at_die_m)
     if seen.share < USABLE_SHARE or effect is None:  # no encoder yet: nothing can be placed along the web
-        return replace(state, model=model, wet_reference=seen.reference, good_share=seen.share)
+        return state._replace(model=model, wet_reference=seen.reference, good_share=seen.share)
     error = _filled(estimator, seen, state.film.mean + effect, state.film.readings)
     coordinates = to_coordinates(estimator.response, error)
     film = _film(estimator, state, model, coordinates - effect, seen.share, at_die_m)
@@ -274,7 +274,7 @@ def _take_dry(estimator: Estimator, gauge: GaugeModel, state: EstimateState, sca
     half_m = 0.5 * max(gauge.period_s * estimator.web_speed_mps, 2.0 * estimator.web_step_m)
     wet = _wet_mean(state.wet_seen, at_die_m - half_m, at_die_m + half_m)
     if seen.share < USABLE_SHARE or wet is None:
-        return replace(state, dry_reference=seen.reference)
+        return state._replace(dry_reference=seen.reference)
     error = _filled(estimator, seen, wet + state.offset.mean, state.offset.readings)
     dry = to_coordinates(estimator.response, error)
     difference = dry - wet
@@ -283,14 +283,12 @@ def _take_dry(estimator: Estimator, gauge: GaugeModel, state: EstimateState, sca
     offset = kalman.corrected(state.offset, estimator.offset, difference, passed_s, 1.0 / seen.share)
     moved = offset.mean - state.offset.mean
     modes, reading = estimator.response.modes, state.reading
-    reading = replace(  # the film stays as it was seen; what is believed of it moves at once
-        reading,
+    reading = reading._replace(  # the film stays as it was seen; what is believed of it moves at once
         disturbance_cd=reading.disturbance_cd + moved[:modes],
         disturbance_md=reading.disturbance_md + float(moved[-1]),
     )
     level, variance, rate = float(offset.mean[-1]), float(offset.variance[-1]), float(estimator.offset.rate[-1])
-    return replace(
-        state,
+    return state._replace(
         dry_reference=seen.reference,
         offset=offset,
         offset_m=at_die_m,
@@ -353,7 +351,7 @@ def pulse2(estimator: Estimator, state: EstimateState) -> float:
 def _pair(values: Array) -> tuple[float, float]:
     """Mean over the shapes, and the value of the mean."""
     mean = float(values[-1])
-    return (float(values.sum()) - mean) / (values.size - 1), mean
+    return (float(np.add.reduce(values)) - mean) / (values.size - 1), mean
 
 
 def _take_only(
@@ -362,15 +360,14 @@ def _take_only(
     """A dry scan on a line that has no other gauge closes the loop."""
     effect = state.model.at(at_die_m)
     if seen.share < USABLE_SHARE or effect is None:
-        return replace(state, dry_reference=seen.reference, good_share=seen.share)
+        return state._replace(dry_reference=seen.reference, good_share=seen.share)
     error = _filled(estimator, seen, state.film.mean + effect, state.film.readings)
     if estimator.scanner is None:
         disturbance = to_coordinates(estimator.response, error) - effect
         film = _film(estimator, state, state.model, disturbance, seen.share, at_die_m)
     else:
         film = _passed_over(estimator, estimator.scanner, state, error, scan.direction, seen.share, at_die_m)
-    return replace(
-        state,
+    return state._replace(
         dry_reference=seen.reference,
         good_share=seen.share,
         film=film,

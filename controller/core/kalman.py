@@ -5,7 +5,7 @@ All coordinates are done at once; time is the web that passed, in seconds at nom
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,7 @@ LOOK_EVERY = 4  # readings between two looks at the innovations
 SETTLED_AFTER = 256  # readings; from then on gains are worked out anew with each look only
 
 
-@dataclass(frozen=True, slots=True)
-class Bank:
+class Bank(NamedTuple):
     """Estimates and their variances, (coordinates,), and how the readings have surprised them.
 
     surprise2 is the mean square of the innovations over what the filters expected: 1 when the statistics are right.

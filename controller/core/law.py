@@ -12,8 +12,8 @@ Sources: internal model control (Garcia and Morari 1982); SIMC (Skogestad 2003).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from simple_pid import PID
@@ -28,8 +28,7 @@ from controller.line.description import Array, LawName, LineDescription
 ACTUATOR_LAG_S = 0.3  # believed lag of lips and pump drive; part of the lag that SIMC divides out
 
 
-@dataclass(frozen=True, slots=True)
-class LawState:
+class LawState(NamedTuple):
     """What a law remembers between cycles.
 
     memory_cd (modes,): filtered disturbance (IMC) or integral (PI), log; memory_md the same for the pump.
@@ -186,8 +185,7 @@ class ModalPi:
         wished_log, wished_pump_log, _ = self.modes.effect(
             Applied(wish.gap_um, wish.pump_ratio_rpm_per_mps, wish.pump_trim_pct)
         )
-        return replace(
-            state,
+        return state._replace(
             memory_cd=state.memory_cd + lips_log - wished_log,
             memory_md=state.memory_md + pump_log - wished_pump_log,
         )

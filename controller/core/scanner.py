@@ -9,7 +9,7 @@ gauges, e.g. Tyler and Morari 1995; here with the pass as the sample.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -87,8 +87,7 @@ def corrected(
     variance = np.maximum(prior - np.einsum("cz,zc->c", gain, spread), 1e-12)
     surprise = float(innovation @ np.linalg.solve(expected, innovation)) / innovation.size
     share = max(1.0 / (bank.readings + 1), 0.02)
-    return replace(
-        bank,
+    return bank._replace(
         mean=bank.mean + moved,
         variance=variance,
         gain=variance / prior,

@@ -74,17 +74,18 @@ class ZoneScan:
 def to_zones(gauge: GaugeModel, reference: Array, scan: GaugeScan, reading: Array) -> ZoneScan:
     """Box readings -> log error per zone over target."""
     reading, valid = reading[gauge.counted], scan.valid[gauge.counted]
-    positive = valid & (reading > 0.0) & (reading < np.inf)
-    every = np.count_nonzero(positive) == positive.size
-    error = np.log(reading if every else np.where(positive, reading, 1.0)) - gauge.log_target
-    good = positive & (np.abs(error) < IMPLAUSIBLE_LOG)
-    found, zones = np.count_nonzero(good), gauge.weights.shape[0]
-    if not found:
-        return ZoneScan(np.zeros(zones), np.zeros(zones, dtype=bool), False, reference, 0.0)
-    if found == good.size:
+    lowest, highest = reading.item(reading.argmin()), reading.item(reading.argmax())  # a NaN is found as either
+    if np.count_nonzero(valid) == valid.size and lowest > 0.0 and highest < np.inf:
+        error = np.log(reading) - gauge.log_target
         followed = _followed(gauge, reference, error)
         if followed is not None:
             return ZoneScan(gauge.mean @ error, gauge.every_zone, True, followed, 1.0)
+    positive = valid & (reading > 0.0) & (reading < np.inf)
+    error = np.log(np.where(positive, reading, 1.0)) - gauge.log_target
+    good = positive & (np.abs(error) < IMPLAUSIBLE_LOG)
+    zones = gauge.weights.shape[0]
+    if not np.count_nonzero(good):
+        return ZoneScan(np.zeros(zones), np.zeros(zones, dtype=bool), False, reference, 0.0)
     good, reference = _gate_outliers(gauge, reference, error, good)
     weight = gauge.weights @ good
     seen: BoolArray = weight > 0.0
@@ -98,13 +99,16 @@ def to_zones(gauge: GaugeModel, reference: Array, scan: GaugeScan, reading: Arra
 
 def _followed(gauge: GaugeModel, reference: Array, error: Array) -> Array | None:
     """The gate's new reference where all boxes are good and none jumps out, as in nearly every scan; None elsewhere."""
+    if not _largest(error) < IMPLAUSIBLE_LOG:
+        return None
     jump = error - reference
     middle = _median(jump)
     jump -= middle
-    far = np.abs(jump)
-    bound = OUTLIER_SIGMAS * max(MAD_TO_SIGMA * _median(far), gauge.noise_log)
-    if not far.max() <= bound:  # NaN where there is no reference yet
-        return None
+    furthest = _largest(jump)  # NaN where there is no reference yet
+    if not furthest <= OUTLIER_SIGMAS * gauge.noise_log:  # the gate is never narrower, so the spread need not be known
+        spread = MAD_TO_SIGMA * _median(np.abs(jump))
+        if not furthest <= OUTLIER_SIGMAS * spread:
+            return None
     followed: Array = reference + (middle + REFERENCE_SHARE * jump)
     return followed
 
@@ -124,6 +128,13 @@ def _gate_outliers(gauge: GaugeModel, reference: Array, error: Array, good: Bool
     inside: BoolArray = good & (far <= bound)
     followed = known + (middle + REFERENCE_SHARE * np.minimum(np.maximum(jump, -bound), bound))
     return inside, followed if every else np.where(good, followed, reference)
+
+
+def _largest(values: Array) -> float:
+    """The largest absolute value; NaN where any is."""
+    size = np.abs(values)
+    largest: float = size.item(size.argmax())
+    return largest
 
 
 def _median(values: Array) -> float:

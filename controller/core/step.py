@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,8 +34,7 @@ class Config:
     command_life_cycles: int  # SYNC cycles that a command stays valid
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """Everything a controller remembers. `applied` is None until the actuators' positions were heard once."""
 
     cycle: int
@@ -116,7 +116,7 @@ def step(
 
 def refused(state: State, before: State) -> State:
     """The transmit gate refused the last command, so nothing was sent: stand where we stood `before`, and hold."""
-    return replace(state, supervisor=supervisor.latch(state.supervisor, Outcome.REFUSED), applied=before.applied)
+    return state._replace(supervisor=supervisor.latch(state.supervisor, Outcome.REFUSED), applied=before.applied)
 
 
 def _applied(config: Config, state: State, inputs: LineInputs) -> envelope.Applied:

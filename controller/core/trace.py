@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from controller.line.command import Limit, Mode, Outcome
 from controller.line.description import Array, BoolArray
 from controller.line.profile import LineState
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """One cycle. Arrays have shape (zones,). `sent` is False in ADVISORY: the targets then show what would be done."""
 
     cycle: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from controller.line.description import Array, BoolArray
 
@@ -46,8 +47,7 @@ class DryScan(GaugeScan):
     direction: int = 0  # of a scanner's head in this pass: 1 to the right, -1 to the left; 0 for an array
 
 
-@dataclass(frozen=True, slots=True)
-class LineInputs:
+class LineInputs(NamedTuple):
     """All that one cycle is told. Times are line time: the time base that SYNC carries.
 
     `wet` and `dry` are the newest complete scans since the last cycle, or None. A zone whose `gap_valid` is False has

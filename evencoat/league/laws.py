@@ -181,7 +181,7 @@ class Mpc:
             self._disturbance = seen[:-1].copy()
         self._disturbance = self._disturbance - np.expm1(-web_s / self._filter_s) * (seen[:-1] - self._disturbance)
         share_md = -float(np.expm1(-web_s / self._filter_md_s))
-        state = replace(state, memory_md=state.memory_md + share_md * (float(seen[-1]) - state.memory_md))
+        state = state._replace(memory_md=state.memory_md + share_md * (float(seen[-1]) - state.memory_md))
         self._since_s += web_s
         if self._wish_um is None or self._since_s >= MPC_EVERY_S:
             self._since_s = 0.0

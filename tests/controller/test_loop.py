@@ -36,7 +36,7 @@ class ToyPort:
         if not self.heard:
             return None
         inputs = self.web.inputs(**self.changes)
-        return replace(inputs, t_line_ns=inputs.t_line_ns + self.line_offset_ns)
+        return inputs._replace(t_line_ns=inputs.t_line_ns + self.line_offset_ns)
 
     def write(self, command: ActuatorCommand) -> bool:
         if self.refuses:

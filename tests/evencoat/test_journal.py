@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +62,7 @@ def make_trace(cycle: int, **parts: object) -> Trace:
         sent=bool(cycle % 2),
         valid_until_cycle=cycle + 3,
     )
-    return replace(trace, **parts)  # type: ignore[arg-type]
+    return trace._replace(**parts)  # type: ignore[arg-type]
 
 
 def open_journal(path: Path, queue_max: int = 100_000) -> CycleJournal:
@@ -298,4 +297,4 @@ def test_any_array_and_any_cycle_number_survive(
 def test_every_field_of_a_trace_has_its_column() -> None:
     """A field added to Trace and forgotten here would be lost without a word."""
     kept = {name for name, _ in journal_module.SCALARS} | set(journal_module.LISTS) | set(ARRAYS) | set(FLAGS)
-    assert kept == set(Trace.__slots__)
+    assert kept == set(Trace._fields)

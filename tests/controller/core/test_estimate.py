@@ -328,7 +328,7 @@ def test_metres_that_the_wet_gauge_did_not_see_are_not_compared():
     for _ in range(400):
         inputs = web.inputs()
         if 95.0 <= web.web_m < 110.0:
-            inputs = replace(inputs, wet=None)
+            inputs = inputs._replace(wet=None)
         before = state.offset.readings
         state = estimate.update(estimator, state, inputs)
         if state.offset.readings > before:
@@ -345,7 +345,7 @@ def test_a_bad_dry_scan_teaches_nothing():
     for _ in range(900):
         inputs = web.inputs()
         if inputs.dry is not None:
-            inputs = replace(inputs, dry=replace(inputs.dry, valid=np.arange(16) < 7))
+            inputs = inputs._replace(dry=replace(inputs.dry, valid=np.arange(16) < 7))
         state = estimate.update(estimator, state, inputs)
         web.advance(None)
     assert state.offset.readings == 0

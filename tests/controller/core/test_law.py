@@ -36,7 +36,7 @@ def seeing(estimator: Estimator, error: Array, last: Applied) -> EstimateState:
         disturbance_md=mean - pump_log,
         t_ns=0,
     )
-    return replace(estimate.init(estimator), reading=reading, good_share=1.0)
+    return estimate.init(estimator)._replace(reading=reading, good_share=1.0)
 
 
 def found(line: LineDescription, rng: np.random.Generator) -> Applied:

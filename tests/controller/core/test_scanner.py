@@ -102,7 +102,7 @@ def test_a_move_of_the_pump_on_the_way_is_no_disturbance():
             moment = start - 63.0 + TRAVEL_S * (along if direction > 0 else 1.0 - along)
             seen = np.log1p(0.01 * (moment >= 150.0))
             scan = replace(dry_scan(line, seen, t_s=float(t), web_m=start + 0.5 * PASS_S), direction=direction)
-            inputs = replace(inputs, dry=scan)
+            inputs = inputs._replace(dry=scan)
         state = estimate.update(estimator, state, inputs)
         assert abs(state.film.mean[-1]) < 2e-3
     assert abs(state.film.mean[-1]) < 2e-4

@@ -103,7 +103,7 @@ def mirrored(inputs: LineInputs) -> LineInputs:
     dry = inputs.dry
     if dry is not None:
         dry = replace(dry, areal_density_gsm=dry.areal_density_gsm[::-1], valid=dry.valid[::-1])
-    return replace(inputs, wet=wet, dry=dry, gap_um=inputs.gap_um[::-1].copy())
+    return inputs._replace(wet=wet, dry=dry, gap_um=inputs.gap_um[::-1].copy())
 
 
 @settings(max_examples=15, deadline=None)
@@ -320,7 +320,7 @@ class MadLaw:
     def decide(self, state, estimate, last, web_s):
         state, wish = self.real.decide(state, estimate, last, web_s)
         if not np.isfinite(self.answer):
-            state = replace(state, memory_cd=state.memory_cd + self.answer)
+            state = state._replace(memory_cd=state.memory_cd + self.answer)
         return state, replace(wish, gap_um=np.full_like(wish.gap_um, self.answer))
 
     def track(self, estimate, last):

@@ -1,7 +1,5 @@
 """Who moves the actuators, and why: every outcome in a table, their order, and any sequence of faults and requests."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -22,8 +20,8 @@ T_S = 100.0
 
 
 def seen(age_s: float = 0.0, good_share: float = 1.0) -> estimate.EstimateState:
-    reading = replace(NEVER_SEEN.reading, t_ns=round((T_S - age_s) * NS), valid=np.ones(4, dtype=bool))
-    return replace(NEVER_SEEN, reading=reading, good_share=good_share)
+    reading = NEVER_SEEN.reading._replace(t_ns=round((T_S - age_s) * NS), valid=np.ones(4, dtype=bool))
+    return NEVER_SEEN._replace(reading=reading, good_share=good_share)
 
 
 def decide(state: SupervisorState, now: estimate.EstimateState, **changes: object) -> SupervisorState:
