@@ -1,8 +1,8 @@
 """Everybody who plays in the league, by name, with the tuning that the shared search found for them.
 
 `open` and `hand` leave the lips to people; `pid`, `recipe`, `smith`, `mpc`, `dompc` and `imc` are what can be had today
-and our own; `informed` is told the true response and the true statistics but has the real gauges only: the ceiling of
-all feedback; `clairvoyant` (evencoat.league.clairvoyant) is told nearly everything.
+and our own; `informed` (evencoat.league.informed) is told all that can be known beforehand but has the real gauges
+only; `clairvoyant` (evencoat.league.clairvoyant) is told nearly everything.
 """
 
 from __future__ import annotations
@@ -15,11 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from controller.core import step as core
-from controller.core.estimate import build as build_estimator
 from controller.core.law import Modes
-from controller.core.law import build as build_law
-from controller.core.response import local_gain_per_um, modes_of
-from controller.core.statistics import BOX_SHARE, COMMON_SHARE, Statistics
 from controller.core.step import Config
 from controller.line.command import ActuatorCommand, Mode, OperatorRequest
 from controller.line.description import LawName, LineDescription
@@ -27,9 +23,9 @@ from controller.line.profile import LineInputs
 from evencoat.league import field
 from evencoat.league.clairvoyant import Clairvoyant
 from evencoat.league.field import Match, Player
+from evencoat.league.informed import Informed
 from evencoat.league.laws import Dahlin, Flatten, Mpc, Osqp, Plain, Recipe
 from evencoat.league.rivals import Operator
-from plant_sim.truth import RANGES
 
 PRACTICAL = ("open", "hand", "pid", "recipe", "smith", "mpc")
 NAMES = (*PRACTICAL, "imc", "informed", "clairvoyant")
@@ -126,48 +122,6 @@ def _modes(config: Config) -> Modes:
     return Modes(estimator.response, estimator.ratio_nominal_rpm_per_mps, config.line.control.dead_band_um)
 
 
-def informed(match: Match, line: LineDescription) -> Config:
-    """The core, told the true response and the true statistics of this line."""
-    truth = match.truth
-    gain = truth.lip_gain_per_um(truth.batches[0].flow_index)
-    shown = field.zone_view(line, truth.lanes) @ truth.lip_response
-    centre = np.eye(line.zones) - 1.0 / line.zones
-    aligned = replace(line, die=replace(line.die, alignment_uncertainty_mm=0.0))
-    response = modes_of(aligned, gain * centre @ shown @ centre)
-    estimator = build_estimator(line, response, true_statistics(match))
-    config = core.configure(line, field.TURN_S)
-    return replace(config, estimator=estimator, law=build_law(line, estimator))
-
-
-def true_statistics(match: Match) -> Statistics:
-    """Statistics of the line's true disturbances and gauges."""
-    truth, line = match.truth, match.line
-    drifts, known = truth.drifts, Statistics()
-    if truth.wet is not None:
-        wet_bias = 100.0 * float(np.hypot(truth.wet.bias_common, truth.wet.bias_box))
-        wet_bias /= float(np.hypot(COMMON_SHARE, BOX_SHARE))
-        known = replace(known, wet_bias_pct=max(wet_bias, 1e-3), wet_bias_s=truth.wet.bias_tau_s)
-        if line.wet_gauge is not None:
-            known = replace(known, wet_noise_share=100.0 * truth.wet.noise / line.wet_gauge.noise_pct)
-    if truth.dry is not None and line.dry_gauge is not None:
-        known = replace(known, dry_noise_share=100.0 * truth.dry.noise / line.dry_gauge.noise_pct)
-    return replace(
-        known,
-        static_pct=100.0 * float(truth.unevenness_um.std()) * local_gain_per_um(line),
-        slow_cd_pct=100.0 * drifts.slow_cd,
-        slow_cd_s=drifts.slow_cd_tau_s,
-        fast_cd_pct=100.0 * drifts.fast_cd,
-        fast_cd_s=drifts.fast_cd_tau_s,
-        cd_zones=drifts.slow_cd_zones,
-        white_cd_pct=100.0 * drifts.white_cd / np.sqrt(truth.lanes / truth.zones),
-        slip_pct=100.0 * drifts.slip,
-        slip_s=drifts.slip_tau_s,
-        solids_pct=float(np.hypot(100.0 * drifts.solids, 0.5 * RANGES["batch_pct"][1])),
-        solids_s=drifts.solids_tau_s,
-        pulsation_pct=100.0 * truth.pump.pulsation,
-    )
-
-
 class Bystander:
     """Nobody touches anything."""
 
@@ -199,7 +153,7 @@ _MAKERS: dict[str, Maker] = {
     "smith": _smith,
     "mpc": _mpc,
     "imc": _core(LawName.IMC),
-    "informed": lambda match, line, own: Core(informed(match, line), Mode.AUTO),
+    "informed": lambda match, line, own: Informed(match, line),
     "clairvoyant": lambda match, line, own: Clairvoyant(match),
     "dompc": _dompc,
 }

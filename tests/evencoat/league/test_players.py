@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,12 @@ from controller.core import step as core
 from controller.line.command import ActuatorCommand
 from controller.line.profile import LineInputs
 from evencoat.league import clairvoyant, field, table, tuning
+from evencoat.league.informed import Informed, informed, true_statistics
 from evencoat.league.laws import Osqp
 from evencoat.league.metrics import Score
-from evencoat.league.players import NAMES, PRACTICAL, TUNED, Tuning, informed, player, true_statistics, tuned
+from evencoat.league.players import NAMES, PRACTICAL, TUNED, Tuning, player, tuned
+from plant_sim.faults import Play
+from plant_sim.slurry import blend
 
 MATCH = field.draw("nominal", 4, 12.0)
 
@@ -126,3 +131,22 @@ def test_every_fault_is_played_and_none_is_played_beside_nothing() -> None:
     counts = {name: len(match.scenario.plays) for name, match in found.items()}
     assert all(count > counts["fault:none"] for name, count in counts.items() if name != "fault:none")
     assert set(PRACTICAL) < set(NAMES)
+
+
+def test_the_informed_one_is_told_what_a_batch_brings_and_only_that() -> None:
+    """Ahead of the gauges it knows the mean of the new batch, and answers it as if none had come."""
+    drifts = tuple(play for play in MATCH.scenario.plays if play.name != "batch-change")
+    without = replace(MATCH, scenario=replace(MATCH.scenario, plays=drifts))
+    change = Play("batch-change", onset_s=400.0, front_s=300.0)
+    match = replace(without, scenario=replace(without.scenario, plays=(*drifts, change)))
+    told = Informed(match, match.line)
+    solids = [blend(match.truth.batches, match.scenario.fronts(), t_s).solids_kgm3 for t_s in (0.0, 550.0)]
+    assert told.brought(400.0) == 0.0
+    assert told.brought(550.0) == pytest.approx(np.log(solids[1] / solids[0]))
+    assert abs(told.brought(550.0)) > 1e-3
+
+    def sigma(name: str, played: field.Match) -> float:
+        return field.play(played, player(name, played, tuned())).score.sigma_total_pct
+
+    assert sigma("informed", match) < 1.05 * sigma("informed", without)
+    assert sigma("informed", match) < sigma("imc", match)
