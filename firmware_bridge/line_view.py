@@ -120,6 +120,7 @@ class LineView:
         self._wet: WetScan | None = None
         self._dry: DryScan | None = None
         self._misfit: dict[Telegram, str] = {}
+        self._told: dict[Telegram, Array] = {}  # newest values of each profile
         self._encoder = (math.nan, math.nan, False)  # speed, m/s; web, m; valid
         self._line_told = (LineState.STOPPED, 0, 0)  # state, roll, batch
         self._pump = _PumpTold.of({})
@@ -264,6 +265,7 @@ class LineView:
         wet = message.telegram is Telegram.WET_PROFILE
         meta_telegram = Telegram.WET_META if wet else Telegram.DRY_META
         if not self._codec.carries(meta_telegram):
+            self._misfit.pop(message.telegram, None)
             self._take_scan(message, message.t_s * 1e6, self._web_at(message.t_s))
             return
         meta = self._metas.pop(meta_telegram, None)
@@ -291,13 +293,28 @@ class LineView:
         self._take_scan(message, _scalar(meta.fields, "t_us"), _scalar(meta.fields, "web_m"), to)
 
     def _take_scan(self, message: Message, t_us: float, web_m: float, direction: int = 0) -> None:
-        t_ns = round(t_us) * 1000
-        if message.telegram is Telegram.WET_PROFILE:
-            film_um = np.asarray(message.fields["film_um"])
-            self._wet = WetScan(message.scan_id, t_ns, web_m, np.isfinite(film_um), film_um)
+        telegram, t_ns = message.telegram, round(t_us) * 1000
+        values = np.asarray(message.fields[_PROFILES[telegram]])
+        if self._is_frozen(telegram, values):
+            return
+        if telegram is Telegram.WET_PROFILE:
+            self._wet = WetScan(message.scan_id, t_ns, web_m, np.isfinite(values), values)
         else:
-            density_gsm = np.asarray(message.fields["areal_density_gsm"])
-            self._dry = DryScan(message.scan_id, t_ns, web_m, np.isfinite(density_gsm), density_gsm, direction)
+            self._dry = DryScan(message.scan_id, t_ns, web_m, np.isfinite(values), values, direction)
+
+    def _is_frozen(self, telegram: Telegram, values: Array) -> bool:
+        """Whether a gauge repeats a profile to the last bit. None that still looks at a web does: it counts as silent.
+
+        Bare foil may read nothing in all boxes again and again.
+        """
+        last, self._told[telegram] = self._told.get(telegram), values
+        if values is not last:  # the same bytes come as the same array
+            return False
+        seen = values[np.isfinite(values)]
+        frozen = seen.size > 0 and seen.min() < seen.max()
+        if frozen:
+            self._misfit[telegram] = f"{_plain(telegram)}: repeats itself to the last bit, taken as silent"
+        return bool(frozen)
 
     def _web_at(self, t_s: float) -> float:
         """Web position of the newest SYNC at or before `t_s`."""

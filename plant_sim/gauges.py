@@ -146,7 +146,10 @@ def count(values: Array, drawn: Array, target: float, noise: float, depth: float
         mean = at_target * exp(depth * (1.0 - values[i] / target))
         z = drawn[i]
         quanta = max(math.floor(mean + math.sqrt(mean) * z + (z * z - 1.0) / 6.0 + 0.5), 1.0)
-        values[i] = target * (1.0 - ln(quanta / at_target) / depth)
+        nothing = (
+            values[i] - values[i]
+        )  # NaN where there is nothing to count, which a maximum would take for one quantum
+        values[i] = target * (1.0 - ln(quanta / at_target) / depth) + nothing
 
 
 @compiled

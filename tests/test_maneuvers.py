@@ -94,6 +94,20 @@ def test_a_silent_wet_gauge_holds_and_comes_back_without_a_bump() -> None:
     assert np.abs(steps).max() <= line.line.lips.rate_um_per_s * line.cycle_s + 1e-9
 
 
+@pytest.mark.parametrize("rival", [Rival.PID, Rival.IMC])
+def test_a_frozen_wet_gauge_is_not_believed(rival: Rival) -> None:
+    """It repeats its last profile for a minute: every move would look like a disturbance that nothing can answer."""
+    frozen = {"name": "gauge-frozen", "gauge": "wet", "onset_s": 240.0, "duration_s": 60.0}
+    line = Line(story(frozen, drifts=DRIFTS), rival=rival)
+    line.play_s(240.0)
+    even = rms(line.rows(60.0))
+    held = line.play_s(60.0)[-1]
+    assert held.outcome is Outcome.GAUGE_STALE
+    assert any("repeats itself" in fault for fault in held.link_faults)
+    assert line.play_s(30.0)[-1].mode_actual is Mode.AUTO
+    assert rms(line.rows(90.0)) < 2.0 * even
+
+
 def test_a_lost_encoder_stops_the_pump_and_holds_the_lips() -> None:
     line = Line(story({"name": "encoder-loss", "onset_s": 150.0, "duration_s": 10.0}, drifts=DRIFTS))
     line.play_s(155.0)

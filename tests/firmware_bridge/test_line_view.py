@@ -52,6 +52,16 @@ def test_nothing_is_said_until_the_line_was_heard_completely(missing: str) -> No
     assert line.port.read() is not None
 
 
+def test_a_gauge_that_repeats_itself_to_the_last_bit_counts_as_silent() -> None:
+    line, film_um = HandLine(), np.linspace(179.0, 181.0, BOXES)
+    assert after(line, wet_profile={"film_um": film_um}).wet is not None
+    frozen = after(line, wet_profile={"film_um": film_um})
+    assert frozen.wet is None and frozen.dry is not None
+    assert frozen.link_faults == ("wet profile: repeats itself to the last bit, taken as silent",)
+    thawed = after(line, wet_profile={"film_um": film_um[::-1]})
+    assert thawed.wet is not None and thawed.link_faults == ()
+
+
 def test_a_scan_is_handed_out_once() -> None:
     line = HandLine()
     assert after(line).wet is not None

@@ -43,6 +43,19 @@ def test_nothing_is_read_before_coated_web_arrives(runner):
     np.testing.assert_allclose(dry[-1].values, 180.0, rtol=1e-9)
 
 
+@pytest.mark.parametrize("line", ["array", "scanner"])
+def test_a_gauge_that_counts_has_nothing_to_count_before_coated_web_arrives(runner, line):
+    if line == "array":
+        counting = replace(clean(), dry=replace(clean().dry, noise=0.003, depth=2.0, full_scale=9e3))
+        first = scans(runner, counting, count=10, kind=GaugeKind.DRY_ARRAY)[0]
+    else:
+        counting = clean(SCANNING)
+        first = passes(
+            runner, truth=replace(counting, dry=replace(counting.dry, noise=0.003, depth=2.0, full_scale=9e3))
+        )[0]
+    assert np.isnan(first.values).all()
+
+
 def test_each_gauge_has_its_own_period_and_says_when_and_where_it_looked(runner):
     wet, dry = (scans(runner, clean(), count=100, kind=kind) for kind in (GaugeKind.WET_ARRAY, GaugeKind.DRY_ARRAY))
     assert (len(wet), len(dry)) == (100, 10)
