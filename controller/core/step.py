@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from controller.core import envelope, estimate, law, plausibility, response, supervisor
+from controller.core.harris import Harris
 from controller.core.statistics import Statistics
 from controller.core.trace import Trace
 from controller.line.command import ActuatorCommand, Limit, Mode, OperatorRequest, Outcome, UncertifiedCommand
@@ -39,6 +40,7 @@ class State(NamedTuple):
 
     cycle: int
     estimate: estimate.EstimateState
+    harris: Harris  # of the mean, as the estimate sees it at the gauge that closes the loop
     follow: plausibility.FollowState
     supervisor: supervisor.SupervisorState
     law: law.LawState | None
@@ -66,6 +68,7 @@ def init(config: Config, requested: Mode) -> State:
     return State(
         cycle=0,
         estimate=estimate.init(config.estimator),
+        harris=Harris.start(config.estimator.primary.distance_m),
         follow=plausibility.init(config.line.zones),
         supervisor=supervisor.init(requested),
         law=None,
@@ -83,6 +86,7 @@ def step(
     """
     applied = _applied(config, state, inputs)
     seen = estimate.update(config.estimator, state.estimate, inputs)
+    index = _index(state.harris, seen, inputs)
     follow, lost = plausibility.follow(config.line.lips, state.follow, applied.gap_um, inputs.gap_um, dt_s)
     asking = supervisor.request(state.supervisor, asked)
     judged = supervisor.decide(config.line.control, config.estimator, asking, inputs, seen)
@@ -109,8 +113,8 @@ def step(
         memory = config.law.limited(memory, asked_for, _after(command))
     if frozen and seeing:  # none at all is the link's fault, not the bolts'
         lost = lost | ~inputs.gap_valid
-    trace = _trace(config, state, inputs, judged, seen, wish, command, (limits, limited), lost, sent)
-    state = State(state.cycle + 1, seen, follow, judged, memory if known else None, now, manual)
+    trace = _trace(config, state, inputs, judged, (seen, index), wish, command, (limits, limited), lost, sent)
+    state = State(state.cycle + 1, seen, index, follow, judged, memory if known else None, now, manual)
     return state, command if sent else None, trace
 
 
@@ -129,6 +133,13 @@ def _applied(config: Config, state: State, inputs: LineInputs) -> envelope.Appli
     ratio = config.envelope.ratio_rpm_per_mps
     found = inputs.pump_ratio_rpm_per_mps / ratio * (1.0 + inputs.pump_trim_pct / 100.0)
     return envelope.Applied(inputs.gap_um, ratio, 100.0 * (found - 1.0))
+
+
+def _index(index: Harris, seen: estimate.EstimateState, inputs: LineInputs) -> Harris:
+    """The Harris index of the mean, which looks every few metres."""
+    if not inputs.encoder_valid or seen.reading.t_ns < 0 or index.resting(inputs.web_m):
+        return index
+    return index.seen(inputs.web_m, 100.0 * math.expm1(estimate.mean_log(seen.reading.error)))
 
 
 def _stay(applied: envelope.Applied) -> UncertifiedCommand:
@@ -187,13 +198,14 @@ def _trace(
     state: State,
     inputs: LineInputs,
     judged: supervisor.SupervisorState,
-    seen: estimate.EstimateState,
+    known: tuple[estimate.EstimateState, Harris],
     wish: UncertifiedCommand,
     command: ActuatorCommand,
     bound: tuple[tuple[Limit, ...], int],
     lost: BoolArray,
     sent: bool,
 ) -> Trace:
+    seen, index = known
     profile: Array = estimate.fused_profile_gsm(config.estimator, seen)
     surprise_cd, surprise_md = estimate.surprise(seen)
     return Trace(
@@ -230,4 +242,6 @@ def _trace(
         valid_until_cycle=command.valid_until_cycle,
         surprise_cd=surprise_cd,
         surprise_md=surprise_md,
+        harris_md=index.index,
+        sigma_md_pct=index.sigma_pct,
     )

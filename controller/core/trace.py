@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from controller.line.command import Limit, Mode, Outcome
@@ -45,3 +46,5 @@ class Trace(NamedTuple):
     valid_until_cycle: int
     surprise_cd: float = 1.0  # mean square of the innovations over what was expected: 1 where the statistics are right
     surprise_md: float = 1.0
+    harris_md: float = math.nan  # minimum variance over mean square of the mean; controller.core.harris has the words
+    sigma_md_pct: float = math.nan  # about target, of late, as the estimate sees it

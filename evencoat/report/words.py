@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evencoat.league.bounds import in_words, index_of_run
+from controller.core.harris import in_words, index_of_run
 from evencoat.report.run import RunData
 
 LEAST_ROWS = 600  # of a record, to judge it by its dead time
