@@ -81,6 +81,20 @@ def test_a_bolt_sticks_during_a_batch_change() -> None:
     assert np.abs(free / line.line.target.areal_density_gsm - 1.0).max() < 0.015
 
 
+@pytest.mark.parametrize("name", ["stuck-bolt", "reversed-bolt"])
+def test_a_bolt_that_cannot_be_used_is_left_alone_and_the_others_do_its_part(name: str) -> None:
+    """A stuck one shows in its feedback; a reversed one only in the web, which it makes worse until it is found."""
+    drifts = ("static-profile", "slow-cd-drift", "fast-cd-drift", "white-cd")
+    well, ill = Line(story(drifts=drifts)), Line(story({"name": name, "at": 0.5, "onset_s": 200.0}, drifts=drifts))
+    for line in (well, ill):
+        line.play_s(900.0)
+    ends = [rms(line.rows(120.0)) for line in (well, ill)]
+    assert ill.checker.violations == 0
+    assert np.flatnonzero(ill.sink.all[-1].zone_not_following).tolist() == [8]
+    assert not well.sink.all[-1].zone_not_following.any()
+    assert ends[1] < 1.5 * ends[0]
+
+
 def test_a_silent_wet_gauge_holds_and_comes_back_without_a_bump() -> None:
     line = Line(story({"name": "gauge-silent", "gauge": "wet", "onset_s": 150.0, "duration_s": 30.0}, drifts=DRIFTS))
     line.play_s(149.0)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from controller.core import envelope, estimate, law, plausibility, response, supervisor
+from controller.core import bolts, envelope, estimate, law, plausibility, response, supervisor
 from controller.core.harris import Harris
 from controller.core.statistics import Statistics
 from controller.core.trace import Trace
@@ -21,6 +21,7 @@ from controller.line.command import ActuatorCommand, Limit, Mode, OperatorReques
 from controller.line.description import Array, BoolArray, LineDescription
 from controller.line.profile import LineInputs
 
+MOST_OUT_SHARE = 0.25  # of the bolts can have their part done by others; beyond, each does its own
 ADVICE_HORIZON_S = 600.0  # ADVISORY shows where the lips would stand by then, not the first rate step toward it
 
 
@@ -31,6 +32,7 @@ class Config:
     line: LineDescription
     estimator: estimate.Estimator
     law: law.Law
+    bolts: bolts.Bolts
     envelope: envelope.Envelope
     command_life_cycles: int  # SYNC cycles that a command stays valid
 
@@ -42,6 +44,7 @@ class State(NamedTuple):
     estimate: estimate.EstimateState
     harris: Harris  # of the mean, as the estimate sees it at the gauge that closes the loop
     follow: plausibility.FollowState
+    bolts: bolts.BoltState
     supervisor: supervisor.SupervisorState
     law: law.LawState | None
     applied: envelope.Applied | None
@@ -58,6 +61,7 @@ def configure(line: LineDescription, sync_period_s: float, known: Statistics | N
         line=line,
         estimator=estimator,
         law=law.build(line, estimator),
+        bolts=bolts.build(line, estimator.response, estimator.primary.distance_m),
         envelope=envelope.Envelope.of(line),
         command_life_cycles=int(np.ceil(3.0 * line.control.cycle_s / sync_period_s - 1e-9)),
     )
@@ -70,6 +74,7 @@ def init(config: Config, requested: Mode) -> State:
         estimate=estimate.init(config.estimator),
         harris=Harris.start(config.estimator.primary.distance_m),
         follow=plausibility.init(config.line.zones),
+        bolts=bolts.init(config.line.zones),
         supervisor=supervisor.init(requested),
         law=None,
         applied=None,
@@ -99,7 +104,8 @@ def step(
     memory, asked_for = _wish(config, judged, memory, seen, applied, manual, web_s)
     seeing = int(np.count_nonzero(inputs.gap_valid))
     frozen = seeing < config.line.zones
-    wish = _freeze(asked_for, applied, inputs.gap_valid) if frozen else asked_for
+    watched = bolts.watch(config.bolts, state.bolts, seen, inputs)
+    wish, spread = _with_those_who_can(config, judged, asked_for, applied, inputs, lost | watched.out)
     if judged.actual is Mode.AUTO and not _finite(wish):
         judged, wish = supervisor.latch(judged, Outcome.NOT_FINITE), _stay(applied)
 
@@ -109,12 +115,13 @@ def step(
     paced_s = min(dt_s, config.line.control.cycle_s) if sent else ADVICE_HORIZON_S
     command, limits, limited = envelope.certify(config.envelope, wish, applied, paced_s, valid_until)
     now = _after(command) if sent else applied
-    if (limits or frozen) and judged.actual in (Mode.AUTO, Mode.ADVISORY) and _finite(asked_for):
+    if (limits or spread) and judged.actual in (Mode.AUTO, Mode.ADVISORY) and _finite(asked_for):
         memory = config.law.limited(memory, asked_for, _after(command))
     if frozen and seeing:  # none at all is the link's fault, not the bolts'
         lost = lost | ~inputs.gap_valid
+    lost = lost | watched.out
     trace = _trace(config, state, inputs, judged, (seen, index), wish, command, (limits, limited), lost, sent)
-    state = State(state.cycle + 1, seen, index, follow, judged, memory if known else None, now, manual)
+    state = State(state.cycle + 1, seen, index, follow, watched, judged, memory if known else None, now, manual)
     return state, command if sent else None, trace
 
 
@@ -188,9 +195,25 @@ def _wish(
     return memory, _stay(applied)
 
 
-def _freeze(wish: UncertifiedCommand, applied: envelope.Applied, gap_valid: BoolArray) -> UncertifiedCommand:
-    """A zone whose feedback is stale or faulted keeps its last command: nobody moves a bolt that he cannot see."""
-    return replace(wish, gap_um=np.where(gap_valid, wish.gap_um, applied.gap_um))
+def _with_those_who_can(
+    config: Config,
+    judged: supervisor.SupervisorState,
+    wish: UncertifiedCommand,
+    applied: envelope.Applied,
+    inputs: LineInputs,
+    idle: BoolArray,
+) -> tuple[UncertifiedCommand, bool]:
+    """Nobody moves a bolt that he cannot see. In AUTO the others do the part of one that cannot be seen or cannot move.
+
+    Returns the wish, and whether anyone's part was given to others.
+    """
+    out = idle | ~inputs.gap_valid if judged.actual in (Mode.AUTO, Mode.ADVISORY) else ~inputs.gap_valid
+    left = int(np.count_nonzero(out))
+    if not left:
+        return wish, False
+    if judged.actual is Mode.MANUAL or left > MOST_OUT_SHARE * out.size:
+        return replace(wish, gap_um=np.where(inputs.gap_valid, wish.gap_um, applied.gap_um)), True
+    return replace(wish, gap_um=bolts.without(config.bolts, wish.gap_um, applied.gap_um, out)), True
 
 
 def _trace(
