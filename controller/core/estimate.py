@@ -27,7 +27,7 @@ from controller.core.kalman import Bank
 from controller.core.response import ResponseModel
 from controller.core.scanner import Scanner
 from controller.core.scans import GaugeModel, ZoneScan
-from controller.core.statistics import Noise, Statistics, film_noise, offset_noise
+from controller.core.statistics import TURN_OF_PULSE_S, Noise, Statistics, film_noise, offset_noise
 from controller.core.wander import Wander
 from controller.line.description import Array, BoolArray, LineDescription
 from controller.line.profile import DryScan, GaugeScan, LineInputs, WetScan
@@ -52,6 +52,7 @@ class Estimator:
     offset: Noise | None
     scanner: Scanner | None  # where one head behind the dryer is the only gauge
     known: Statistics
+    usual_pulse2: float  # variance that the pump's pulse leaves in the mean of one cycle's web, log^2
     ratio_nominal_rpm_per_mps: float
     web_speed_mps: float
     web_step_m: float
@@ -123,7 +124,7 @@ def build(line: LineDescription, response: ResponseModel, known: Statistics | No
     wet, dry, primary = line.wet_gauge, line.dry_gauge, line.primary_gauge
     both = offset_noise(line, wet, dry, response.basis, known) if wet and dry else None
     film = film_noise(line, primary, response.basis, known)
-    scanning = scanner.build(line, primary, response.basis, film, known) if primary.is_scanner else None
+    scanning = scanner.build(line, primary, response.basis, film) if primary.is_scanner else None
     return Estimator(
         response=response,
         target_gsm=line.target_profile_gsm,
@@ -133,6 +134,7 @@ def build(line: LineDescription, response: ResponseModel, known: Statistics | No
         offset=both,
         scanner=scanning,
         known=known,
+        usual_pulse2=1e-4 * known.pulsation_pct**2 * min(1.0, TURN_OF_PULSE_S / line.control.cycle_s),
         ratio_nominal_rpm_per_mps=line.pump_ratio_nominal_rpm_per_mps,
         web_speed_mps=line.web_speed_mps,
         web_step_m=max(0.1, max(g.distance_m for g in (wet, dry) if g) / 300.0),
@@ -363,10 +365,11 @@ def faster(estimator: Estimator, state: EstimateState) -> tuple[float, float]:
 def pulse2(estimator: Estimator, state: EstimateState) -> float:
     """Variance of what the pump's pulse does to a single metre: it passes every filter.
 
-    A head's pass averages it out, so the mean's innovations tell nothing of it: it is then believed to be as usual.
+    Behind the dryer a scan is of more web than a cycle's, a head's pass of far more, and the drift between two of them
+    is larger: an only gauge there can tell nothing of the pulse, and it is believed to be as usual.
     """
-    if estimator.scanner is not None:
-        return estimator.scanner.pulse
+    if estimator.wet is None:
+        return estimator.usual_pulse2
     return PULSE_SHARE * float(state.film.surprise2[-1]) * float(estimator.film.reading[-1])
 
 

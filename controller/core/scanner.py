@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from controller.core.kalman import LOOK_EVERY, Bank
-from controller.core.statistics import TURN_OF_PULSE_S, Noise, Statistics
+from controller.core.statistics import Noise
 from controller.line.description import Array, GaugeDescription, LineDescription
 
 PLACES = 5  # along a pass at which the actuators' effect is looked up
@@ -30,10 +30,9 @@ class Scanner:
     along: Array  # (zones,): when the head was over a zone on its way to the right, as a share of its travel
     wandering: Array  # (zones, zones): of the mean about its mean over the pass, on the way to the right, log^2
     alone: float  # variance of one zone in one pass, log^2
-    pulse: float  # variance that the pump's pulse leaves in the mean of one cycle's web, log^2
 
 
-def build(line: LineDescription, gauge: GaugeDescription, basis: Array, noise: Noise, known: Statistics) -> Scanner:
+def build(line: LineDescription, gauge: GaugeDescription, basis: Array, noise: Noise) -> Scanner:
     """Constants from the description. The mean is believed to wander as `noise.rate` says."""
     zones = line.zones
     travel_s = line.web_width_mm * 1e-3 / max(gauge.head_speed_mps, 1e-6)
@@ -47,7 +46,6 @@ def build(line: LineDescription, gauge: GaugeDescription, basis: Array, noise: N
         along=along,
         wandering=centre @ walk @ centre,
         alone=float(noise.reading[0] + noise.reading[-1]),
-        pulse=1e-4 * known.pulsation_pct**2 * min(1.0, TURN_OF_PULSE_S / line.control.cycle_s),
     )
 
 

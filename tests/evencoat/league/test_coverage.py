@@ -26,4 +26,4 @@ def test_behind_a_scanner_alone_it_does_so_at_every_place() -> None:
     by_place = np.mean([each.by_place for each in seen], axis=0)
     assert 0.93 <= by_place.mean() <= 0.97
     assert np.all((by_place >= 0.92) & (by_place <= 0.98))
-    assert all(0.86 <= each.share <= 0.985 for each in seen)
+    assert all(0.86 <= each.share <= 0.99 for each in seen)  # the least where the pump pulses most: nobody sees that
