@@ -20,14 +20,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from controller.core import front, kalman, scanner, scans
+from controller.core import front, kalman, scanner, scans, wander
 from controller.core.delay_line import DelayLine
 from controller.core.front import Front
 from controller.core.kalman import Bank
 from controller.core.response import ResponseModel
 from controller.core.scanner import Scanner
 from controller.core.scans import GaugeModel, ZoneScan
-from controller.core.statistics import Noise, Statistics, film_noise, offset_noise
+from controller.core.statistics import TURN_OF_PULSE_S, Noise, Statistics, film_noise, offset_noise
+from controller.core.wander import Wander
 from controller.line.description import Array, BoolArray, LineDescription
 from controller.line.profile import DryScan, GaugeScan, LineInputs, WetScan
 
@@ -51,6 +52,7 @@ class Estimator:
     offset: Noise | None
     scanner: Scanner | None  # where one head behind the dryer is the only gauge
     known: Statistics
+    usual_pulse2: float  # variance that the pump's pulse leaves in the mean of one cycle's web, log^2
     ratio_nominal_rpm_per_mps: float
     web_speed_mps: float
     web_step_m: float
@@ -112,6 +114,7 @@ class EstimateState(NamedTuple):
     believed: DelayLine  # columns: what the film was believed to be when its metre passed, and the offset, (2 zones,)
     proof: Proof
     front: Front
+    wander: Wander
     reading: Reading
 
 
@@ -131,6 +134,7 @@ def build(line: LineDescription, response: ResponseModel, known: Statistics | No
         offset=both,
         scanner=scanning,
         known=known,
+        usual_pulse2=1e-4 * known.pulsation_pct**2 * min(1.0, TURN_OF_PULSE_S / line.control.cycle_s),
         ratio_nominal_rpm_per_mps=line.pump_ratio_nominal_rpm_per_mps,
         web_speed_mps=line.web_speed_mps,
         web_step_m=max(0.1, max(g.distance_m for g in (wet, dry) if g) / 300.0),
@@ -158,6 +162,7 @@ def init(estimator: Estimator) -> EstimateState:
         believed=DelayLine.spanning(reach_m, 2 * zones, estimator.web_step_m),
         proof=NO_PROOF,
         front=front.none(),
+        wander=wander.none(zones),
         reading=Reading(np.zeros(zones), np.zeros(zones, dtype=bool), np.zeros(modes), 0.0, -1),
     )
 
@@ -262,6 +267,7 @@ def _take_wet(
         believed=_remembered(state, film, effect, at_die_m),
         proof=state.proof,
         front=state.front,
+        wander=state.wander,
         reading=_read(estimator, film.mean + state.offset.mean, effect, seen.valid, scan, to_come),
     )
 
@@ -332,19 +338,38 @@ def _proved(estimator: Estimator, state: EstimateState, dry: Array, at_die_m: fl
     )
 
 
-def settled(state: EstimateState) -> tuple[float, float]:
+def settled(state: EstimateState, drifts: tuple[float, float] = (1.0, 1.0)) -> tuple[float, float]:
     """Variance of the belief of a metre when it is seen, shapes and mean; as noisy as the innovations say it is.
 
-    Half of a settled filter's variance comes from the readings' noise, the other half from the drift that it lags.
+    Half of a settled filter's variance comes from the readings' noise, the other half from the drift that it lags;
+    `drifts` is how much faster than believed it does, of shapes and mean.
     """
     film_cd, film_md = _pair(state.film.variance)
     offset_cd, offset_md = _pair(state.offset.variance)
-    noisier, uneasier = _pair(0.5 + 0.5 * state.film.surprise2)
+    noisier, uneasier = _pair(0.5 * state.film.surprise2)
+    noisier, uneasier = noisier + 0.5 * drifts[0], uneasier + 0.5 * drifts[1]
     return noisier * film_cd + offset_cd, uneasier * film_md + offset_md
 
 
+def faster(estimator: Estimator, state: EstimateState) -> tuple[float, float]:
+    """How much faster than the statistics say the disturbance drifts, shapes and mean.
+
+    Between a gauge next to the die and the die there is hardly any drift; behind the dryer `Proof` tells of it.
+    """
+    if estimator.wet is not None:
+        return 1.0, 1.0
+    found = wander.scale(state.wander)
+    return float(found[0]), float(found[1])
+
+
 def pulse2(estimator: Estimator, state: EstimateState) -> float:
-    """Variance of what the pump's pulse does to a single metre: it passes every filter."""
+    """Variance of what the pump's pulse does to a single metre: it passes every filter.
+
+    Behind the dryer a scan is of more web than a cycle's, a head's pass of far more, and the drift between two of them
+    is larger: an only gauge there can tell nothing of the pulse, and it is believed to be as usual.
+    """
+    if estimator.wet is None:
+        return estimator.usual_pulse2
     return PULSE_SHARE * float(state.film.surprise2[-1]) * float(estimator.film.reading[-1])
 
 
@@ -367,13 +392,35 @@ def _take_only(
         film = _film(estimator, state, state.model, disturbance, seen.share, at_die_m)
     else:
         film = _passed_over(estimator, estimator.scanner, state, error, scan.direction, seen.share, at_die_m)
+    drifting, batch = _learnt(estimator, state, film, at_die_m)
     return state._replace(
         dry_reference=seen.reference,
         good_share=seen.share,
         film=film,
         film_m=at_die_m,
+        wander=drifting,
+        front=batch,
         reading=_read(estimator, film.mean, effect, seen.valid, scan),
     )
+
+
+def _learnt(estimator: Estimator, state: EstimateState, film: Bank, at_die_m: float) -> tuple[Wander, Front]:
+    """What the newest reading of an only gauge tells of drift, and of a new batch's front.
+
+    A stretch in which a front may have moved the mean by more than drift does is no measure of drift.
+    """
+    known, rate, speed_mps = state.wander, estimator.film.rate, estimator.web_speed_mps
+    level, variance, drift = float(film.mean[-1]), float(film.variance[-1]), float(rate[-1])
+    batch = front.seen(state.front, at_die_m, level, variance, faster(estimator, state)[1] * drift, speed_mps)
+    passed_s = _passed_s(estimator, known.at_m, at_die_m)
+    if not passed_s > 0.0:
+        return (wander.begun(known, film, at_die_m) if film.readings >= wander.SETTLED_PASSES else known), batch
+    if passed_s * speed_mps < estimator.primary.distance_m / wander.STRETCHES:
+        return known, batch
+    added, unsure2 = front.ahead(batch, known.at_m, at_die_m, speed_mps)
+    if unsure2 > drift * passed_s:
+        return wander.begun(known, film, at_die_m), batch
+    return wander.passed(known, film, rate, at_die_m, passed_s, added), batch
 
 
 def _film(

@@ -86,10 +86,34 @@ def seen(front: Front, at_die_m: float, level: float, variance: float, rate: flo
 
 def to_come(front: Front, seen_m: float, now_m: float, speed_mps: float) -> float:
     """What the front still adds between the metre last seen behind the dryer and the one now at the die, log."""
-    if not seen_m > front.onset_m or now_m - front.onset_m > OVER_LENGTHS * float(LENGTHS_S[-1]) * speed_mps:
+    if not seen_m > front.onset_m or _over(front, now_m, speed_mps):
         return 0.0
+    likely, more = _between(front, seen_m, now_m, speed_mps)
+    return float((likely * (front.weighed / front.information) * more).sum() / likely.sum())
+
+
+def ahead(front: Front, seen_m: float, then_m: float, speed_mps: float) -> tuple[float, float]:
+    """What the front adds from the metre last seen to the metre then_m: best guess, log, and its variance, log^2.
+
+    Before any of it is seen the guess is nothing, and the variance that of a usual batch's step of any length.
+    """
+    if not then_m > max(front.onset_m, seen_m) or _over(front, then_m, speed_mps):
+        return 0.0, 0.0
+    likely, more = _between(front, seen_m, then_m, speed_mps)
+    likely /= likely.sum()
+    adds = front.weighed / front.information * more
+    guess = float(likely @ adds)
+    return guess, float(likely @ (adds * adds + more * more / front.information)) - guess * guess
+
+
+def _over(front: Front, now_m: float, speed_mps: float) -> bool:
+    return now_m - front.onset_m > OVER_LENGTHS * float(LENGTHS_S[-1]) * speed_mps
+
+
+def _between(front: Front, seen_m: float, then_m: float, speed_mps: float) -> tuple[Array, Array]:
+    """How likely each length is, and what share of the batch comes in between if it is that long, (lengths,)."""
     likely = np.exp(front.told - front.told.max())
-    more = share(LENGTHS_S, (now_m - front.onset_m) / speed_mps) - share(
+    more = share(LENGTHS_S, (then_m - front.onset_m) / speed_mps) - share(
         LENGTHS_S, (seen_m - front.onset_m) / speed_mps
     )
-    return float((likely * (front.weighed / front.information) * more).sum() / likely.sum())
+    return likely, more

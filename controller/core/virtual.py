@@ -3,7 +3,8 @@
 A pure function of the estimate's state. Metres that the gauge next to the die has seen are believed as they were then,
 with today's knowledge of its offset; metres before it are the disturbance as it was last seen, and what lips and pump
 have done since. Intervals grow with the web that passed since anything was seen, and are scaled by how right the belief
-of earlier metres turned out to be behind the dryer (`estimate.Proof`).
+of earlier metres turned out to be behind the dryer (`estimate.Proof`). Where the only gauge stands there, the web that
+nobody saw yet drifts as fast as the belief was seen to (`wander`), and may bring a new batch of unknown size.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controller.core import estimate
+from controller.core import estimate, front
 from controller.core.estimate import EstimateState, Estimator, Proof, to_error
 from controller.line.description import Array
 
@@ -52,7 +53,8 @@ def _belief(estimator: Estimator, state: EstimateState, at_die_m: float) -> tupl
     """Mean and variance of each coordinate of one metre."""
     zones, offset = estimator.target_gsm.size, state.offset.mean
     variance = _drifted(estimator, state, at_die_m)
-    cd, md = estimate.settled(state)
+    drifts = estimate.faster(estimator, state)
+    cd, md = estimate.settled(state, drifts)
     variance[:-1] += cd
     variance[-1] += md + estimate.pulse2(estimator, state) + 1e-4 * estimator.known.dry_bias_pct**2
     if at_die_m <= state.film_m and state.believed.holds(at_die_m):
@@ -63,8 +65,15 @@ def _belief(estimator: Estimator, state: EstimateState, at_die_m: float) -> tupl
     seen = state.model.at(state.film_m)
     assert effect is not None and seen is not None  # something was read, so something was heard
     unseen_s = max(at_die_m - state.film_m, 0.0) / estimator.web_speed_mps
-    variance += estimator.film.rate * unseen_s + (EFFECT_DOUBT * (effect - seen)) ** 2
-    return state.film.mean + effect + offset, variance
+    variance += (EFFECT_DOUBT * (effect - seen)) ** 2
+    variance[:-1] += drifts[0] * estimator.film.rate[:-1] * unseen_s
+    variance[-1] += drifts[1] * estimator.film.rate[-1] * unseen_s
+    mean = state.film.mean + effect + offset
+    if estimator.wet is None:
+        coming, coming2 = front.ahead(state.front, state.film_m, at_die_m, estimator.web_speed_mps)
+        mean[-1] += coming
+        variance[-1] += coming2
+    return mean, variance
 
 
 def _drifted(estimator: Estimator, state: EstimateState, at_die_m: float) -> Array:

@@ -57,3 +57,34 @@ def test_a_front_by_hand():
     assert front.share(np.array([100.0]), 20.0)[0] == pytest.approx(1.0 - 2.0 / np.e)
     assert front.share(np.array([100.0]), 100.0)[0] == pytest.approx(0.96, abs=0.001)
     assert front.share(np.array([100.0]), -5.0)[0] == 0.0
+
+
+def test_ahead_of_a_front_nobody_saw_yet_anything_of_a_usual_size_may_come():
+    known = front.announced(front.announced(front.none(), 1, 0.0), 2, 100.0)
+    assert front.ahead(known, 40.0, 100.0, 1.0) == (0.0, 0.0)
+    spread = [front.ahead(known, 40.0, 100.0 + since, 1.0) for since in (1.0, 10.0, 60.0, 600.0)]
+    assert all(guess == 0.0 for guess, _ in spread)
+    variance = np.array([each for _, each in spread])
+    assert np.all(np.diff(variance) > 0.0)
+    usual = np.mean(front.share(front.LENGTHS_S, 60.0) ** 2) * front.USUAL_LOG**2
+    assert variance[2] == pytest.approx(usual)
+    assert front.ahead(front.none(), 40.0, 100.0, 1.0) == (0.0, 0.0)
+
+
+def test_ahead_of_a_front_that_is_seen_the_guess_is_what_is_to_come_and_grows_sure():
+    known, _ = told(0.015, 120.0, 300)
+    guess, variance = front.ahead(known, 239.0, 299.0, 1.0)
+    assert guess == pytest.approx(front.to_come(known, 239.0, 299.0, 1.0))
+    assert variance < 0.1 * np.mean(front.share(front.LENGTHS_S, 60.0) ** 2) * front.USUAL_LOG**2
+
+
+def test_the_spread_of_what_is_ahead_is_as_wide_as_it_says():
+    """Sizes and lengths as usual, seen for a minute; a minute more is foreseen."""
+    rng, missed = np.random.default_rng(3), []
+    for seed in range(150):
+        size, length = rng.normal(0.0, front.USUAL_LOG), rng.choice(front.LENGTHS_S)
+        known, _ = told(size, float(length), 220, seed)
+        guess, variance = front.ahead(known, 159.0, 219.0, 1.0)
+        shares = [float(front.share(np.array([length]), since)[0]) for since in (59.0, 119.0)]
+        missed.append((size * (shares[1] - shares[0]) - guess) / np.sqrt(variance))
+    assert 0.7 < np.sqrt(np.mean(np.square(missed))) < 1.3

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from controller.core import estimate, virtual
+from controller.core import estimate, front, virtual
 from controller.core.response import believe
+from controller.line.description import LineDescription
 from tests.factories import ToyWeb, make_inputs, make_line, wet_scan
 
 
@@ -82,3 +83,34 @@ def test_a_gauge_noisier_than_described_widens_the_interval():
         cd, _ = estimate.settled(state)
         halves.append(cd)
     assert halves[1] > 5.0 * halves[0]
+
+
+def only_dry() -> LineDescription:
+    return make_line(wet=False, control={"cycle_s": 0.5})
+
+
+def test_a_batch_on_its_way_to_an_only_gauge_widens_the_interval_behind_its_beginning_alone():
+    """Its size cannot be known before the gauge has seen of it."""
+    web = ToyWeb(only_dry())
+    estimator, state = looked_at(web, 300.0)
+    places = np.array([web.web_m - 40.0, web.web_m])
+    before = virtual.areal_density(estimator, state, places)
+    begun = front.announced(front.announced(front.none(), 1, 0.0), 2, web.web_m - 30.0)
+    after = virtual.areal_density(estimator, state._replace(front=begun), places)
+    assert before is not None and after is not None
+    np.testing.assert_allclose(after.half_gsm[0], before.half_gsm[0])
+    assert np.all(after.half_gsm[1] > 1.5 * before.half_gsm[1])
+
+
+def test_an_only_gauge_learns_how_fast_its_line_drifts():
+    """A mean that wanders by 1 % a minute leaves the die less sure than one that stands still."""
+    halves = []
+    for size in (0.0, 0.01):
+        rng = np.random.default_rng(4)
+        walk = np.cumsum(rng.normal(0.0, size / 60.0**0.5, 1500))
+        web = ToyWeb(only_dry(), coating=lambda web_m, walk=walk: walk[int(max(web_m, 0.0))])
+        estimator, state = looked_at(web, 900.0)
+        seen = virtual.areal_density(estimator, state, np.array([web.web_m]))
+        assert seen is not None
+        halves.append(float(seen.half_gsm.mean()))
+    assert halves[1] > 2.0 * halves[0]
