@@ -165,15 +165,16 @@ class Receiver:
 
     def feed(self, frame: Frame, now_s: float) -> Message | None:
         """Take one frame; a Message when it completed a telegram."""
-        inlet = self._inlets.get(frame.can_id | EXTENDED if frame.is_extended else frame.can_id)
-        if inlet is None or frame.is_error:
+        can_id, data, is_fd, is_extended, _, is_error = frame
+        inlet = self._inlets.get(can_id | EXTENDED if is_extended else can_id)
+        if inlet is None or is_error:
             return None
         telegram = inlet.telegram
-        opened = inlet.read(frame.data, frame.is_fd)
+        opened = inlet.read(data, is_fd)
         counter, scan_id, node, fields, block = (0, 0, inlet.node, {}, None) if opened is None else opened
         record = inlet.record or self._heartbeat(node)
         if inlet.counter_modulus:
-            key = frame.can_id if telegram is not Telegram.SAFE_STOP else frame.can_id | node << 32
+            key = can_id if telegram is not Telegram.SAFE_STOP else can_id | node << 32
             verdict = record.judge(key, counter, inlet.counter_modulus, opened is not None)
         else:
             verdict = Verdict.OK if opened is not None else Verdict.ERROR
