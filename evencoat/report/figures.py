@@ -323,7 +323,7 @@ def _mark_stuck(axis: Axes, controller: ControllerRun, bolt: Any, gap: Any) -> N
     assert controller.journal is not None
     stuck = controller.journal["zone_not_following"][-1]
     if stuck.any():
-        axis.plot(bolt[stuck], gap[stuck], "v", color=THICK[1], ms=5, label="does not follow")
+        axis.plot(bolt[stuck], gap[stuck], "v", color=THICK[1], ms=5, label="left alone")
         axis.legend(loc="upper right")
 
 

@@ -86,7 +86,11 @@ def headline(run: RunData) -> str:
 
 def sentences(run: RunData) -> list[str]:
     """What else a reader should take home, most important first."""
-    return [sentence for sentence in (_metres(run), _capability(run), _dead_time(run), _limits(run)) if sentence]
+    return [
+        sentence
+        for sentence in (_metres(run), _capability(run), _dead_time(run), _bolts(run), _limits(run))
+        if sentence
+    ]
 
 
 def _metres(run: RunData) -> str:
@@ -126,6 +130,22 @@ def _dead_time(run: RunData) -> str:
     mean = main.mean_pct[later]
     index = index_of_run(mean, main.web_m[later], run.line.primary_gauge.distance_m)
     return f"Along the web: {in_words(index, float(np.sqrt(np.mean(mean**2))))}." if np.isfinite(index) else ""
+
+
+def _bolts(run: RunData) -> str:
+    """Bolts that were left alone when the run ended, and since when."""
+    journal = run.main.journal
+    if journal is None or not len(journal["zone_not_following"]):
+        return ""
+    alone = np.asarray(journal["zone_not_following"], dtype=bool)
+    minutes = np.asarray(journal["t_line_ns"], dtype=np.float64) / 60e9
+    said = []
+    for zone in np.flatnonzero(alone[-1]):
+        since = alone.shape[0] - int(np.argmin(alone[::-1, zone])) if not alone[:, zone].all() else 0
+        said.append(f"bolt {zone + 1} since minute {number(float(minutes[since]), 1)}")
+    if not said:
+        return ""
+    return f"Left alone, because they do not follow or the web belies their feedback: {', '.join(said)}."
 
 
 def _limits(run: RunData) -> str:

@@ -149,6 +149,22 @@ def test_the_page_says_what_happened(run_dir: Path) -> None:
     assert "zone_pitch_mm = 30.0" in text  # the line file
 
 
+def test_bolts_left_alone_are_named_with_their_time(run_dir: Path) -> None:
+    run = load_run(run_dir)
+    assert "bolt 6 since minute 0.0" in " ".join(sentences(run))
+    assert run.main.journal is not None
+    alone = run.main.journal["zone_not_following"].copy()
+    alone[:120] = False
+    alone[50:60, 5] = True
+    alone[150:, 11] = True
+    run.main.journal["zone_not_following"] = alone
+    minutes = run.main.journal["t_line_ns"] / 60e9
+    said = " ".join(sentences(run))
+    assert f"bolt 6 since minute {minutes[120]:.1f}, bolt 12 since minute {minutes[150]:.1f}." in said
+    run.main.journal["zone_not_following"] = np.zeros_like(alone)
+    assert "Left alone" not in " ".join(sentences(run))
+
+
 def test_violations_are_said_and_stand_out(run_dir: Path) -> None:
     broken = {**METRICS["imc"], "limit_violations": 3, "first_violation": "gap rate, 1.2 s of line time"}
     write_summary(run_dir, {**METRICS, "imc": broken})
