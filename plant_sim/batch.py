@@ -12,6 +12,7 @@ import numpy as np
 
 from controller.line.description import Array
 from plant_sim import layout, packing, web
+from plant_sim.compiled import doubles
 from plant_sim.layout import Conditions, Constants, Outcome, State, Web, joined, stacked
 from plant_sim.plant import Plant
 from plant_sim.step import advance
@@ -49,6 +50,7 @@ class Batch:
         rows = max(plant.rows for plant in plants)
         self.web = Web(np.zeros((len(plants), rows, web.COLUMNS)), np.zeros((len(plants), rows, self.lanes)))
         self._scratch = packing.scratch_for(self.constants)
+        self._t_s, self._look_s = 0.0, -1.0
         self._until_s = np.full(len(plants), -1.0)
         self._played = [plant.conditions(0, 0.0) for plant in plants]
         self._conditions = self._stacked_conditions()
@@ -57,23 +59,31 @@ class Batch:
         return len(self.plants)
 
     def step(self, gap_rest_um: Array, pump_speed_rpm: Array, dt_s: float) -> None:
-        """Advance every line by dt_s (> 0). gap_rest_um: (lines, zones of the widest); pump_speed_rpm: (lines,)."""
-        t_s = self.state.lines["t_s"]
-        if (t_s >= self._until_s).any():
-            self._look_up(t_s)
-        advance(
-            self.constants, self._conditions, self.state, self.web, self.outcome, gap_rest_um, pump_speed_rpm, dt_s,
-            self._scratch
-        )  # fmt: skip
+        """Advance every line by dt_s (> 0). gap_rest_um: (lines, zones of the widest); pump_speed_rpm: (lines,).
 
-    def _look_up(self, t_s: Array) -> None:
+        Raises ValueError for arrays of another shape.
+        """
+        rest_um, rpm, lines = doubles(gap_rest_um), doubles(pump_speed_rpm), len(self.plants)
+        if rest_um.shape != (lines, self.zones) or rpm.shape != (lines,):
+            raise ValueError(
+                f"gap_rest_um, pump_speed_rpm: shapes {rest_um.shape} and {rpm.shape}, expected {(lines, self.zones)} "
+                f"and {(lines,)}"
+            )
+        if self._t_s >= self._look_s:
+            self._look_up(self._t_s)
+        advance(
+            self.constants, self._conditions, self.state, self.web, self.outcome, rest_um, rpm, dt_s, self._scratch
+        )  # fmt: skip
+        self._t_s += dt_s  # as every line's own clock goes
+
+    def _look_up(self, now_s: float) -> None:
         """What is played changes at onsets and ends only."""
-        for i in np.flatnonzero(t_s >= self._until_s):
-            plant, now_s = self.plants[i], float(t_s[i])
+        for i in np.flatnonzero(now_s >= self._until_s):
+            plant = self.plants[i]
             interval = plant.timetable.interval(now_s)
             self._played[i] = plant.conditions(interval, now_s)
             self._until_s[i] = plant.timetable.until_s(interval)
-        self._conditions = self._stacked_conditions()
+        self._conditions, self._look_s = self._stacked_conditions(), float(self._until_s.min())
 
     def _stacked_conditions(self) -> Conditions:
         return Conditions(

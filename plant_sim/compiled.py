@@ -63,6 +63,33 @@ def compiled(function: Callable[..., Any]) -> Any:
     return dispatcher
 
 
+class Straight:
+    """A compiled function that is called without numba asking each time what it was given: that costs more than a step.
+
+    The first call goes the usual way, which compiles or takes from disk. All later ones must be of the same types:
+    vectors of doubles in C order (see `doubles`) and records of the same layout.
+    """
+
+    __slots__ = ("_asked", "_entry")
+
+    def __init__(self, function: Any) -> None:
+        self._asked = function
+        self._entry: Callable[..., Any] | None = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self._entry is not None:
+            return self._entry(*arguments)
+        answer = self._asked(*arguments)
+        (known,) = self._asked.overloads.values()
+        self._entry = known.entry_point
+        return answer
+
+
+def doubles(values: Any) -> Any:
+    """The same numbers as a `Straight` function takes them; no copy where they are so already."""
+    return np.ascontiguousarray(values, dtype=np.float64)
+
+
 def inlined(function: Callable[..., Any]) -> Any:
     """The same, put in place where it is called: for what hands back a part of a vector."""
     return numba.njit(error_model="numpy", nogil=True, _nrt=False, inline="always")(function)

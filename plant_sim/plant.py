@@ -15,6 +15,7 @@ import numpy as np
 from controller.line.description import Array, GaugeKind
 from controller.line.profile import LineState
 from plant_sim import layout, packing, web
+from plant_sim.compiled import doubles
 from plant_sim.faults import Effects, Timetable
 from plant_sim.gauges import GaugeReading
 from plant_sim.incidents import Bubble, covered
@@ -165,13 +166,18 @@ def start(plant: Plant, pump_speed_rpm: float) -> PlantState:
 
 
 def step(plant: Plant, state: PlantState, command: Command, dt_s: float) -> tuple[PlantState, Readings]:
-    """Advance by dt_s (> 0). Effects are those at the step's start; flows and speeds are means over the step."""
+    """Advance by dt_s (> 0). Effects are those at the step's start; flows and speeds are means over the step.
+
+    Raises ValueError for a command of another number of zones.
+    """
     interval = plant.timetable.interval(state.t_s)
     effects, conditions = plant.timetable.at(state.t_s), plant.conditions(interval, state.t_s)
     packed = layout.copy_of(state.packed)
     rows = _room(packed, state.web)
     outcome = packing.room_for_outcome(plant.sizes)
-    rest_um, rpm = command.gap_rest_um.reshape(1, -1), np.array([command.pump_speed_rpm], dtype=np.float64)
+    if command.gap_rest_um.shape != plant.gap_rest_um.shape:
+        raise ValueError(f"gap_rest_um: shape {command.gap_rest_um.shape}, expected {plant.gap_rest_um.shape}")
+    rest_um, rpm = doubles(command.gap_rest_um).reshape(1, -1), np.array([command.pump_speed_rpm], dtype=np.float64)
     coated = Web(rows.marks[None], rows.profiles[None])
     advance(plant.constants, conditions, packed, coated, outcome, rest_um, rpm, dt_s, state.scratch)
     rows.used = packed.lines["end"].item()

@@ -13,7 +13,7 @@ import math
 from plant_sim import actuators, disturbances, gauges, incidents, noise, pump, scenario, slurry
 from plant_sim import die as slot_die
 from plant_sim import web as coated_web
-from plant_sim.compiled import add, add_weighed, compiled, dot, put, weigh
+from plant_sim.compiled import Straight, add, add_weighed, compiled, dot, put, weigh
 from plant_sim.gauges import SCANNER, part
 
 BARE_SHARE = 0.02  # less than this share of the target does not wet the foil
@@ -22,9 +22,10 @@ FIRST_ORDER = 2e-5  # a lane's flow may move by so much with the lip's opening b
 SPLITS_MAX = 8
 
 
+@Straight
 @compiled
 def advance(constants, conditions, state, web, outcome, rest_um, rpm, dt_s, scratch):
-    """Advance every line of a batch by dt_s (> 0). rest_um: (lines, zones or more); rpm: (lines,)."""
+    """Advance every line of a batch by dt_s (> 0). rest_um: (lines, zones or more), rpm: (lines,), both `doubles`."""
     for b in range(constants.lines.size):
         _advance_one(
             constants.lines[b],

@@ -92,3 +92,16 @@ def test_long_runs_forget_web_that_all_gauges_have_seen_and_still_agree():
 def test_a_batch_of_none_is_refused():
     with pytest.raises(ValueError, match="at least one line"):
         Batch([], np.empty(0))
+
+
+@pytest.mark.parametrize(("gap", "rpm"), [((2, 15), (2,)), ((1, 16), (2,)), ((16,), (2,)), ((2, 16), (1,))])
+def test_commands_of_another_shape_are_refused_before_anything_moves(gap, rpm):
+    _, truth = families.draw("nominal", 1)
+    plants = [Plant.of(truth, Scenario.quiet(), seed) for seed in (1, 2)]
+    batch = Batch(plants, np.full(2, 60.0))
+    gap = tuple(truth.zones - (16 - n) if n in (15, 16) else n for n in gap)
+    with pytest.raises(ValueError, match="gap_rest_um, pump_speed_rpm: shapes"):
+        batch.step(np.full(gap, 600.0), np.full(rpm, 60.0), 0.1)
+    assert (batch.state.lines["t_s"] == 0.0).all()
+    with pytest.raises(ValueError, match="gap_rest_um: shape"):
+        plant.step(plants[0], plant.start(plants[0], 60.0), Command(np.full(3, 600.0), 60.0), 0.1)
