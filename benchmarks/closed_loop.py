@@ -33,6 +33,7 @@ from plant_sim.families import FAMILIES
 from plant_sim.scenario import Scenario
 
 QUICK_FAMILIES = ("nominal", "misaligned", "batch-changing")
+SHOWN_UP_TO = 3.0  # a player who cannot hold a line would make all others' bars too short to tell apart
 COLUMNS = (
     ("sigma_pct_median", "sigma %", "{:.3f}"),
     ("sigma_pct_low", "from", "{:.3f}"),
@@ -118,10 +119,14 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
         places = np.arange(len(families)) + (i - len(controllers) / 2) * 0.8 / len(controllers)
         heights = [found.get((family, controller), np.nan) for family in families]
         axes.bar(places, heights, 0.8 / len(controllers), label=controller, align="edge")
+        for place, height in zip(places, heights, strict=True):
+            if height > SHOWN_UP_TO:
+                axes.annotate(f"{height:.0f}", (place, SHOWN_UP_TO), ha="center", va="bottom", fontsize=8)
     axes.axhline(1.0, color="black", linewidth=0.8)
     axes.set_xticks(np.arange(len(families)), families, rotation=25, ha="right")
     axes.set_ylabel("sigma over that of the clairvoyant, median over lines")
-    axes.legend(ncol=len(controllers), frameon=False, loc="upper center")
+    axes.set_ylim(0.0, SHOWN_UP_TO)
+    axes.legend(ncol=len(controllers), frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.04))
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 
