@@ -114,6 +114,19 @@ def fma(_context: Any, a: Any, b: Any, c: Any) -> Any:
     return double(double, double, double), lambda _c, builder, _s, args: builder.fma(*args)
 
 
+def polynomial(*coefficients: float) -> Any:
+    """A compiled polynomial of one number, by Horner and `fma`; coefficients from the constant up."""
+    double = ir.DoubleType()
+
+    def horner(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        value = ir.Constant(double, coefficients[-1])
+        for coefficient in reversed(coefficients[:-1]):
+            value = builder.fma(value, arguments[0], ir.Constant(double, coefficient))
+        return value
+
+    return intrinsic(lambda _context, z: (types.float64(types.float64), horner))
+
+
 _U = np.uint64
 _SQRT_HALF = _U(0x3FE6A09E667F3BCD)
 _ONE = _U(0x3FF0000000000000)
@@ -127,14 +140,14 @@ _LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
 _LOG2_E = 1.4426950408889634
 # Least largest error: (artanh(s)/s - 1)/s^2 over s^2 where |s| <= (sqrt(2)-1)/(sqrt(2)+1), to 1.6e-16; and
 # (e^r - 1 - r)/r^2 where |r| <= ln(2)/2, to 1.1e-16.
-_LN = (
+_artanh_rest = polynomial(
     0.3333333333333335, 0.19999999999949722, 0.14285714313001635, 0.11111105565129939, 0.09091444727837474,
-    0.07665855309105386, 0.07308292712444311,
+    0.07665855309105386, 0.07308292712444311
 )  # fmt: skip
-_EXP = (
+_exp_rest = polynomial(
     0.5000000000000001, 0.16666666666666669, 0.04166666666662413, 0.008333333333330062, 0.0013888888917213717,
     0.00019841269863053618, 2.4801521295954376e-05, 2.7557268459997064e-06, 2.7620088445409746e-07,
-    2.510038549551032e-08,
+    2.510038549551032e-08
 )  # fmt: skip
 
 
@@ -147,14 +160,8 @@ def ln(x: float) -> float:
     m = as_float((bits - ((shifted >> _EXPONENT) << _EXPONENT)) + _ONE)
     s = (m - 1.0) / (m + 1.0)
     z = s * s
-    p = fma(_LN[6], z, _LN[5])
-    p = fma(p, z, _LN[4])
-    p = fma(p, z, _LN[3])
-    p = fma(p, z, _LN[2])
-    p = fma(p, z, _LN[1])
-    p = fma(p, z, _LN[0])
     twice = s + s
-    return fma(power, _LN2, fma(twice * z, p, twice))
+    return fma(power, _LN2, fma(twice * z, _artanh_rest(z), twice))
 
 
 @compiled
@@ -163,16 +170,7 @@ def exp(x: float) -> float:
     shifted = fma(x, _LOG2_E, _ROUND)
     power = shifted - _ROUND
     r = fma(power, -_LN2_LOW, fma(power, -_LN2_HIGH, x))
-    p = fma(_EXP[9], r, _EXP[8])
-    p = fma(p, r, _EXP[7])
-    p = fma(p, r, _EXP[6])
-    p = fma(p, r, _EXP[5])
-    p = fma(p, r, _EXP[4])
-    p = fma(p, r, _EXP[3])
-    p = fma(p, r, _EXP[2])
-    p = fma(p, r, _EXP[1])
-    p = fma(p, r, _EXP[0])
-    return (fma(r * r, p, r) + 1.0) * as_float((as_bits(shifted) + _BIAS) << _EXPONENT)
+    return (fma(r * r, _exp_rest(r), r) + 1.0) * as_float((as_bits(shifted) + _BIAS) << _EXPONENT)
 
 
 @compiled

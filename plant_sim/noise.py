@@ -17,7 +17,7 @@ from zlib import crc32
 import numpy as np
 
 from controller.line.description import Array
-from plant_sim.compiled import as_float, compiled, fma, ln
+from plant_sim.compiled import as_float, compiled, ln, polynomial
 
 _U = np.uint64
 _GOLDEN = _U(0x9E3779B97F4A7C15)
@@ -29,13 +29,13 @@ _TWO_52, _TWO_52_VALUE = _U(0x4330000000000000), 2.0**52
 _HALF_BELOW_2_52 = 2.0**52 - 0.5  # so that no radius is that of nothing
 _TO_UNIT = 2.0**-32
 # Least largest error over a quarter's square: cos(2 pi sqrt(z)) to 1.2e-10, sin(2 pi sqrt(z))/sqrt(z) to 4.4e-11.
-_COS = (
+_cosine = polynomial(
     0.9999999998846177, -19.73920874308773, 64.93938905248876, -85.45665775366736, 60.242124930672276,
-    -26.404630620590822, 7.8000222125709575, -1.4529875452477699,
+    -26.404630620590822, 7.8000222125709575, -1.4529875452477699
 )  # fmt: skip
-_SIN = (
+_sine_over = polynomial(
     6.2831853071363515, -41.341702218258554, 81.60524741403077, -76.70580003163633, 42.05775187640783,
-    -15.086552699921647, 3.7812823478863007, -0.6207369744067331,
+    -15.086552699921647, 3.7812823478863007, -0.6207369744067331
 )  # fmt: skip
 TAPS = 9  # knots that one place of a smooth stream hears
 
@@ -79,27 +79,13 @@ def uniforms(key: Any, row: int, out: Array) -> None:
 @compiled
 def _cosine_of_turn(w: float) -> float:
     """cos(2 pi w) for |w| <= 1/2, to 2e-10."""
-    z = w * w
-    c = fma(_COS[7], z, _COS[6])
-    c = fma(c, z, _COS[5])
-    c = fma(c, z, _COS[4])
-    c = fma(c, z, _COS[3])
-    c = fma(c, z, _COS[2])
-    c = fma(c, z, _COS[1])
-    return fma(c, z, _COS[0])
+    return _cosine(w * w)
 
 
 @compiled
 def _sine_of_turn(w: float) -> float:
     """sin(2 pi w) for |w| <= 1/2, to 1e-10."""
-    z = w * w
-    s = fma(_SIN[7], z, _SIN[6])
-    s = fma(s, z, _SIN[5])
-    s = fma(s, z, _SIN[4])
-    s = fma(s, z, _SIN[3])
-    s = fma(s, z, _SIN[2])
-    s = fma(s, z, _SIN[1])
-    return fma(s, z, _SIN[0]) * w
+    return _sine_over(w * w) * w
 
 
 @compiled

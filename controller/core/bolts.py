@@ -16,6 +16,7 @@ import numpy as np
 
 from controller.core.estimate import EstimateState
 from controller.core.response import ResponseModel
+from controller.core.scans import MAD_TO_SIGMA
 from controller.line.description import Array, BoolArray, LineDescription
 from controller.line.profile import LineInputs
 
@@ -27,7 +28,6 @@ BACK_SIGMAS = 2.0  # and is in again when it was seen to move the web, or when i
 KEPT, KEPT_OUT = 0.985, 0.999  # of the evidence from look to look: a bolt that is out is seldom well by itself
 SPREADS_KEPT = 64
 LOOKS_MAX = 60  # an older start of a move says nothing: disturbances have drifted
-MAD_TO_SIGMA = 1.4826
 
 
 class BoltState(NamedTuple):
@@ -106,7 +106,7 @@ def watch(bolts: Bolts, state: BoltState, seen: EstimateState, inputs: LineInput
         )  # fmt: skip
     read, reads = state.read, state.reads
     if seen.film.readings != state.seen_readings:
-        read, reads = read + (seen.film.mean + (1.0 - seen.film.gain) * seen.film.innovation), reads + 1
+        read, reads = read + seen.film.newest, reads + 1
     state = state._replace(
         read=read, reads=reads, stood=state.stood + inputs.gap_um, stands=state.stands + 1,
         seen_readings=seen.film.readings

@@ -35,6 +35,12 @@ class Bank(NamedTuple):
     rhythm_s: float
     doubt: float
 
+    @property
+    def newest(self) -> Array:
+        """The newest reading as it came, before it was filtered."""
+        newest: Array = self.mean + (1.0 - self.gain) * self.innovation
+        return newest
+
 
 def start(noise: Noise) -> Bank:
     """Nothing read yet."""

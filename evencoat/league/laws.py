@@ -31,8 +31,7 @@ OSQP_ACCURACY = 1e-5
 
 def raw_disturbance(estimate: EstimateState) -> tuple[Array, Array]:
     """Newest readings before any filter: the film's disturbance and dry minus wet, (zones,) each."""
-    film, offset = estimate.film, estimate.offset
-    return film.mean + (1.0 - film.gain) * film.innovation, offset.mean + (1.0 - offset.gain) * offset.innovation
+    return estimate.film.newest, estimate.offset.newest
 
 
 class Plain:
