@@ -6,6 +6,7 @@ local flow by (2 + 1/n) f_lip dH/H, and pre-metering takes its mean out again.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,28 +40,49 @@ class ResponseModel:
         return int(self.gains.size)
 
 
-def beam_kernel(distance: Array, fwhm: float) -> Array:
-    """Opening of a lip on an elastic foundation beside one bolt: exp(-s) (cos s + sin s), s = beta |x|; 1 at the bolt.
+def beam_kernel(distance: Array, fwhm: float, lobe: float = 1.0) -> Array:
+    """Opening of a lip on an elastic foundation beside one bolt: exp(-s) (cos s + lobe sin s), s = beta |x|; 1 there.
 
-    `distance` and `fwhm` share one unit. Source: beam on elastic foundation (Hetenyi); negative lobe -4.3 % at s = pi.
+    `distance` and `fwhm` share one unit. Source: beam on elastic foundation (Hetenyi), lobe 1: -4.3 % at s = pi.
+    A stiffer or softer foundation than the beam's shows in the lobe; beta follows from the width at half height.
     """
-    s = np.abs(distance) * (KERNEL_FWHM_BETA / fwhm)
-    kernel: Array = np.exp(-s) * (np.cos(s) + np.sin(s))
+    s = np.abs(distance) * (2.0 * half_height(lobe) / fwhm)
+    kernel: Array = np.exp(-s) * (np.cos(s) + lobe * np.sin(s))
     return kernel
 
 
+def half_height(lobe: float) -> float:
+    """s at which the kernel has fallen to one half, by bisection; between 0.4 and 1.5 for lobes of 0 to 2."""
+    if lobe == 1.0:
+        return 0.5 * KERNEL_FWHM_BETA
+    low, high = 0.0, 3.0
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        above = math.exp(-middle) * (math.cos(middle) + lobe * math.sin(middle)) > 0.5
+        low, high = (middle, high) if above else (low, middle)
+    return 0.5 * (low + high)
+
+
 def lip_matrix(die: DieDescription) -> Array:
-    """Bolt moves -> lip opening at the zones, (zones, zones). Rows sum to one: equal moves open the lip evenly."""
+    """Bolt moves -> lip opening at the zones, (zones, zones). Rows sum to one: equal moves open the lip evenly.
+
+    A bolt that does not deliver is the exception: its column is less, or turned, as it is fed back as if it moved.
+    """
     bolt = np.arange(die.zones) * die.zone_pitch_mm
     zone = bolt + die.alignment_shift_mm
-    kernel = beam_kernel(zone[:, None] - bolt[None, :], die.kernel_fwhm_pitches * die.zone_pitch_mm)
+    if die.alignment_stretch_pct:
+        bolt = bolt + die.alignment_stretch_pct / 100.0 * (bolt - bolt.mean())
+    kernel = beam_kernel(zone[:, None] - bolt[None, :], die.kernel_fwhm_pitches * die.zone_pitch_mm, die.kernel_lobe)
+    if die.bolt_gains:
+        kernel = kernel * np.asarray(die.bolt_gains)
     matrix: Array = kernel / kernel.sum(axis=1, keepdims=True)
-    return matrix
+    return matrix * np.asarray(die.bolt_delivery) if die.bolt_delivery else matrix
 
 
 def local_gain_per_um(line: LineDescription) -> float:
-    """Relative change of the local coating for one micrometre of local opening, 1/um: (2 + 1/n) f_lip / H."""
-    return (2.0 + 1.0 / line.slurry.flow_index) * line.die.lip_share / line.die.gap_nominal_um
+    """Relative change of the local coating for a micrometre of local opening, 1/um: (2 + 1/n) f_lip / H, and factor."""
+    drawn = (2.0 + 1.0 / line.slurry.flow_index) * line.die.lip_share / line.die.gap_nominal_um
+    return line.die.gain_factor * drawn
 
 
 def believe(line: LineDescription) -> ResponseModel:

@@ -66,6 +66,12 @@ class DieDescription:
     kernel_fwhm_pitches: float  # width of one bolt's response at half height
     alignment_shift_mm: float  # believed offset of the gauges' zones against the bolts
     alignment_uncertainty_mm: float  # integral action rolls off above what this supports
+    # What commissioning found beyond the drawing; the defaults are the drawing's.
+    gain_factor: float = 1.0  # on the response that slurry, lip share and gap make
+    kernel_lobe: float = 1.0  # size of the kernel's negative lobe: 1 is a beam on an elastic foundation
+    alignment_stretch_pct: float = 0.0  # bolts stand so much further apart, about the middle, than the gauges' zones
+    bolt_gains: tuple[float, ...] = ()  # each bolt's pull against its neighbours'; () is 1 for all
+    bolt_delivery: tuple[float, ...] = ()  # of a bolt's moves that reach the lip: 1, 0 dead, -1 reversed; () is 1
 
 
 @dataclass(frozen=True, slots=True)
