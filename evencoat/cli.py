@@ -13,21 +13,26 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: small arrays gain nothing from a second thread
 
 import structlog
 import typer
 from rich.box import SIMPLE
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from controller.line.command import Mode
 from evencoat import __version__
 from evencoat.league.rivals import Rival, prepare
+
+if TYPE_CHECKING:
+    from controller.line.description import LineDescription
+    from evencoat.commission import Commissioned
 
 FAILED, WRONG_CALL, ANSWER_IS_NO, INTERRUPTED = 1, 2, 3, 130
 
@@ -204,6 +209,90 @@ def demo(
 
 
 @app.command()
+def commission(
+    line: LineOption,
+    bus: BusOption = "",
+    budget_m: Annotated[
+        float | None, typer.Option("--budget-m", min=20.0, help="Metres out of tolerance that it may cost.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before lips and pump are moved.")] = False,
+    signed: Annotated[str, typer.Option("--sign-off", help="Your name: take what is found into use at once.")] = "",
+    rehearse: Annotated[bool, typer.Option("--rehearse", help="On the software plant instead of a bus.")] = False,
+    scenario: ScenarioOption = "steady-night",
+    seed: SeedOption = 1,
+    journal: Annotated[Path | None, typer.Option(help="Write the cycle journal (SQLite) here.")] = None,
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Keep page, figures and proposed model here.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find gain, kernel, alignment, delay, and dead or reversed bolts by safe tests; the result awaits your sign-off.
+
+    Moves lips and pump, through the same envelope and gate as everything. Web that is out of tolerance as it is found
+    is tested boldly, web inside its tolerance so that it stays there. --seed also draws the line that is rehearsed on.
+    """
+    with _clear_errors():
+        from evencoat.commission import CommissionPlan, Rehearsal, default_budget_m, keep, sign_off
+        from evencoat.commission import commission as commissioned
+        from evencoat.processes import StopFlag
+        from evencoat.settings import load_line
+
+        settings = load_line(line, commissioned=False)
+        budget = default_budget_m(settings.line) if budget_m is None else budget_m
+        if not rehearse and not yes:
+            _ask(f"This moves lips and pump of {settings.line.name} and may cost {budget:.0f} m of web. Go on?")
+        played = None
+        if rehearse:
+            from plant_sim.scenario import Scenario
+
+            played = Rehearsal(Scenario.load(scenario), seed)
+        plan = CommissionPlan(settings, bus, budget, seed, played, journal)
+        with _bar(not as_json) as (bar, task):
+            done = commissioned(
+                plan,
+                StopFlag().listen(),
+                lambda phase, share, words: bar.update(task, completed=share, description=f"{phase}: {words}"),
+            )
+        folder = out_dir or Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S_commission")
+        page = keep(settings, done, folder)
+        beside = sign_off(settings, done.model, signed) if signed and done.model and done.outcome.enough else None
+    if as_json:
+        _print_json({**done.as_dict(), "page": str(page), "signed_off": str(beside) if beside else None})
+    else:
+        out.print(commission_table(settings.drawn, done))
+        out.print(f"page: {page}", soft_wrap=True)
+        if beside:
+            out.print(f"in use: {beside}, signed off by {signed}", soft_wrap=True, markup=False)
+        elif done.model:
+            out.print(f'to take it into use: evencoat sign-off --line {line} {folder} --name "YOUR NAME"', markup=False)
+    raise typer.Exit(0 if done.outcome.enough else ANSWER_IS_NO)
+
+
+@app.command()
+def sign_off(
+    folder: Annotated[Path, typer.Argument(help="What `commission` left below runs/, or a model file.")],
+    line: LineOption,
+    name: Annotated[str, typer.Option("--name", help="Who takes the model into use.")],
+) -> None:
+    """Take a commissioned model into use: it is written beside the line file, with a name to it."""
+    with _clear_errors():
+        from evencoat.commission import PROPOSAL
+        from evencoat.commission import sign_off as signed
+        from evencoat.commissioned import fingerprint, read_model
+        from evencoat.settings import load_line, parse_line
+
+        settings = load_line(line, commissioned=False)
+        path = folder / PROPOSAL if folder.is_dir() else folder
+        try:
+            model = read_model(path)
+        except ValueError as error:
+            _wrong(f"{path}: {error}")
+        if model.belongs_to != fingerprint(parse_line(settings.text, str(settings.path))):
+            _wrong(f"{path}: belongs to another machine or recipe than {settings.path} describes; commission it again")
+        if not name.strip():
+            _wrong("name: must not be empty; somebody has to answer for it")
+        out.print(f"in use: {signed(settings, model, name.strip())}", soft_wrap=True, markup=False)
+
+
+@app.command()
 def report(run_dir: Annotated[Path, typer.Argument(help="A folder below runs/.")]) -> None:
     """Draw report.html of a finished run again."""
     with _clear_errors():
@@ -280,6 +369,24 @@ def figures_table(controllers: Mapping[str, Mapping[str, Any]]) -> Table:
     return table
 
 
+def commission_table(line: LineDescription, done: Commissioned) -> Group:
+    """What was found, beside the line file."""
+    from evencoat.report.commission import rows, sentences
+
+    table = Table("what", "line file", "found", "95 % interval", box=None)
+    for row in rows(line, done.outcome.found) if done.outcome.found else []:
+        table.add_row(*row)
+    return Group(*sentences(line, done), table)
+
+
+def _ask(question: str) -> None:
+    """Go on only with consent; where nobody can be asked, --yes is it."""
+    if not sys.stdin.isatty():
+        _wrong("yes: nobody is there to be asked; give --yes to let it move lips and pump")
+    if not typer.confirm(question, err=True):
+        raise typer.Exit(INTERRUPTED)
+
+
 @contextmanager
 def _bar(shown: bool) -> Iterator[tuple[Progress, TaskID]]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -309,7 +416,7 @@ def _clear_errors() -> Iterator[None]:
         raise typer.Exit(FAILED) from error
 
 
-def _wrong(words: str) -> None:
+def _wrong(words: str) -> NoReturn:
     err.print(f"error: {words}", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(WRONG_CALL)
 

@@ -167,10 +167,10 @@ def run_plant(settings: Settings, options: PlantOptions, stop: StopFlag) -> None
     from plant_sim.truth import Truth
 
     log.info("compiling", what="the plant's step; once on a machine, under a minute")
-    drawn = Truth.draw(settings.line, options.seed)
+    drawn = Truth.draw(settings.drawn, options.seed)
     plant.compile_ahead(Plant.of(drawn, options.scenario, options.seed))
     bus: Bus = open_bus(options.bus, settings.wire)
-    nodes = PlantNodes(settings.line, compile_codec(settings), bus, drawn, options.scenario, options.seed)
+    nodes = PlantNodes(settings.drawn, compile_codec(settings), bus, drawn, options.scenario, options.seed)
     recorder = TruthRecorder(drawn.lanes)
     limit_s = options.minutes * 60.0 if options.minutes is not None else float("inf")
 

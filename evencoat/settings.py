@@ -30,6 +30,7 @@ from controller.line.description import (
     SlurryDescription,
     TargetDescription,
 )
+from evencoat.commissioned import SUFFIX, ModelFile, applied, fingerprint, model_path, read_model
 from evencoat.settings_model import GaugeTable, LineFile
 from evencoat.settings_rules import Problem, contradictions
 from firmware_bridge.codec import Codec
@@ -67,21 +68,27 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One line file, read and checked: what the controller believes, how the wire speaks, what the gate lets pass."""
+    """One line file, read and checked: what the controller believes, how the wire speaks, what the gate lets pass.
+
+    drawn: the line as the file alone says, which is what a software plant is made of.
+    """
 
     line: LineDescription
+    drawn: LineDescription
     wire: WireDescription
     gate: GateTable
     path: Path
     text: str  # the file as it was read, for journals and reports
     description: str = ""
     canopen_nodes: tuple[int, ...] = ()  # foreign nodes on the same bus
+    model: ModelFile | None = None  # what commissioning found; in `line` already where it is signed off
 
 
-def load_line(path_or_name: str | Path) -> Settings:
+def load_line(path_or_name: str | Path, commissioned: bool = True) -> Settings:
     """Settings of a line file, given by path, by "lines/line-40.toml" or by the name of a shipped line ("line-40").
 
-    Raises SettingsError for a file that is missing, unreadable or wrong.
+    A signed-off model beside it is taken in, unless `commissioned` is False: then the line is as the file says.
+    Raises SettingsError for a file that is missing, unreadable or wrong, and for a model that does not belong to it.
     """
     path = find_line(path_or_name)
     try:
@@ -92,7 +99,8 @@ def load_line(path_or_name: str | Path) -> Settings:
     except (OSError, UnicodeDecodeError) as error:
         problem = Problem("", "", f"cannot be read: {error}", "Give a text file in UTF-8")
         raise SettingsError(str(path), [problem]) from error
-    return read_line(text, path)
+    settings = read_line(text, path)
+    return _with_model(settings, parse_line(text, str(path))) if commissioned else settings
 
 
 def compile_codec(settings: Settings) -> Codec:
@@ -110,8 +118,10 @@ def read_line(text: str, path: Path) -> Settings:
             "bus.dbc", f'"{file.bus.dbc}"', f"no such file: {dbc_path}", "The path is relative to the line file"
         )
         raise SettingsError(str(path), [problem])
+    line = _line(file)
     return Settings(
-        line=_line(file),
+        line=line,
+        drawn=line,
         wire=_wire(file, dbc_path),
         gate=GateTable(**file.gate.model_dump()),
         path=path,
@@ -119,6 +129,24 @@ def read_line(text: str, path: Path) -> Settings:
         description=file.description,
         canopen_nodes=tuple(file.bus.canopen_nodes),
     )
+
+
+def _with_model(settings: Settings, file: LineFile) -> Settings:
+    """The same with the model that lies beside the line file, where there is one."""
+    path = model_path(settings.path)
+    if not path.is_file():
+        return settings
+    again = "Commission the line again (evencoat commission), or delete the file to go back to the line file alone"
+    try:
+        model = read_model(path)
+        line = applied(settings.line, model)
+    except (OSError, ValueError) as error:
+        raise SettingsError(str(path), [Problem("", "", str(error), again)]) from error
+    belongs_to = fingerprint(file)
+    if model.belongs_to != belongs_to:
+        reason = f"must be {belongs_to}: {settings.path.name} has changed since, in what the model was found for"
+        raise SettingsError(str(path), [Problem("belongs_to", model.belongs_to, reason, again)])
+    return replace(settings, line=line if model.signed_off_by else settings.line, model=model)
 
 
 def parse_line(text: str, name: str) -> LineFile:
@@ -144,7 +172,7 @@ def shipped_lines() -> dict[str, Path]:
     here = Path(__file__).resolve().parent
     for folder in (here / "lines", here.parent / "lines"):
         if folder.is_dir():
-            return {file.stem: file for file in sorted(folder.glob("*.toml"))}
+            return {file.stem: file for file in sorted(folder.glob("*.toml")) if not file.name.endswith(SUFFIX)}
     return {}
 
 

@@ -68,8 +68,8 @@ class SimulatedLine:
         self.hub = MemoryHub()
         self.checker = WireChecker(settings)
         self.hub.tap(self.checker.see)
-        truth = Truth.draw(settings.line, plan.seed)
-        self.nodes = PlantNodes(settings.line, self.codec, self.hub.attach(), truth, plan.scenario, plan.seed)
+        truth = Truth.draw(settings.drawn, plan.seed)
+        self.nodes = PlantNodes(settings.drawn, self.codec, self.hub.attach(), truth, plan.scenario, plan.seed)
         self.loop = self.controller(sink, mode)
         self.operator = Operator(line) if plan.rival is Rival.HAND else None
         self.truth = TruthRecorder(truth.lanes)

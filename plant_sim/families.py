@@ -137,12 +137,18 @@ def draw(family: str, seed: int, lanes_per_zone: int = LANES_PER_ZONE) -> tuple[
     told = _numbers(seed, {**RANGES, **kind.described}, "described")
     differing = {name: bounds for name, bounds in kind.true.items() if name in RANGES}
     real = {**told, **_numbers(seed, differing, "true")}
-    hidden = _numbers(seed, {**HIDDEN, **{k: v for k, v in kind.true.items() if k in HIDDEN}}, "hidden")
+    hidden_numbers = hidden(family, seed)
     name = f"{family}-{seed}"
     line, truly = _line(name, told), _line(name, real)
     if kind.scanner_only:
         line, truly = _scanning(line, told), _scanning(truly, real)
-    return line, _truth(line, truly, hidden, seed, lanes_per_zone)
+    return line, _truth(line, truly, hidden_numbers, seed, lanes_per_zone)
+
+
+def hidden(family: str, seed: int) -> dict[str, float]:
+    """What is true of a line beside its description, by the names of HIDDEN."""
+    own = {name: bounds for name, bounds in known(family).true.items() if name in HIDDEN}
+    return _numbers(seed, {**HIDDEN, **own}, "hidden")
 
 
 def known(family: str) -> Family:

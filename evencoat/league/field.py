@@ -127,14 +127,14 @@ def play(match: Match, player: Player, spectator: Spectator | None = None) -> Pl
 class Machine:
     """The plant with its nodes' firmware, spoken to directly."""
 
-    def __init__(self, match: Match) -> None:
+    def __init__(self, match: Match, turn_s: float = TURN_S) -> None:
         line, truth = match.line, match.truth
-        self._line = line
+        self._line, self._turn_s = line, turn_s
         self._plant = Plant.of(truth, match.scenario, match.seed)
         self._ratio = line.pump_ratio_nominal_rpm_per_mps
         self._state = plant.start(self._plant, self._ratio * truth.web_speed_mps)
-        self._die = DieNode(truth.actuators, self._plant.gap_rest_um, TURN_S)
-        self._pump = PumpNode(self._ratio, TURN_S)
+        self._die = DieNode(truth.actuators, self._plant.gap_rest_um, turn_s)
+        self._pump = PumpNode(self._ratio, turn_s)
         self._motor_um = self._plant.gap_rest_um
         self._readings: Readings | None = None
         self._cycle = 0
@@ -148,8 +148,8 @@ class Machine:
         else:
             rpm = self._pump.speed_rpm(heard.web_speed_mps, heard.encoder_valid, heard.line_state)
         self._die.tick(self._state.t_s)
-        self._state, readings = plant.step(self._plant, self._state, Command(self._die.rest_um, rpm), TURN_S)
-        self._die.moved(readings.lip_motor_um, TURN_S)
+        self._state, readings = plant.step(self._plant, self._state, Command(self._die.rest_um, rpm), self._turn_s)
+        self._die.moved(readings.lip_motor_um, self._turn_s)
         self.travel_um += float(np.abs(readings.lip_motor_um - self._motor_um).mean())
         self._motor_um = readings.lip_motor_um
         self._readings = readings

@@ -1,0 +1,175 @@
+"""The model beside a line file: what commissioning found of a line, with its doubt, and who signed it off.
+
+`line-40.model.toml` lies beside `line-40.toml`. Once somebody has signed it, everything that loads the line uses it;
+until then it is a proposal. It belongs to one die, slurry, lips and gauges: when the line file changes in these, the
+model is refused rather than half believed. evencoat.settings applies it; evencoat.commission writes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tomllib
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from controller.commission.identify import Found
+from controller.line.description import LineDescription
+from evencoat.settings_model import LineFile, Table, Text
+
+SUFFIX = ".model.toml"
+SURE_SIGMAS = 3.0  # of the alignment found: what the modes are cut by
+ALIGNMENT_FLOOR_PITCHES = 0.05
+PARTS = ("web", "slurry", "die", "lips", "pump", "gauges")  # of a line file that a model belongs to
+
+Gain = Annotated[float, Field(ge=0.2, le=5.0)]
+Delivery = Annotated[float, Field(ge=-1.0, le=1.0)]
+
+
+class ResponseTable(Table):
+    """[response]"""
+
+    gain_factor: Gain = Field(description="on the response that slurry, lip share and gap make")
+    kernel_fwhm_pitches: float = Field(
+        ge=0.3, le=12, description="width of one bolt's response at half height, pitches"
+    )
+    kernel_lobe: float = Field(ge=0.0, le=2.0, description="its negative lobe; 1 is a beam on an elastic foundation")
+    alignment_shift_mm: float = Field(ge=-500, le=500, description="offset of the gauges' zero against the bolts', mm")
+    alignment_uncertainty_mm: float = Field(ge=0, le=200, description="how well that is known, mm")
+    alignment_stretch_pct: float = Field(
+        ge=-20, le=20, description="bolts further apart than the gauges' zones, percent"
+    )
+    bolt_gains: list[Gain] = Field(max_length=140, description="each bolt's pull against its neighbours'")
+    bolt_delivery: list[Delivery] = Field(max_length=140, description="1 healthy, 0 dead, -1 reversed")
+
+
+class PlacesTable(Table):
+    """[gauges]: distances from the die"""
+
+    wet_distance_m: float | None = Field(default=None, ge=0.05, le=500, description="m of web after the die lip")
+    dry_distance_m: float | None = Field(default=None, ge=0.05, le=2000, description="m of web after the die lip")
+
+
+class ModelFile(Table):
+    """A whole model file."""
+
+    line: Text = Field(description="name of the line")
+    belongs_to: Text = Field(description="fingerprint of the line file's machine")
+    found_at: Text = Field(description="when, UTC")
+    signed_off_by: str = Field(default="", max_length=200, description="who takes it into use; empty: nobody yet")
+    response: ResponseTable
+    gauges: PlacesTable
+    doubt: dict[str, float] = Field(default={}, description="one standard deviation of each figure")
+    evidence: dict[str, float] = Field(default={}, description="what it was found from")
+
+
+def model_path(line_path: Path) -> Path:
+    """Where the model of a line file lies."""
+    return line_path.with_name(line_path.name.removesuffix(".toml") + SUFFIX)
+
+
+def fingerprint(file: LineFile) -> str:
+    """Of what a model belongs to: the machine and the recipe, not the tuning, the bus or the target."""
+    told = {part: getattr(file, part).model_dump() for part in PARTS}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_model(path: Path) -> ModelFile:
+    """A model file's tables. Raises ValueError in words that name what is wrong; OSError where it cannot be read."""
+    try:
+        return ModelFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{where}: {first['msg']}, found {first.get('input')!r}") from error
+
+
+def applied(line: LineDescription, model: ModelFile) -> LineDescription:
+    """The line's description with what was found. Raises ValueError where the model is of another die."""
+    response = model.response
+    for name in ("bolt_gains", "bolt_delivery"):
+        count = len(getattr(response, name))
+        if count not in (0, line.zones):
+            raise ValueError(f"response.{name}: {count} values, but the die has {line.zones} bolts")
+    die = replace(
+        line.die,
+        gain_factor=response.gain_factor,
+        kernel_fwhm_pitches=response.kernel_fwhm_pitches,
+        kernel_lobe=response.kernel_lobe,
+        alignment_shift_mm=response.alignment_shift_mm,
+        alignment_uncertainty_mm=response.alignment_uncertainty_mm,
+        alignment_stretch_pct=response.alignment_stretch_pct,
+        bolt_gains=tuple(response.bolt_gains),
+        bolt_delivery=tuple(response.bolt_delivery),
+    )
+    wet, dry = line.wet_gauge, line.dry_gauge
+    if wet is not None and model.gauges.wet_distance_m is not None:
+        wet = replace(wet, distance_m=model.gauges.wet_distance_m)
+    if dry is not None and model.gauges.dry_distance_m is not None:
+        dry = replace(dry, distance_m=model.gauges.dry_distance_m)
+    return replace(line, die=die, wet_gauge=wet, dry_gauge=dry)
+
+
+def proposed(line: LineDescription, file: LineFile, found: Found, evidence: dict[str, float]) -> ModelFile:
+    """What was found, as a model that nobody has signed yet."""
+    die, pitch = found.die, line.die.zone_pitch_mm
+    near = {"wet_distance_m" if line.wet_gauge else "dry_distance_m": round(found.distance_m, 4)}
+    far = {} if found.other_m is None else {"dry_distance_m": round(found.other_m, 3)}
+    unsure_pitches = max(SURE_SIGMAS * found.shift_sd, ALIGNMENT_FLOOR_PITCHES)
+    return ModelFile(
+        line=line.name,
+        belongs_to=fingerprint(file),
+        found_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        response=ResponseTable(
+            gain_factor=round(die.gain_factor, 5),
+            kernel_fwhm_pitches=round(die.kernel_fwhm_pitches, 4),
+            kernel_lobe=round(die.kernel_lobe, 4),
+            alignment_shift_mm=round(die.alignment_shift_mm, 3),
+            alignment_uncertainty_mm=round(unsure_pitches * pitch, 3),
+            alignment_stretch_pct=round(die.alignment_stretch_pct, 4),
+            bolt_gains=[round(float(gain), 4) for gain in die.bolt_gains],
+            bolt_delivery=[float(share) for share in die.bolt_delivery],
+        ),
+        gauges=PlacesTable(**(near | far)),
+        doubt={
+            "gain_factor": round(found.gain_sd * line.die.gain_factor, 5),
+            "kernel_fwhm_pitches": round(found.kernel_sd, 4),
+            "kernel_lobe": round(found.lobe_sd, 4),
+            "alignment_shift_mm": round(found.shift_sd * pitch, 3),
+            "alignment_stretch_pct": round(found.stretch_sd, 4),
+            "bolt_gains": round(float(found.bolt_gain_sd.mean()), 4),
+            "distance_m": round(found.distance_sd_m, 4),
+        },
+        evidence={name: round(value, 4) for name, value in evidence.items()},
+    )
+
+
+def write_model(path: Path, model: ModelFile) -> None:
+    """Write a model file in one move: a reader sees the old one or the whole new one."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(_toml(model), encoding="utf-8")
+    os.replace(part, path)
+
+
+def _toml(model: ModelFile) -> str:
+    top = model.model_dump(exclude={"response", "gauges", "doubt", "evidence"})
+    signed = "It is in use" if model.signed_off_by else "Nobody has signed it off: it is not in use"
+    lines = [
+        f"# What commissioning found of {model.line}. {signed}.",
+        "# `evencoat sign-off` puts a name to it; delete the file to go back to the line file alone.",
+        *(_row(key, value) for key, value in top.items()),
+    ]
+    for table in ("response", "gauges", "doubt", "evidence"):
+        values = getattr(model, table)
+        values = values if isinstance(values, dict) else values.model_dump(exclude_none=True)
+        lines += ["", f"[{table}]", *(_row(key, value) for key, value in values.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _row(key: str, value: object) -> str:
+    return f"{key} = {json.dumps(value, ensure_ascii=False)}"  # JSON's scalars and lists are TOML's
