@@ -113,9 +113,10 @@ def step(
     index = _index(state.harris, seen, inputs)
     follow, lost = plausibility.follow(config.line.lips, state.follow, applied.gap_um, inputs.gap_um, dt_s)
     watched = bolts.watch(config.bolts, state.bolts, seen, inputs)
+    idle = lost | watched.out
     asking = supervisor.request(state.supervisor, asked)
     judged = supervisor.decide(config.line.control, config.estimator, asking, inputs, seen)
-    judged, rungs = _on_the_ladder(config, state, judged, asked, seen, inputs, applied, lost | watched.out)
+    judged, rungs = _on_the_ladder(config, state, judged, asked, seen, inputs, applied, idle)
 
     manual = _manual(state, judged, asked, applied)
     acting = _law(config, rungs)
@@ -124,7 +125,7 @@ def step(
     moving = inputs.encoder_valid and not fresh  # taking over takes no time: the first wish is where things stand
     web_s = inputs.web_speed_mps * dt_s / config.line.web_speed_mps if moving else 0.0
     memory, asked_for = _wish(acting, judged, memory, seen, applied, manual, web_s)
-    wish, spread = _with_those_who_can(config, judged, asked_for, applied, inputs, lost | watched.out)
+    wish, spread = _with_those_who_can(config, judged, asked_for, applied, inputs, idle)
     answered = not _acts(judged) or _finite(wish)
     if not answered:
         judged, rungs, wish = *_without_answer(config, judged, rungs), _stay(applied)
@@ -139,9 +140,8 @@ def step(
         memory = acting.limited(memory, asked_for, _after(command))
     if _acts(judged):
         rungs = ladder.noted(rungs, config.line.zones, limits, limited, missed)
-    lost = _out_of_use(lost | watched.out, inputs)
-    known_now = (seen, index, rungs)
-    trace = _trace(config, state, inputs, judged, known_now, wish, command, (limits, limited), lost, sent)
+    known_now, bound, out = (seen, index, rungs), (limits, limited), _out_of_use(idle, inputs)
+    trace = _trace(config, state, inputs, judged, known_now, wish, command, bound, out, sent)
     kept = memory if known and answered else None
     state = State(state.cycle + 1, seen, index, follow, watched, judged, rungs, kept, now, manual)
     return state, command if sent else None, trace

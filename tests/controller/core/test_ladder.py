@@ -91,7 +91,7 @@ def test_what_a_rung_cannot_be_blamed_for_leaves_it_where_it_is(rung):
 
 @pytest.mark.parametrize("cause", ladder.CAUSES)
 def test_what_is_allowed_never_adds_up(cause):
-    allowed = float(ladder.ALLOWED[OF[cause]])
+    allowed = float(ladder.ALLOWED[Rung.OWN][OF[cause]])
     assert after(on(Rung.OWN), level(cause, size=allowed), 500.0).rung == 0
     assert after(on(Rung.OWN), level(cause, size=1.05 * allowed), 5000.0).rung == 1
 
@@ -161,8 +161,8 @@ def test_nobody_climbs_toward_evidence_that_has_not_settled():
     """Some of a limit's worth stands against the rung and does not go away."""
     much, little = 0.2 * ladder.LIMIT, 0.05 * ladder.LIMIT
     state = on(Rung.SLOWED, dwelt_m=100.0 * LADDER.dwell_m, evidence=much)
-    assert looked(state, ladder.ALLOWED, 1.0).rung == 1
-    assert looked(state._replace(evidence=little), ladder.ALLOWED, 1.0).rung == 0
+    assert looked(state, ladder.ALLOWED[Rung.SLOWED], 1.0).rung == 1
+    assert looked(state._replace(evidence=little), ladder.ALLOWED[Rung.SLOWED], 1.0).rung == 0
 
 
 def test_a_rung_that_fails_again_soon_has_to_wait_longer_and_one_that_proved_itself_does_not():
