@@ -45,8 +45,8 @@ CAUSES = (
 )  # fmt: skip
 NEVER = 1e9
 # What a look may find, by rung, in the order of CAUSES: share of late cycles; squared innovations over those believed;
-# share of bound zones and of a bound pump, less the shadow's; mean squares over the shadow's. What normal running finds,
-# at the most: 0; 5.1 and 5.6; 0.1 and 0.4; 1.4 under an own law and, where dead band and rate slow it, 2.2 under the PI.
+# share of bound zones and of a bound pump, less the shadow's; mean squares over the shadow's. What normal running
+# finds, at most: 0; 5.1, 5.6; 0.1, 0.4; 1.4 under an own law and, where dead band and rate slow it, 2.2 under the PI.
 ALLOWED = {
     Rung.OWN: np.array([0.25, 6.0, 6.0, 0.5, 0.5, 1.5, 1.5]),
     Rung.SLOWED: np.array([0.25, 6.0, 6.0, 0.5, 0.5, 1.5, 1.5]),
@@ -234,8 +234,8 @@ def follow(
     `last` is where the actuators were last sent, `idle` (zones,) who of them stands still.
     """
     passed_m = inputs.web_m - state.looked_m
-    if not 0.0 <= passed_m < ladder.span_m:
-        started = shadow.twin(ladder.pi, seen, last) if sent and seen.model.filled else None
+    if not 0.0 <= passed_m < ladder.span_m or sent != (state.shadow is not None):
+        started = shadow.twin(ladder.pi, seen, last) if sent else None
         return rested(state)._replace(looked_m=inputs.web_m, readings=seen.film.readings, shadow=started)
     if passed_m < ladder.look_m or seen.film.readings == state.readings or not state.cycles:
         return state
@@ -266,8 +266,8 @@ def _compared(
 ) -> LadderState:
     """Set what the real loop leaves at the gauge against what the shadow would have left of the same disturbance."""
     real, virtual = seen.model.at(seen.film_m), twin.behind.at(seen.film_m)
-    if real is None or virtual is None:
-        return state
+    if real is None or virtual is None:  # nothing known of the web on its way: the next cycle begins anew
+        return state._replace(shadow=None)
     disturbance = seen.film.mean + seen.offset.mean
     real, virtual = disturbance + real, disturbance + virtual
     foreseen = seen.reading.disturbance_md - float(disturbance[-1])  # of a new batch; a PI waits until it is seen

@@ -508,6 +508,21 @@ def test_advisory_shows_what_the_rung_would_do():
     assert drive.state.ladder.shadow is None  # there is no loop to judge
 
 
+def test_between_advisory_and_auto_the_comparison_begins_anew():
+    drive = Drive(ToyWeb(LINE, coating=lambda web_m: 0.01 + uneven(LINE)))
+    drive.run(30.0)
+    old = drive.state.ladder.shadow
+    assert drive.run(5.0).against_pi_cd < 1.5
+    drive.cycle(OperatorRequest(mode=Mode.ADVISORY))
+    assert drive.state.ladder.shadow is None
+    assert math.isnan(drive.run(5.0).against_pi_cd)
+    trace = drive.cycle(OperatorRequest(mode=Mode.AUTO))
+    new = drive.state.ladder.shadow
+    assert new is not None and new is not old
+    np.testing.assert_array_equal(new.applied.gap_um, trace.gap_target_um)
+    assert drive.run(10.0).against_pi_cd < 1.5
+
+
 def test_a_law_put_in_place_of_the_ladders_own_is_not_watched():
     drive = Drive(ToyWeb(LINE, coating=lambda web_m: 0.01 + uneven(LINE)))
     drive.config = replace(drive.config, law=WrongSign(drive.config.law))
