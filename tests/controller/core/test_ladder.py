@@ -298,14 +298,15 @@ class Own:
 
 
 class NotANumber(Own):
-    """Well for `WELL_S` of line time, then no number."""
+    """Well for `WELL_S` of line time, then no number, neither in its answer nor in what it remembers."""
 
     WELL_S = 20.0
 
     def decide(self, state: LawState, estimate: EstimateState, last: Applied, web_s: float) -> tuple[LawState, Wish]:
         state, wish = super().decide(state, estimate, last, web_s)
-        broken = estimate.reading.t_ns > self.WELL_S * NS
-        return state, replace(wish, gap_um=wish.gap_um * np.nan) if broken else wish
+        if estimate.reading.t_ns <= self.WELL_S * NS:
+            return state, wish
+        return state._replace(memory_cd=state.memory_cd * np.nan), replace(wish, gap_um=wish.gap_um * np.nan)
 
 
 class WrongSign(Own):
@@ -410,6 +411,12 @@ def test_on_the_pump_rung_the_lips_stay_and_the_mean_comes_to_target():
     drive.run(90.0)
     np.testing.assert_array_equal(drive.web.gap_um, stood)
     assert abs(float(drive.web.die_error.mean())) < 5e-4
+    seen, last = drive.state.estimate, drive.state.applied
+    assert last is not None
+    far_off = seen._replace(reading=seen.reading._replace(error=uneven(LINE, 0.5)))
+    _, wish = LADDER.laws[-1].decide(LADDER.laws[-1].track(seen, last), far_off, last, 10.0)
+    np.testing.assert_array_equal(wish.gap_um, last.gap_um)
+    assert wish.pump_trim_pct != pytest.approx(last.pump_trim_pct, abs=0.5)
 
 
 @pytest.mark.parametrize("way", ["wrong sign", "ten times too fast"])
@@ -455,6 +462,17 @@ def test_limits_that_hold_back_most_of_the_lips_for_long_count_and_a_start_does_
     assert 0.1 * cycles > 5.0 * LADDER.span_m
     drive = Drive(ToyWeb(make_line(lips={"rate_um_per_s": 0.1}), coating=lambda web_m: 3.0 * uneven(LINE)))
     assert {drive.cycle().rung for _ in range(1200)} == {Rung.OWN}
+
+
+@pytest.mark.parametrize("mean", [0.12, 0.0], ids=["pump", "lips"])
+def test_limits_that_would_bind_a_pi_too_are_the_webs_business(mean):
+    """A web that is off by more than the trim's 8 %; lips that may go 2 um: minutes at the limit, and no other law."""
+    lips = {"gap_min_um": 598.0, "gap_max_um": 602.0}
+    drive = Drive(ToyWeb(make_line(lips=lips), coating=lambda web_m: mean + uneven(LINE, 0.05)))
+    traces = [drive.cycle() for _ in range(3000)]
+    assert {trace.rung for trace in traces} == {Rung.OWN}
+    limits = [Limit.PUMP_RANGE in trace.limits if mean else trace.limited_zones > 4 for trace in traces]
+    assert np.mean(limits) > 0.7
 
 
 def test_a_pump_that_is_held_back_counts_for_the_pump():
