@@ -125,6 +125,7 @@ class LadderState(NamedTuple):
 
 
 NOTHING = np.zeros(len(CAUSES))
+NO_SQUARES = np.zeros(4)
 UNCOMPARED = (math.nan, math.nan)
 
 
@@ -182,7 +183,7 @@ def init() -> LadderState:
         looked_m=math.nan,
         readings=0,
         shadow=None,
-        squares=np.zeros(4),
+        squares=NO_SQUARES,
         against_pi=UNCOMPARED,
         compared=0,
         evidence=NOTHING,
@@ -221,7 +222,8 @@ def rested(state: LadderState) -> LadderState:
     if math.isnan(state.looked_m):
         return state
     return state._replace(
-        looked_m=math.nan, shadow=None, against_pi=UNCOMPARED, compared=0, late=0, bound_cd=0.0, bound_md=0.0, cycles=0
+        looked_m=math.nan, shadow=None, squares=NO_SQUARES, against_pi=UNCOMPARED, compared=0, late=0, bound_cd=0.0,
+        bound_md=0.0, cycles=0
     )  # fmt: skip
 
 
@@ -231,7 +233,7 @@ def follow(
 ) -> LadderState:  # fmt: skip
     """One cycle in which a law acts; every `look_m` of web a look. `sent` is False in ADVISORY: no loop to judge.
 
-    `last` is where the actuators were last sent, `idle` (zones,) who of them stands still.
+    `last` is where the actuators were last sent, `idle` (zones,) which bolts are left alone.
     """
     passed_m = inputs.web_m - state.looked_m
     if not 0.0 <= passed_m < ladder.span_m or sent != (state.shadow is not None):
@@ -282,7 +284,7 @@ def _compared(
     squares = state.squares + share * (found - state.squares)
     worse = squares[:2] / (squares[2:] + ladder.even2)
     return state._replace(
-        shadow=shadow.moved(ladder.pi, twin, virtual, inputs.web_m, web_s, dt_s, idle),
+        shadow=shadow.moved(ladder.pi, twin, virtual, inputs.web_m, web_s, dt_s, idle | ~inputs.gap_valid),
         squares=squares,
         against_pi=(float(worse[0]), float(worse[1])),
         compared=state.compared + 1,

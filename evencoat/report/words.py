@@ -136,7 +136,7 @@ def _dead_time(run: RunData) -> str:
 def _rungs(run: RunData) -> str:
     """How long a rung below the top of the fallback ladder was stood on, which was the lowest, and why."""
     journal = run.main.journal
-    if journal is None or "rung" not in journal or not len(journal["rung"]):
+    if journal is None or not len(journal["rung"]):
         return ""
     below = journal["rung_cause"] != str(Cause.NONE)
     if not below.any():

@@ -604,6 +604,23 @@ def test_no_line_leaves_its_top_rung_for_nothing(family, seed, name):
     assert watched.rungs == {0}
 
 
+def test_a_bolt_that_stands_still_in_truth_stands_still_in_the_shadow():
+    drive = Drive(ToyWeb(LINE, coating=lambda web_m: 0.01 + uneven(LINE)))
+    drive.run(2.0)
+    seen = np.arange(LINE.zones) != 2
+    drive.run(40.0, gap_valid=seen)
+    stood = drive.state.ladder.shadow
+    assert stood is not None
+    moved = np.abs(stood.applied.gap_um - 600.0)
+    assert moved[2] == pytest.approx(abs(drive.web.gap_um[2] - 600.0), abs=1e-9)
+    assert moved[seen].min() > 0.2
+
+
+def test_numbers_that_were_none_are_forgotten_with_the_record():
+    broken = ladder.init()._replace(looked_m=1.0, squares=np.full(4, np.nan), against_pi=(math.nan, math.nan))
+    assert np.isfinite(ladder.rested(broken).squares).all()
+
+
 def test_a_twin_starts_where_the_actuators_stand():
     drive = Drive(ToyWeb(LINE, coating=lambda web_m: 0.01 + uneven(LINE)))
     drive.run(10.0)
