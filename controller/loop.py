@@ -58,8 +58,8 @@ class Loop:
         """What a person asks for; the next cycle takes it in, together with what was asked since the last one."""
         self._asked = asked if self._asked is None else self._asked.then(asked)
 
-    def cycle(self, lateness_us: float = 0.0) -> bool:
-        """One cycle. False while the line has not been heard completely; nothing is sent then."""
+    def cycle(self, lateness_us: float = 0.0, missed: int = 0) -> bool:
+        """One cycle, after `missed` deadlines had none. False while the line was not heard wholly: nothing is sent."""
         inputs = self._port.read()
         if inputs is None:
             return False
@@ -77,7 +77,7 @@ class Loop:
             self._port.rearm()
         began = time.perf_counter_ns()
         before = self.state
-        self.state, command, trace = core.step(self.config, before, inputs, max(dt_s, 0.0), asked)
+        self.state, command, trace = core.step(self.config, before, inputs, max(dt_s, 0.0), asked, missed)
         step_us = (time.perf_counter_ns() - began) / 1e3
         if command is not None and not self._port.write(command):
             self.state = core.refused(self.state, before)
@@ -93,15 +93,16 @@ class Loop:
         """
         while not (self._clock.settled or stop()):
             self._hear(SETTLE_PERIOD_S)
-        cycle_ns = int(self.config.line.control.cycle_s * NS)
+        cycle_ns, missed = int(self.config.line.control.cycle_s * NS), 0
         deadline_ns = self._sync_ns + cycle_ns // 2
         while not stop():
             while (wait_s := self._clock.wall_s_until(deadline_ns)) > 0.0 and not stop():
                 self._hear(min(wait_s, STOP_PATIENCE_S))
-            self.cycle(lateness_us=-wait_s * 1e6)
-            deadline_ns = next_deadline(deadline_ns, self._clock.now_ns(), cycle_ns)
+            self.cycle(-wait_s * 1e6, missed)
+            over_ns, deadline_ns = deadline_ns, next_deadline(deadline_ns, self._clock.now_ns(), cycle_ns)
+            missed = (deadline_ns - over_ns) // cycle_ns - 1
             if abs(deadline_ns - self._sync_ns) > JUMP_CYCLES * cycle_ns:  # a new time base
-                deadline_ns = self._sync_ns + cycle_ns + cycle_ns // 2
+                deadline_ns, missed = self._sync_ns + cycle_ns + cycle_ns // 2, 0
 
     def _hear(self, timeout_s: float) -> None:
         """Let the clock know of SYNC the moment it comes in; reading it a cycle late would make time drift over it."""

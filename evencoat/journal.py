@@ -24,7 +24,7 @@ import numpy.typing as npt
 from controller.core.trace import Trace
 from controller.line.description import Array, LineDescription
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 QUEUE_MAX = 6000  # ten minutes of cycles at 10 Hz: a disk that stalls longer loses rows, and says so
 COMMIT_PERIOD_S = 0.25
 BATCH_MAX = 500
@@ -57,6 +57,10 @@ SCALARS: tuple[tuple[str, str], ...] = (
     ("surprise_md", "REAL"),
     ("harris_md", "REAL"),
     ("sigma_md_pct", "REAL"),
+    ("rung", "TEXT"),
+    ("rung_cause", "TEXT"),
+    ("against_pi_cd", "REAL"),
+    ("against_pi_md", "REAL"),
 )
 LISTS = ("limits", "link_faults")  # joined by "; "
 ARRAYS = ("profile_gsm", "wet_bias_pct", "gap_um", "gap_law_um", "gap_target_um")

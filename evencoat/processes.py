@@ -19,7 +19,7 @@ import structlog
 from controller.clock import SyncClock
 from controller.core import step as core
 from controller.core.trace import Trace
-from controller.line.command import Mode, Outcome
+from controller.line.command import Cause, Mode, Outcome, Rung
 from controller.loop import Loop, Sink
 from evencoat.errors import RunFailed
 from evencoat.journal import CycleJournal, NoSink
@@ -85,13 +85,13 @@ class Newsroom:
 
     def __init__(self, journal: Sink, limit_s: float | None, stop: StopFlag) -> None:
         self._journal, self._limit_s, self._stop = journal, limit_s, stop
-        self._told: tuple[Mode, Outcome, tuple[str, ...]] | None = None
+        self._told: tuple[Mode, Outcome, tuple[str, ...], Rung, Cause] | None = None
         self._started_ns: int | None = None
 
     def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
-        """Journal the cycle; log a change of mode, outcome or links; stop when the time is over."""
+        """Journal the cycle; log a change of mode, outcome, links or rung; stop when the time is over."""
         self._journal.record(trace, step_us, lateness_us)
-        news = (trace.mode_actual, trace.outcome, trace.link_faults)
+        news = (trace.mode_actual, trace.outcome, trace.link_faults, trace.rung, trace.rung_cause)
         if news != self._told:
             self._told = news
             log.info(
@@ -100,6 +100,8 @@ class Newsroom:
                 requested=str(trace.mode_requested),
                 reason=str(trace.outcome),
                 links=list(trace.link_faults),
+                rung=str(trace.rung),
+                rung_cause=str(trace.rung_cause),
                 line_s=trace.t_line_ns / 1e9,
                 web_m=round(trace.web_m, 2),
             )

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from controller.line.command import Mode, OperatorRequest, Outcome
+from controller.core.ladder import ALLOWED, WORSE_CD, WORSE_MD
+from controller.line.command import Cause, Mode, OperatorRequest, Outcome, Rung
 from controller.line.description import GaugeKind
 from controller.line.profile import LineInputs, LineState
 from evencoat.league.rivals import Rival
 from evencoat.settings import load_line
 from firmware_bridge.contract import NodeState
+from tests.controller.core.test_ladder import under, ways
 from tests.runs import DRIFTS, Line, story, with_line
 
 
@@ -287,3 +289,62 @@ def test_a_line_of_another_maker_runs_with_a_map_and_no_code() -> None:
     line.play_s(300.0)
     assert rms(line.rows(60.0)) < 0.4 * uneven
     assert line.checker.commands > 1000 and line.checker.violations == 0
+
+
+@pytest.mark.parametrize(
+    ("way", "causes"),
+    [
+        ("no number", {Cause.NOT_FINITE}),
+        ("wrong sign", {Cause.WORSE_CD, Cause.WORSE_MD}),
+        ("ten times too fast", {Cause.WORSE_CD, Cause.WORSE_MD}),
+    ],
+)
+def test_a_law_that_goes_wrong_is_replaced_by_one_below_it(way: str, causes: set[Cause]) -> None:
+    """Tried again ever more seldom; three minutes after it was last sent away the web is as even as it should be."""
+    line = Line(story(drifts=DRIFTS))
+    line.loop.config = under(line.loop.config, ways(line.loop.config)[way])
+    line.play_s(60.0)
+    while (away := quiet_s(line)) < 180.0:
+        line.play_s(max(5.0, 180.0 - away))
+        assert len(line.sink.all) * line.cycle_s < 1500.0, "a rung below the top is held before long"
+    traces = line.sink.all
+    below = [trace for trace in traces if trace.rung is not Rung.OWN]
+    assert {trace.rung_cause for trace in below} <= causes
+    assert {trace.mode_actual for trace in below} == {Mode.AUTO}
+    assert np.abs(line.rows(60.0).mean(axis=1)).max() < line.line.target.tolerance_pct
+    assert rms(line.rows(60.0)) < 0.5 * line.line.target.tolerance_pct
+    gaps = np.array([trace.gap_target_um for trace in traces])
+    assert np.abs(np.diff(gaps, axis=0)).max() <= line.line.lips.rate_um_per_s * line.cycle_s + 1e-9
+    changes = [k for k in range(1, len(traces)) if traces[k].rung is not traces[k - 1].rung]
+    for k in changes:
+        np.testing.assert_allclose(gaps[k], gaps[k - 1], atol=1e-9)
+        assert traces[k].pump_trim_pct == pytest.approx(traces[k - 1].pump_trim_pct, abs=1.5e-3)
+    assert line.checker.violations == 0
+
+
+def quiet_s(line: Line) -> float:
+    """For how long the top rung was not stood on, s."""
+    traces = line.sink.all
+    top = [k for k in range(len(traces)) if traces[k].rung is Rung.OWN]
+    return (len(traces) - 1 - top[-1]) * line.cycle_s
+
+
+@pytest.mark.parametrize("rival", [Rival.PID, Rival.IMC])
+def test_what_happens_to_any_line_sends_nobody_down_the_ladder(rival: Rival) -> None:
+    """A new batch, a ramp of the wet gauge's bias, a pump that slips, and a web that slows: no law is to blame."""
+    ramp = [{"name": "gauge-bias", "gauge": "wet", "onset_s": 400.0 + 10.0 * i, "size": 0.1} for i in range(15)]
+    line = Line(
+        story(
+            {"name": "batch-change", "onset_s": 200.0, "front_s": 60.0},
+            *ramp,
+            {"name": "pump-slip-step", "onset_s": 620.0, "size": 1.5},
+            {"name": "web-speed", "onset_s": 700.0, "size": 0.6, "ramp_s": 10.0},
+            drifts=DRIFTS,
+        ),
+        rival=rival,
+    )
+    traces = line.play_s(840.0)
+    assert {trace.rung for trace in traces} == {Rung.PI if rival is Rival.PID else Rung.OWN}
+    assert {trace.rung_cause for trace in traces} == {Cause.NONE}
+    worse = np.array([(trace.against_pi_cd, trace.against_pi_md) for trace in traces[100:]])
+    assert np.nanmax(worse) < ALLOWED[traces[-1].rung].take([WORSE_CD, WORSE_MD]).min()

@@ -123,11 +123,11 @@ class PurePi:
     The clock is constant and dt explicit; the inner object is set anew at each step: keeping it only saves its making.
     """
 
-    __slots__ = ("_pid", "kp")
+    __slots__ = ("_pid", "ki", "kp")
 
     def __init__(self, kp: float, ki: float) -> None:
-        self.kp = float(kp)
-        self._pid = PID(self.kp, float(ki), 0.0, setpoint=0.0, sample_time=None, time_fn=_no_clock)
+        self.kp, self.ki = float(kp), float(ki)
+        self._pid = PID(self.kp, self.ki, 0.0, setpoint=0.0, sample_time=None, time_fn=_no_clock)
 
     def step(self, measured: float, integral: float, dt_s: float) -> tuple[float, float]:
         """(output, new integral) from `integral` over `dt_s`; no time passed leaves the integral as it is."""

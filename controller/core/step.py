@@ -1,6 +1,6 @@
 """One cycle of the controller: init() and step(). Readers start here.
 
-    request -> estimate -> plausibility -> supervisor -> law -> envelope -> Trace
+    request -> estimate -> plausibility -> supervisor -> ladder -> law -> envelope -> Trace
 
 State in, state out; time is an argument; no exceptions: outcomes are values. Feedback passes only through the state.
 """
@@ -13,11 +13,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from controller.core import bolts, envelope, estimate, law, plausibility, response, supervisor
+from controller.core import bolts, envelope, estimate, ladder, law, plausibility, response, supervisor
 from controller.core.harris import Harris
 from controller.core.statistics import Statistics
-from controller.core.trace import Trace
-from controller.line.command import ActuatorCommand, Limit, Mode, OperatorRequest, Outcome, UncertifiedCommand
+from controller.core.trace import Trace, Verdict
+from controller.line.command import (
+    ActuatorCommand,
+    Cause,
+    Limit,
+    Mode,
+    OperatorRequest,
+    Outcome,
+    Rung,
+    UncertifiedCommand,
+)
 from controller.line.description import Array, BoolArray, LineDescription
 from controller.line.profile import LineInputs
 
@@ -34,7 +43,13 @@ class Config:
     law: law.Law
     bolts: bolts.Bolts
     envelope: envelope.Envelope
+    ladder: ladder.Ladder  # watches over the law it was made for, and over no other put in its place
     command_life_cycles: int  # SYNC cycles that a command stays valid
+
+    @property
+    def watched(self) -> bool:
+        """Whether the law is the ladder's own. One that was put in its place plays by itself, as rivals do."""
+        return self.ladder.laws[0] is self.law
 
 
 class State(NamedTuple):
@@ -46,6 +61,7 @@ class State(NamedTuple):
     follow: plausibility.FollowState
     bolts: bolts.BoltState
     supervisor: supervisor.SupervisorState
+    ladder: ladder.LadderState
     law: law.LawState | None
     applied: envelope.Applied | None
     manual: UncertifiedCommand | None
@@ -57,12 +73,14 @@ def configure(line: LineDescription, sync_period_s: float, known: Statistics | N
     `known` are the statistics believed of its disturbances and gauges; None takes the defaults.
     """
     estimator = estimate.build(line, response.believe(line), known)
+    own = law.build(line, estimator)
     return Config(
         line=line,
         estimator=estimator,
-        law=law.build(line, estimator),
+        law=own,
         bolts=bolts.build(line, estimator.response, estimator.primary.distance_m),
         envelope=envelope.Envelope.of(line),
+        ladder=ladder.configure(line, estimator, own),
         command_life_cycles=int(np.ceil(3.0 * line.control.cycle_s / sync_period_s - 1e-9)),
     )
 
@@ -76,6 +94,7 @@ def init(config: Config, requested: Mode) -> State:
         follow=plausibility.init(config.line.zones),
         bolts=bolts.init(config.line.zones),
         supervisor=supervisor.init(requested),
+        ladder=ladder.init(),
         law=None,
         applied=None,
         manual=None,
@@ -83,31 +102,33 @@ def init(config: Config, requested: Mode) -> State:
 
 
 def step(
-    config: Config, state: State, inputs: LineInputs, dt_s: float, asked: OperatorRequest | None = None
+    config: Config, state: State, inputs: LineInputs, dt_s: float, asked: OperatorRequest | None = None, missed: int = 0
 ) -> tuple[State, ActuatorCommand | None, Trace]:
     """One cycle, `dt_s` of line time after the last. The command is None when nothing shall be sent.
 
-    That is so in ADVISORY, and until every actuator was heard once.
+    That is so in ADVISORY, and until every actuator was heard once. `missed` deadlines passed since the last cycle.
     """
     applied = _applied(config, state, inputs)
     seen = estimate.update(config.estimator, state.estimate, inputs)
     index = _index(state.harris, seen, inputs)
     follow, lost = plausibility.follow(config.line.lips, state.follow, applied.gap_um, inputs.gap_um, dt_s)
+    watched = bolts.watch(config.bolts, state.bolts, seen, inputs)
+    idle = lost | watched.out
     asking = supervisor.request(state.supervisor, asked)
     judged = supervisor.decide(config.line.control, config.estimator, asking, inputs, seen)
+    judged, rungs = _on_the_ladder(config, state, judged, asked, seen, inputs, applied, idle)
 
     manual = _manual(state, judged, asked, applied)
-    fresh = state.law is None or state.supervisor.actual is not judged.actual
-    memory = config.law.track(seen, applied) if fresh or state.law is None else state.law
+    acting = _law(config, rungs)
+    fresh = state.law is None or state.supervisor.actual is not judged.actual or state.ladder.rung != rungs.rung
+    memory = acting.track(seen, applied) if fresh or state.law is None else state.law
     moving = inputs.encoder_valid and not fresh  # taking over takes no time: the first wish is where things stand
     web_s = inputs.web_speed_mps * dt_s / config.line.web_speed_mps if moving else 0.0
-    memory, asked_for = _wish(config, judged, memory, seen, applied, manual, web_s)
-    seeing = int(np.count_nonzero(inputs.gap_valid))
-    frozen = seeing < config.line.zones
-    watched = bolts.watch(config.bolts, state.bolts, seen, inputs)
-    wish, spread = _with_those_who_can(config, judged, asked_for, applied, inputs, lost | watched.out)
-    if judged.actual is Mode.AUTO and not _finite(wish):
-        judged, wish = supervisor.latch(judged, Outcome.NOT_FINITE), _stay(applied)
+    memory, asked_for = _wish(acting, judged, memory, seen, applied, manual, web_s)
+    wish, spread = _with_those_who_can(config, judged, asked_for, applied, inputs, idle)
+    answered = not _acts(judged) or _finite(wish)
+    if not answered:
+        judged, rungs, wish = *_without_answer(config, judged, rungs), _stay(applied)
 
     valid_until = inputs.sync_cycle + config.command_life_cycles
     known = applied is state.applied or _finite(applied)  # nobody commands a bolt he never heard of
@@ -116,12 +137,13 @@ def step(
     command, limits, limited = envelope.certify(config.envelope, wish, applied, paced_s, valid_until)
     now = _after(command) if sent else applied
     if (limits or spread) and judged.actual in (Mode.AUTO, Mode.ADVISORY) and _finite(asked_for):
-        memory = config.law.limited(memory, asked_for, _after(command))
-    if frozen and seeing:  # none at all is the link's fault, not the bolts'
-        lost = lost | ~inputs.gap_valid
-    lost = lost | watched.out
-    trace = _trace(config, state, inputs, judged, (seen, index), wish, command, (limits, limited), lost, sent)
-    state = State(state.cycle + 1, seen, index, follow, watched, judged, memory if known else None, now, manual)
+        memory = acting.limited(memory, asked_for, _after(command))
+    if _acts(judged):
+        rungs = ladder.noted(rungs, config.line.zones, limits, limited, missed)
+    known_now, bound, out = (seen, index, rungs), (limits, limited), _out_of_use(idle, inputs)
+    trace = _trace(config, state, inputs, judged, known_now, wish, command, bound, out, sent)
+    kept = memory if known and answered else None
+    state = State(state.cycle + 1, seen, index, follow, watched, judged, rungs, kept, now, manual)
     return state, command if sent else None, trace
 
 
@@ -140,6 +162,58 @@ def _applied(config: Config, state: State, inputs: LineInputs) -> envelope.Appli
     ratio = config.envelope.ratio_rpm_per_mps
     found = inputs.pump_ratio_rpm_per_mps / ratio * (1.0 + inputs.pump_trim_pct / 100.0)
     return envelope.Applied(inputs.gap_um, ratio, 100.0 * (found - 1.0))
+
+
+def _acts(judged: supervisor.SupervisorState) -> bool:
+    """Whether a law moves the line, or says how it would."""
+    return judged.outcome is Outcome.OK and judged.actual in (Mode.AUTO, Mode.ADVISORY)
+
+
+def _on_the_ladder(
+    config: Config,
+    state: State,
+    judged: supervisor.SupervisorState,
+    asked: OperatorRequest | None,
+    seen: estimate.EstimateState,
+    inputs: LineInputs,
+    applied: envelope.Applied,
+    idle: BoolArray,
+) -> tuple[supervisor.SupervisorState, ladder.LadderState]:
+    """The rung of this cycle. The lowest one latches: a person has to ask again."""
+    rungs = state.ladder
+    if asked is not None and asked.mode in (Mode.AUTO, Mode.ADVISORY):
+        rungs = ladder.asked(rungs)
+    if not config.watched:
+        return judged, rungs
+    if not (_acts(judged) and inputs.encoder_valid):
+        return judged, ladder.rested(rungs)
+    rungs = ladder.follow(config.ladder, rungs, seen, inputs, applied, idle, judged.actual is Mode.AUTO)
+    if config.ladder.rungs[rungs.rung] is Rung.HOLD:
+        judged = supervisor.latch(judged, Outcome.NO_LAW_LEFT)
+    return judged, rungs
+
+
+def _law(config: Config, rungs: ladder.LadderState) -> law.Law:
+    """The law that acts. Whoever holds remembers by the last one."""
+    laws = config.ladder.laws
+    return laws[min(rungs.rung, len(laws) - 1)] if rungs.rung else config.law
+
+
+def _without_answer(
+    config: Config, judged: supervisor.SupervisorState, rungs: ladder.LadderState
+) -> tuple[supervisor.SupervisorState, ladder.LadderState]:
+    """No number came: the next cycle is another law's. Where there is none left, hold until a person asks."""
+    if config.watched:
+        rungs = ladder.failed(config.ladder, rungs, Cause.NOT_FINITE)
+    if not config.watched or config.ladder.rungs[rungs.rung] is Rung.HOLD:
+        judged = supervisor.latch(judged, Outcome.NOT_FINITE)
+    return judged, rungs
+
+
+def _out_of_use(idle: BoolArray, inputs: LineInputs) -> BoolArray:
+    """Bolts that a person should look at. Where none is seen at all it is the link's fault, not the bolts'."""
+    seeing = int(np.count_nonzero(inputs.gap_valid))
+    return idle | ~inputs.gap_valid if 0 < seeing < idle.size else idle
 
 
 def _index(index: Harris, seen: estimate.EstimateState, inputs: LineInputs) -> Harris:
@@ -179,7 +253,7 @@ def _manual(
 
 
 def _wish(
-    config: Config,
+    acting: law.Law,
     judged: supervisor.SupervisorState,
     memory: law.LawState,
     seen: estimate.EstimateState,
@@ -190,8 +264,8 @@ def _wish(
     """What this mode would like to send. ADVISORY runs the law without a word to the line."""
     if judged.actual is Mode.MANUAL and manual is not None:
         return memory, manual
-    if judged.actual is Mode.AUTO or (judged.actual is Mode.ADVISORY and judged.outcome is Outcome.OK):
-        return config.law.decide(memory, seen, applied, web_s)
+    if _acts(judged):
+        return acting.decide(memory, seen, applied, web_s)
     return memory, _stay(applied)
 
 
@@ -221,16 +295,15 @@ def _trace(
     state: State,
     inputs: LineInputs,
     judged: supervisor.SupervisorState,
-    known: tuple[estimate.EstimateState, Harris],
+    known: tuple[estimate.EstimateState, Harris, ladder.LadderState],
     wish: UncertifiedCommand,
     command: ActuatorCommand,
     bound: tuple[tuple[Limit, ...], int],
     lost: BoolArray,
     sent: bool,
 ) -> Trace:
-    seen, index = known
+    seen = known[0]
     profile: Array = estimate.fused_profile_gsm(config.estimator, seen)
-    surprise_cd, surprise_md = estimate.surprise(seen)
     return Trace(
         cycle=state.cycle,
         t_line_ns=inputs.t_line_ns,
@@ -263,8 +336,20 @@ def _trace(
         link_faults=inputs.link_faults,
         sent=sent,
         valid_until_cycle=command.valid_until_cycle,
+        **_verdict(config, *known),
+    )
+
+
+def _verdict(config: Config, seen: estimate.EstimateState, index: Harris, rungs: ladder.LadderState) -> Verdict:
+    surprise_cd, surprise_md = estimate.surprise(seen)
+    against_pi_cd, against_pi_md = rungs.against_pi
+    return Verdict(
         surprise_cd=surprise_cd,
         surprise_md=surprise_md,
         harris_md=index.index,
         sigma_md_pct=index.sigma_pct,
+        rung=config.ladder.rungs[rungs.rung],
+        rung_cause=rungs.cause,
+        against_pi_cd=against_pi_cd,
+        against_pi_md=against_pi_md,
     )

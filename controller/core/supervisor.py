@@ -1,7 +1,8 @@
 """Who moves the actuators: requested mode + evidence -> actual mode and the reason in words.
 
 Faults are values here. A fault that may pass by itself (a stale gauge, a stopped line) holds while it lasts; one that
-says something is wrong with us (a refused or non-finite command) holds until a person asks for a mode again.
+says something is wrong with us (a refused or non-finite command, no law left on the ladder) holds until a person asks
+for a mode again.
 """
 
 from __future__ import annotations

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
-from controller.line.command import Limit, Mode, Outcome
+from controller.line.command import Cause, Limit, Mode, Outcome, Rung
 from controller.line.description import Array, BoolArray
 from controller.line.profile import LineState
+
+
+class Verdict(TypedDict):
+    """The part of a Trace that says how well the loop does."""
+
+    surprise_cd: float
+    surprise_md: float
+    harris_md: float
+    sigma_md_pct: float
+    rung: Rung
+    rung_cause: Cause
+    against_pi_cd: float
+    against_pi_md: float
 
 
 class Trace(NamedTuple):
@@ -48,3 +61,7 @@ class Trace(NamedTuple):
     surprise_md: float = 1.0
     harris_md: float = math.nan  # minimum variance over mean square of the mean; controller.core.harris has the words
     sigma_md_pct: float = math.nan  # about target, of late, as the estimate sees it
+    rung: Rung = Rung.OWN  # of the fallback ladder: which law acts
+    rung_cause: Cause = Cause.NONE  # why it is not the one above
+    against_pi_cd: float = math.nan  # mean square of the shapes over what the PI in shadow leaves of them
+    against_pi_md: float = math.nan

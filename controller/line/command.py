@@ -32,6 +32,31 @@ class Outcome(StrEnum):
     SAFE_STOP = "safe stop on the bus: holding"
     NOT_FINITE = "the law's answer was not finite: holding"
     REFUSED = "the transmit gate refused a command: holding"
+    NO_LAW_LEFT = "no law on the ladder keeps this web even: holding"
+
+
+class Rung(StrEnum):
+    """Which law acts in AUTO, from the top of the fallback ladder down."""
+
+    OWN = "own law"
+    SLOWED = "frozen and slowed"  # parameters as the line file has them, closed-loop times doubled
+    PI = "modal PI"
+    PUMP = "pump only"  # the lips stay
+    HOLD = "hold"  # and a person is called
+
+
+class Cause(StrEnum):
+    """Why a rung was left for a lower one. Each value is a sentence for the person at the line."""
+
+    NONE = "nothing spoke against it"
+    LATE = "deadlines were missed again and again"
+    NOT_FINITE = "the law's answer was not finite"
+    SURPRISE_CD = "the profile kept changing by more than was believed"
+    SURPRISE_MD = "the mean kept changing by more than was believed"
+    BOUND_CD = "limits held back most of the lips for long, and would not a plain PI's"
+    BOUND_MD = "limits held back the pump for long, and would not a plain PI's"
+    WORSE_CD = "the profile stayed more uneven than a plain PI would leave it"
+    WORSE_MD = "the mean stayed further off than a plain PI would leave it"
 
 
 class Limit(StrEnum):

@@ -154,12 +154,14 @@ def _limit_note(controller: ControllerRun) -> str:
 
 
 def _outcomes(controller: ControllerRun) -> str:
-    """When the outcome changed, and the journal's events, in one table by time."""
+    """When outcome or rung changed, and the journal's events, in one table by time."""
     journal = controller.journal
     assert journal is not None
-    outcome, t_ns = journal["outcome"], journal["t_line_ns"]
+    outcome, rung, t_ns = journal["outcome"], journal["rung"], journal["t_line_ns"]
     starts = np.flatnonzero(np.concatenate(([True], outcome[1:] != outcome[:-1])))
     rows = [(int(t_ns[k]), str(journal["mode_actual"][k]), str(outcome[k])) for k in starts]
+    changed = np.flatnonzero(rung[1:] != rung[:-1]) + 1
+    rows += [(int(t_ns[k]), f"rung: {rung[k]}", str(journal["rung_cause"][k])) for k in changed]
     rows += [(event.t_line_ns, event.kind, event.text) for event in controller.events]
     rows.sort(key=lambda row: row[0])
     cells = "".join(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from controller.core.harris import in_words, index_of_run
+from controller.line.command import Cause, Rung
 from evencoat.report.run import RunData
 
 LEAST_ROWS = 600  # of a record, to judge it by its dead time
@@ -88,7 +89,7 @@ def sentences(run: RunData) -> list[str]:
     """What else a reader should take home, most important first."""
     return [
         sentence
-        for sentence in (_metres(run), _capability(run), _dead_time(run), _bolts(run), _limits(run))
+        for sentence in (_metres(run), _capability(run), _dead_time(run), _rungs(run), _bolts(run), _limits(run))
         if sentence
     ]
 
@@ -130,6 +131,26 @@ def _dead_time(run: RunData) -> str:
     mean = main.mean_pct[later]
     index = index_of_run(mean, main.web_m[later], run.line.primary_gauge.distance_m)
     return f"Along the web: {in_words(index, float(np.sqrt(np.mean(mean**2))))}." if np.isfinite(index) else ""
+
+
+def _rungs(run: RunData) -> str:
+    """How long a rung below the top of the fallback ladder was stood on, which was the lowest, and why."""
+    journal = run.main.journal
+    if journal is None or not len(journal["rung"]):
+        return ""
+    below = journal["rung_cause"] != str(Cause.NONE)
+    if not below.any():
+        return ""
+    minutes = np.asarray(journal["t_line_ns"], dtype=np.float64) / 60e9
+    order = [str(rung) for rung in Rung]
+    lowest = max(set(journal["rung"][below].tolist()), key=order.index)
+    first = int(np.argmax(below & (journal["rung"] == lowest)))
+    share = 100.0 * float(np.mean(below))
+    end = "at the end it was back at the top" if not below[-1] else f"at the end it stood at “{journal['rung'][-1]}”"
+    return (
+        f"The loop stood below the top of its fallback ladder for {number(share, 1)} % of the run, lowest at "
+        f"“{lowest}” from minute {number(float(minutes[first]), 1)} on, because {journal['rung_cause'][first]}; {end}."
+    )
 
 
 def _bolts(run: RunData) -> str:

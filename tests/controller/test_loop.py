@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from controller.clock import LockstepClock, SyncClock
 from controller.core import step as core
 from controller.core.trace import Trace
-from controller.line.command import ActuatorCommand, Mode, OperatorRequest, Outcome
+from controller.line.command import ActuatorCommand, Cause, Mode, OperatorRequest, Outcome, Rung
 from controller.line.profile import LineInputs
 from controller.loop import Loop, next_deadline
 from tests.factories import NS, ToyWeb, make_line
@@ -339,6 +339,32 @@ def test_a_cycle_that_takes_too_long_is_skipped_and_not_made_up():
     assert gaps_s[50] == pytest.approx(0.4, abs=0.002)
     np.testing.assert_allclose(np.delete(gaps_s, 50), 0.1, atol=0.002)
     assert max(sink.lateness_us) < 1.0
+
+
+@pytest.mark.parametrize(("takes_s", "late"), [(0.15, True), (0.09, False)])
+def test_core_is_told_of_deadlines_that_were_missed(takes_s, late):
+    """A bus that needs a cycle and a half for a cycle: every second deadline goes by, and a slower law acts."""
+    port, sink = PlayedLine(ToyWeb(make_line(4)), 1.0, lambda cycle: takes_s), Sink()
+    clock = SyncClock(lambda: port.mono_ns)
+    Loop(core.configure(port.web.line, 0.1), port, clock, sink, Mode.AUTO).run(lambda: len(sink.traces) >= 400)
+    told = [(trace.rung, trace.rung_cause) for trace in sink.traces if trace.rung is not Rung.OWN]
+    assert told[:1] == ([(Rung.SLOWED, Cause.LATE)] if late else [])
+    assert {cause for _, cause in told} <= {Cause.LATE}
+
+
+@pytest.mark.parametrize("missed", [1, 3])
+def test_every_missed_deadline_is_counted_once(monkeypatch, missed):
+    told = []
+    step = core.step
+
+    def overheard(*arguments: Any) -> Any:
+        told.append(arguments[5])
+        return step(*arguments)
+
+    monkeypatch.setattr(core, "step", overheard)
+    play(1.0, 60, lambda cycle: missed * 0.1 + 0.05 if cycle in (30, 40) else 0.0)
+    assert [told[31], told[41]] == [missed, missed]
+    assert sum(told) == 2 * missed
 
 
 def test_no_command_goes_out_before_the_line_is_heard_and_its_rate_is_known():

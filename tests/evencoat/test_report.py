@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from controller.line.command import Limit, Mode, Outcome
+from controller.line.command import Cause, Limit, Mode, Outcome, Rung
 from evencoat.journal import CycleJournal
 from evencoat.report import ReportError, build_report, overview_png
 from evencoat.report.figures import bound_by, limits_over_time, lips, tolerance_colours
@@ -163,6 +163,30 @@ def test_bolts_left_alone_are_named_with_their_time(run_dir: Path) -> None:
     assert f"bolt 6 since minute {minutes[120]:.1f}, bolt 12 since minute {minutes[150]:.1f}." in said
     run.main.journal["zone_not_following"] = np.zeros_like(alone)
     assert "Left alone" not in " ".join(sentences(run))
+
+
+def test_rungs_below_the_top_are_said_with_time_and_reason(run_dir: Path) -> None:
+    run = load_run(run_dir)
+    assert "ladder" not in " ".join(sentences(run))
+    journal = run.main.journal
+    assert journal is not None
+    minutes = journal["t_line_ns"] / 60e9
+    journal["rung"] = np.array([Rung.OWN] * 100 + [Rung.SLOWED] * 20 + [Rung.PI] * 40 + [Rung.OWN] * 40, dtype=np.str_)
+    causes = [Cause.NONE] * 100 + [Cause.LATE] * 20 + [Cause.WORSE_CD] * 40 + [Cause.NONE] * 40
+    journal["rung_cause"] = np.array(causes, dtype=np.str_)
+    said = " ".join(sentences(run))
+    assert f"for 30.0 % of the run, lowest at “modal PI” from minute {minutes[120]:.1f} on" in said
+    assert f"because {Cause.WORSE_CD}; at the end it was back at the top." in said
+    journal["rung_cause"][160:] = str(Cause.WORSE_CD)
+    assert "at the end it stood at “own law”" in " ".join(sentences(run))
+
+
+def test_changes_of_rung_stand_in_the_table_of_events(run_dir: Path) -> None:
+    with CycleJournal(run_dir / "imc" / "journal.sqlite", LINE.line, LINE.text) as journal:
+        journal.record(make_trace(200, rung=Rung.PUMP, rung_cause=Cause.WORSE_CD), 100.0, 3.0)
+    text = Page(build_report(run_dir).read_text()).text
+    assert f"rung: {Rung.PUMP}" in text
+    assert text.count(Cause.WORSE_CD) == 2  # in the table and in a sentence
 
 
 def test_violations_are_said_and_stand_out(run_dir: Path) -> None:

@@ -88,7 +88,7 @@ def test_the_gauge_matters_where_the_law_runs(requested, now, outcome):
         assert (judged.actual, judged.outcome) == (requested, Outcome.OK)
 
 
-@pytest.mark.parametrize("fault", [Outcome.NOT_FINITE, Outcome.REFUSED])
+@pytest.mark.parametrize("fault", [Outcome.NOT_FINITE, Outcome.REFUSED, Outcome.NO_LAW_LEFT])
 def test_a_latched_fault_holds_until_a_person_asks_for_a_mode(fault):
     state = supervisor.latch(running(Mode.AUTO), fault)
     assert (state.actual, state.outcome) == (Mode.HOLD, fault)
@@ -118,7 +118,7 @@ def test_at_the_start_nobody_moves(requested):
 
 def test_every_outcome_is_a_sentence_that_is_tested_here():
     told = {*FAULTS, Outcome.OK, Outcome.START_UP, Outcome.GAUGE_STALE, Outcome.GAUGE_INVALID}
-    assert told | {Outcome.NOT_FINITE, Outcome.REFUSED} == set(Outcome)
+    assert told | {Outcome.NOT_FINITE, Outcome.REFUSED, Outcome.NO_LAW_LEFT} == set(Outcome)
     assert all(len(outcome.value.split()) >= 3 for outcome in Outcome)
 
 
@@ -166,7 +166,7 @@ class SupervisorMachine(RuleBasedStateMachine):
         self.gauge_age_s, self.good_share = age_s, share
         self._cycle()
 
-    @rule(fault=st.sampled_from([Outcome.NOT_FINITE, Outcome.REFUSED]))
+    @rule(fault=st.sampled_from([Outcome.NOT_FINITE, Outcome.REFUSED, Outcome.NO_LAW_LEFT]))
     def our_own_command_was_bad(self, fault: Outcome) -> None:
         self.state = supervisor.latch(self.state, fault)
         self.latched = fault
