@@ -5,6 +5,7 @@ Nothing here waits for a time to pass: it waits for what must come, and gives up
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -203,3 +204,22 @@ def commands_in(log: Path) -> dict[int, np.ndarray]:
                 values = message.decode(bytes(frame.data))
                 targets[int(values[scan_id])] = np.array([values[f"GapTarget_{zone:03d}"] for zone in range(16)])
     return targets
+
+
+def test_a_line_is_commissioned_over_the_bus(scene: Scene) -> None:
+    """The real process, hub and plant: what is found is what the rehearsal finds, and the nodes hold afterwards."""
+    scene.plant("--scenario", "steady-night")
+    scene.bystander.until(lambda m: m.telegram is Telegram.SYNC, "a line")
+    call = [sys.executable, "-m", "evencoat", "commission", "--line", scene.line, "--bus", scene.address, "--yes"]
+    done = subprocess.run(
+        [*call, "--out", str(scene.folder / "found"), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["model"]["gauges"]["wet_distance_m"] == pytest.approx(2.0, rel=0.02)
+    assert found["spent_m"] <= found["budget_m"] and found["dead_bolts"] == []
+    scene.bystander.until(pump_is(NodeState.LATCHED), "a pump that holds by itself")
