@@ -103,7 +103,9 @@ def run(
     line: LineOption,
     bus: BusOption = "",
     mode: Annotated[Mode, typer.Option(help="advisory sends nothing; the others command the line.")] = Mode.ADVISORY,
-    controller: Annotated[Rival | None, typer.Option(help="pid or imc; without it, the line file's law.")] = None,
+    controller: Annotated[
+        Rival | None, typer.Option(help="pid, imc or adaptive; without it, the line file's law.")
+    ] = None,
     journal: Annotated[Path | None, typer.Option(help="Write the cycle journal (SQLite) here.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after so much line time.")] = None,
     rearm_always: Annotated[
@@ -170,7 +172,9 @@ def hub(
 def demo(
     line: LineOption = "line-40",
     scenario: ScenarioOption = "first-shift",
-    controller: Annotated[Rival, typer.Option(help="Who closes the loop over the bus: pid or imc.")] = Rival.IMC,
+    controller: Annotated[
+        Rival, typer.Option(help="Who closes the loop over the bus: pid, imc or adaptive.")
+    ] = Rival.IMC,
     minutes: Annotated[float, typer.Option(min=1.0, max=10_000.0, help="Minutes of line time.")] = 26.0,
     seed: SeedOption = 1,
     speed: Annotated[float, typer.Option(min=0.1, max=100.0, help="Line seconds in a second of wall time.")] = 20.0,

@@ -201,7 +201,7 @@ def build(line: LineDescription, estimator: Estimator) -> Law:
     control, response = line.control, estimator.response
     modes = Modes(response, estimator.ratio_nominal_rpm_per_mps, control.dead_band_um)
     roll_off = response.gains[0] / response.gains if response.modes else np.ones(0)
-    if control.law is LawName.IMC:  # what the estimate's own filter takes is not waited for again
+    if control.law in (LawName.IMC, LawName.ADAPTIVE):  # what the estimate's own filter takes is not waited for again
         smoothing_s = kalman.smoothing_s(estimator.film, estimator.primary.period_s)
         filter_cd_s = control.closed_loop_cd_s * roll_off - smoothing_s[: response.modes]
         filter_md_s = control.closed_loop_md_s - float(smoothing_s[-1])
