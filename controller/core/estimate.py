@@ -20,12 +20,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from controller.core import front, kalman, learnt, scanner, scans, wander
+from controller.core import front, kalman, learnt, scales, scanner, scans, wander
 from controller.core.delay_line import DelayLine
 from controller.core.front import Front
 from controller.core.kalman import Bank
 from controller.core.learnt import Learnt, Mean
 from controller.core.response import ResponseModel
+from controller.core.scales import Scales
 from controller.core.scanner import Scanner
 from controller.core.scans import GaugeModel, ZoneScan
 from controller.core.statistics import TURN_OF_PULSE_S, Noise, Statistics, film_noise, offset_noise
@@ -119,6 +120,7 @@ class EstimateState(NamedTuple):
     wander: Wander
     reading: Reading
     learnt: Learnt | None = None
+    scales: Scales | None = None
 
 
 def build(line: LineDescription, response: ResponseModel, known: Statistics | None = None) -> Estimator:
@@ -169,6 +171,7 @@ def init(estimator: Estimator) -> EstimateState:
         wander=wander.none(zones),
         reading=Reading(np.zeros(zones), np.zeros(zones, dtype=bool), np.zeros(modes), 0.0, -1),
         learnt=learnt.none(estimator.mean) if estimator.mean else None,
+        scales=scales.none(estimator.film) if estimator.mean and estimator.wet else None,
     )
 
 
@@ -265,6 +268,9 @@ def _take_wet(
     coordinates = to_coordinates(estimator.response, error)
     disturbance = coordinates - effect
     film = _film(estimator, state, model, disturbance, seen.share, at_die_m)
+    spread = state.scales
+    if spread is not None and seen.whole and model.holds(at_die_m):
+        spread = scales.read(spread, estimator.film, disturbance, film, at_die_m, estimator.web_speed_mps)
     wet_seen, wet_last = state.wet_seen, state.wet_last
     to_come = front.to_come(state.front, state.offset_m, scan.web_m, estimator.web_speed_mps)
     if estimator.offset is not None:
@@ -289,6 +295,7 @@ def _take_wet(
         wander=state.wander,
         reading=_read(estimator, film.mean + state.offset.mean, effect, seen.valid, scan, to_come),
         learnt=known,
+        scales=spread,
     )
 
 
@@ -458,7 +465,8 @@ def _film(
     """A metre that left the die before the actuators were first heard says little: they may have moved since."""
     passed_s = _passed_s(estimator, state.film_m, at_die_m)
     doubt = 1.0 if model.holds(at_die_m) else BEFORE_MEMORY_DOUBT
-    return kalman.corrected(state.film, estimator.film, disturbance, passed_s, doubt / share)
+    noise = state.scales.noise if state.scales is not None else estimator.film
+    return kalman.corrected(state.film, noise, disturbance, passed_s, doubt / share)
 
 
 def _passed_over(
