@@ -30,6 +30,7 @@ LEARNT_OVER = 600.0  # blocks over which noise is learnt; what is believed at fi
 AT_FIRST = 60.0  # blocks
 MOST = 0.6e-4  # of what is learnt of noise, log^2
 LEAST = 0.003e-4
+WILD = 3e-4  # one product counts for no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ def white(noise: White, value: float, running: bool) -> White:
     change = value - noise.value
     if running or not noise.looks:
         return White(value, change, noise.variance, noise.looks + 1)
-    product = min(max(-change * noise.change, -MOST), MOST)
+    product = min(max(-change * noise.change, -WILD), WILD)
     share = 1.0 / min(AT_FIRST + noise.looks, LEARNT_OVER)
     variance = noise.variance + share * (product - noise.variance)
     return White(value, change, min(max(variance, LEAST), MOST), noise.looks + 1)
