@@ -199,7 +199,8 @@ def _adapted(mean: Mean, state: EstimateState, inputs: LineInputs) -> EstimateSt
     known = learnt.cycle(mean, state.learnt, inputs)
     reading = state.reading
     if reading.t_ns >= 0 and inputs.encoder_valid:
-        reading = reading._replace(disturbance_md=learnt.now(mean, known, inputs.web_m, float(state.film.mean[-1])))
+        film = float(state.film.mean[-1]) if mean.near else 0.0
+        reading = reading._replace(disturbance_md=learnt.now(known, film))
     return state._replace(learnt=known, reading=reading)
 
 

@@ -105,6 +105,11 @@ def pressed(meter: Meter, inputs: LineInputs) -> float:
     return math.log(pressure) / meter.flow_index - math.log(rpm)
 
 
+def closes(meter: Meter, flow: Flow, web_m: float) -> bool:
+    """Whether what is heard at this place of the web fills the open block."""
+    return meter.pace_m <= web_m - flow.begun_m < LONGEST_GAP_S * meter.speed_mps
+
+
 def heard(meter: Meter, flow: Flow, value: float, web_m: float, runs2: float) -> tuple[Flow, bool]:
     """Take in what was `pressed` this cycle; says whether a block was closed.
 

@@ -48,7 +48,8 @@ class Mean:
 class Learnt(NamedTuple):
     """What is remembered. onset_m: web at the die when the newest batch began, NaN before any did.
 
-    dry, pressed: its course as dry gauge and pressure see it; weight (lengths,) of its lengths.
+    dry, pressed: its course as dry gauge and pressure see it; weight (lengths,) of its lengths. level, film: what they
+    make of the web at the die, worked out anew every few cycles at fresh_m; film is NaN where no pressure is heard.
     """
 
     batch: int | None
@@ -60,6 +61,9 @@ class Learnt(NamedTuple):
     pressed: Course
     pressed_m: float
     weight: Array
+    level: float = 0.0
+    film: float = math.nan
+    fresh_m: float = math.nan
 
 
 def build(line: LineDescription, film: Noise, offset: Noise | None, known: Statistics) -> Mean:
@@ -99,13 +103,16 @@ def cycle(mean: Mean, learnt: Learnt, inputs: LineInputs) -> Learnt:
     """One cycle: a new batch's name, and the pressure."""
     if inputs.batch != learnt.batch:
         learnt = _announced(mean, learnt, inputs.batch, inputs.web_m)
-    value = flow.pressed(mean.meter, inputs)
-    known, closed = flow.heard(mean.meter, learnt.flow, value, inputs.web_m, _runs2(mean, learnt, inputs.web_m))
+    value, meter = flow.pressed(mean.meter, inputs), mean.meter
+    runs2 = _runs2(mean, learnt, inputs.web_m) if flow.closes(meter, learnt.flow, inputs.web_m) else 0.0
+    known, closed = flow.heard(meter, learnt.flow, value, inputs.web_m, runs2)
     learnt = learnt._replace(flow=known)
-    if not closed or mean.near or known.filled < 2:
-        return learnt
-    at_m, pressed = float(known.memory[0, -1]), float(known.memory[1, -1])
-    return _followed(mean, learnt, pressed, at_m, mean.meter.film_rate, known.pulses.variance)
+    if closed and not mean.near and known.filled > 1:
+        at_m, pressed = float(known.memory[0, -1]), float(known.memory[1, -1])
+        learnt = _followed(mean, learnt, pressed, at_m, meter.film_rate, known.pulses.variance)
+    if closed or not 0.0 <= inputs.web_m - learnt.fresh_m < meter.pace_m:
+        learnt = _refreshed(mean, learnt, inputs.web_m)
+    return learnt
 
 
 def wet(mean: Mean, learnt: Learnt, reading: float, at_m: float) -> Learnt:
@@ -132,22 +139,28 @@ def dry(mean: Mean, learnt: Learnt, reading: float, at_m: float, doubt: float, f
         reading -= film
     here = course.arrived(_since_s(mean, learnt, at_m))
     told = course.seen(learnt.dry, reading, here, drifted2, mean.level2 * doubt)
-    learnt = learnt._replace(dry=told, dry_m=at_m, left_out=left_out)
+    learnt = learnt._replace(dry=told, dry_m=at_m, left_out=left_out, fresh_m=math.nan)
     return learnt._replace(weight=course.likely(told.told + learnt.pressed.told))
 
 
-def now(mean: Mean, learnt: Learnt, web_m: float, film: float) -> float:
+def now(learnt: Learnt, film: float) -> float:
     """What the actuators have to answer in the mean of the web now at the die, log.
 
-    `film` is what a filter of the wet gauge alone makes of it, for a line without pressure.
+    `film` is what a filter of the wet gauge alone makes of it, for a line without pressure; 0 without a wet gauge.
     """
+    return learnt.level + (film if math.isnan(learnt.film) else learnt.film)
+
+
+def _refreshed(mean: Mean, learnt: Learnt, web_m: float) -> Learnt:
+    """What course and pressure make of the web at the die."""
     here = course.arrived(_since_s(mean, learnt, web_m))
     level = course.at(learnt.dry, learnt.weight, here)
+    film = math.nan
     if mean.near:
-        return level + flow.film_now(mean.meter, learnt.flow, film)
-    if math.isnan(learnt.left_out):
-        return level
-    return level + float(learnt.flow.memory[3, -1])
+        film = flow.film_now(mean.meter, learnt.flow, math.nan)
+    elif not math.isnan(learnt.left_out):
+        film = float(learnt.flow.memory[3, -1])
+    return learnt._replace(level=level, film=film, fresh_m=web_m)
 
 
 def _announced(mean: Mean, learnt: Learnt, batch: int, web_m: float) -> Learnt:

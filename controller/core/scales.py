@@ -21,6 +21,7 @@ from controller.core.wander import MEMORY_S, USUAL_WORTH
 from controller.line.description import Array
 
 STRETCH_S = 30.0
+LOOK_S = 0.45  # of web between two readings that are compared: oftener tells no more
 SETTLED_READINGS = 240  # before: what moves is the first finding
 AT_FIRST, KEPT = 60.0, 0.999  # readings that the first belief weighs as much as; share kept at each reading
 READING_WITHIN = (0.3, 4.0)
@@ -33,6 +34,7 @@ class Scales(NamedTuple):
 
     noise: Noise
     last: Array
+    last_m: float
     change: Array
     products: float
     weight: float
@@ -47,18 +49,22 @@ class Scales(NamedTuple):
 def none(noise: Noise) -> Scales:
     """What is believed of lines at large."""
     zero = np.zeros(noise.rate.size - 1)
-    return Scales(noise, zero, zero, AT_FIRST, AT_FIRST, 0.0, 0.0, zero, 0.0, math.nan, 0)
+    return Scales(noise, zero, math.nan, zero, AT_FIRST, AT_FIRST, 0.0, 0.0, zero, 0.0, math.nan, 0)
 
 
 def read(scales: Scales, usual: Noise, reading: Array, film: Bank, at_m: float, speed_mps: float) -> Scales:
     """After a whole scan that read this in each coordinate at the metre at_m, and the filters' answer to it."""
+    if 0.0 <= at_m - scales.last_m < LOOK_S * speed_mps:
+        return scales
     last = reading[:-1]
     change = last - scales.last
     products, weight = scales.products, scales.weight
     if scales.readings > SETTLED_READINGS // 2:
         products = KEPT * products - float(change @ scales.change) / float(np.add.reduce(usual.reading[:-1]))
         weight = KEPT * weight + 1.0
-    scales = scales._replace(last=last, change=change, products=products, weight=weight, readings=scales.readings + 1)
+    scales = scales._replace(
+        last=last, last_m=at_m, change=change, products=products, weight=weight, readings=scales.readings + 1
+    )
     if scales.readings < SETTLED_READINGS:
         return scales
     passed_s = (at_m - scales.at_m) / speed_mps

@@ -158,7 +158,7 @@ def test_a_batch_s_name_alone_changes_nothing_and_the_first_one_is_nothing_new()
     assert math.isnan(known.onset_m)
     known = learnt.cycle(mean, known, make_inputs(line, 1.0, batch=8))
     assert known.onset_m == 1.0
-    assert learnt.now(mean, known, 50.0, 0.004) == 0.004
+    assert learnt.now(known, 0.004) == 0.004
 
 
 def test_what_is_learnt_is_a_function_of_what_was_heard():
@@ -191,7 +191,7 @@ def test_a_quiet_day_in_closed_loop_and_then_a_step():
         known = learnt.wet(mean, known, slip + pulse, web_m - 3.0)
         if k % 4 == 0:
             known = learnt.dry(mean, known, rng.normal(0.0, 3e-4), web_m - 63.0, 1.0)
-        trim = min(max(trim - learnt.now(mean, known, web_m, slip) - trim, trim - 0.02), trim + 0.02)
+        trim = min(max(trim - learnt.now(known, slip) - trim, trim - 0.02), trim + 0.02)
         errors.append(slip + trim)
     quiet, after = np.array(errors[600:8640]), np.array(errors[8640:])
     assert np.abs(quiet).max() < 4e-3
