@@ -26,6 +26,9 @@ PACE_S = 0.45  # of web: pulses are as good as new after this, and faster looks 
 BLOCKS = 100  # of the memory between die and gauge
 FROZEN_AFTER = 200  # readings alike: no sensor under a pulsing pump stands still
 LONGEST_GAP_S = 10.0  # without pressure: then begin anew
+STRETCH_S = 15.0  # of web over which the rheology is watched drifting
+STRETCHES_AT_FIRST, STRETCHES_KEPT = 4.0, 0.99  # what is believed at first weighs as much; share kept at each
+RHEOLOGY_MOST = 1e-5  # of its drift between batches, log^2/s
 LEARNT_OVER = 600.0  # blocks over which noise is learnt; what is believed at first weighs as much as
 AT_FIRST = 60.0  # blocks
 MOST = 0.6e-4  # of what is learnt of noise, log^2
@@ -56,6 +59,22 @@ class White(NamedTuple):
     looks: int
 
 
+class Drift(NamedTuple):
+    """How fast the rheology drifts between batches: belief, its variance and place where a stretch began, and sums of
+    what was found, log^2/s, and of how many stretches."""
+
+    rheology: float
+    rheology2: float
+    at_m: float
+    found: float
+    stretches: float
+
+    @property
+    def rate(self) -> float:
+        """Of this line, log^2/s; within bounds."""
+        return min(self.found / self.stretches, RHEOLOGY_MOST)
+
+
 class Film(NamedTuple):
     """Film and rheology at the newest metre that the wet gauge has seen, with their covariance; log, log^2."""
 
@@ -66,6 +85,7 @@ class Film(NamedTuple):
     rheology2: float
     at_m: float
     apart: White  # of pressure and wet gauge
+    drift: Drift
 
 
 class Flow(NamedTuple):
@@ -91,7 +111,8 @@ class Flow(NamedTuple):
 
 def none(meter: Meter) -> Flow:
     """Nothing heard yet."""
-    film = Film(0.0, 0.0, 1.0, 0.0, 1.0, math.nan, White(0.0, 0.0, meter.own2, 0))
+    drift = Drift(0.0, 0.0, math.nan, STRETCHES_AT_FIRST * meter.rheology_rate, STRETCHES_AT_FIRST)
+    film = Film(0.0, 0.0, 1.0, 0.0, 1.0, math.nan, White(0.0, 0.0, meter.own2, 0), drift)
     pulses = White(0.0, 0.0, meter.pulse2, 0)
     memory = np.zeros((5, BLOCKS + 8))
     return Flow(memory, 0, math.nan, 0.0, 0, math.nan, 0, 0.0, 1.0, pulses, 0.0, 0.0, 0, film)
@@ -133,7 +154,7 @@ def heard(meter: Meter, flow: Flow, value: float, web_m: float, runs2: float) ->
 
 def _closed(meter: Meter, flow: Flow, mean: float, web_m: float, passed_s: float, runs2: float) -> Flow:
     """The block is full: remember it and move the smooth value."""
-    rheology2 = (meter.rheology_rate + runs2) * passed_s
+    rheology2 = (flow.film.drift.rate + runs2) * passed_s
     memory = np.empty_like(flow.memory)
     memory[:, :-1] = flow.memory[:, 1:]
     memory[0, -1], memory[1, -1] = 0.5 * (web_m + flow.begun_m), mean
@@ -204,7 +225,7 @@ def met(meter: Meter, flow: Flow, reading: float, at_m: float) -> tuple[Flow, fl
     _, value, drift, _, _ = recalled(flow, middle_m)
     known = flow.film
     if not 0.0 < middle_m - known.at_m < LONGEST_GAP_S * meter.speed_mps:
-        film = Film(wet / wets, value - wet / wets, MOST, -MOST, 2.0 * MOST, middle_m, known.apart)
+        film = Film(wet / wets, value - wet / wets, MOST, -MOST, 2.0 * MOST, middle_m, known.apart, known.drift)
         return flow._replace(film=film), value - wet / wets
     before = recalled(flow, known.at_m)[2]
     passed_s = (middle_m - known.at_m) / meter.speed_mps
@@ -217,7 +238,8 @@ def _together(
 ) -> Film:
     """Film and rheology after both have spoken of one metre: what lies between them, then the pressure."""
     value, between, at_m = told
-    apart = white(known.apart, between, rheology2 > 10.0 * meter.rheology_rate * passed_s)
+    running = rheology2 > 2.0 * known.drift.rate * passed_s
+    apart = white(known.apart, between, running)
     own2 = max(apart.variance, meter.own2)
     film2, rheology2 = known.film2 + meter.film_rate * passed_s, known.rheology2 + rheology2
     expected, missed = rheology2 + own2, between - known.rheology
@@ -227,7 +249,7 @@ def _together(
     both, rheology2 = known.both * own2 / expected, rheology2 * own2 / expected
     of_film, of_rheology = film2 + both, both + rheology2
     expected, missed = of_film + of_rheology + pulses.variance, value - film - rheology
-    return Film(
+    told_of = Film(
         film=film + of_film / expected * missed,
         rheology=rheology + of_rheology / expected * missed,
         film2=max(film2 - of_film * of_film / expected, 0.0),
@@ -235,7 +257,24 @@ def _together(
         rheology2=max(rheology2 - of_rheology * of_rheology / expected, 0.0),
         at_m=at_m,
         apart=apart,
+        drift=known.drift,
     )
+    return told_of._replace(drift=_drifted(meter, told_of, running))
+
+
+def _drifted(meter: Meter, film: Film, running: bool) -> Drift:
+    """What the newest belief tells of the rheology's drift: over a stretch it moved by what drifted, and by what it was
+    unsure of before less what it is after. A stretch in which a batch came tells nothing."""
+    known, passed_s = film.drift, (film.at_m - film.drift.at_m) / meter.speed_mps
+    if not running and 0.0 <= passed_s < STRETCH_S:
+        return known
+    found, stretches = known.found, known.stretches
+    if not running and STRETCH_S <= passed_s < 2.0 * STRETCH_S:
+        moved = film.rheology - known.rheology
+        rate = max(moved * moved + film.rheology2 - known.rheology2, 0.0) / passed_s
+        found = max(STRETCHES_KEPT * found + rate, STRETCHES_AT_FIRST * meter.rheology_rate)
+        stretches = STRETCHES_KEPT * stretches + 1.0
+    return Drift(film.rheology, film.rheology2, math.nan if running else film.at_m, found, stretches)
 
 
 def film_now(meter: Meter, flow: Flow, otherwise: float) -> float:

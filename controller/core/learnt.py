@@ -32,6 +32,8 @@ PRESSED_RATE, PRESSED_NOISE2 = 1e-7, 1e-7  # by which pressure and film part bes
 HOLDS_TOGETHER_S = 5.0  # over which a batch moves the pressure one way
 UNCERTAIN_S, AT_ONSET = 20.0, 1e-4  # so long after the onset it may run as fast as this, log^2/s
 LONGEST_S = 3600.0
+TRUST_AT_FIRST2 = 1e-5  # log^2 of moves as the pressure says that weigh as much as the trust it has at first
+TRUST_KEPT = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,18 @@ class Mean:
     level_start2: float
     level_rate: float
     level2: float
+
+
+class Trust(NamedTuple):
+    """How much of what the pressure follows a gauge behind the dryer confirms later: both where a stretch began, the
+    sums of their moves' product and of the pressure's square, log^2, and the share that follows from them."""
+
+    reading: float = 0.0
+    film: float = 0.0
+    at_m: float = math.nan
+    product: float = TRUST_AT_FIRST2
+    square: float = TRUST_AT_FIRST2
+    share: float = 1.0
 
 
 class Learnt(NamedTuple):
@@ -64,6 +78,7 @@ class Learnt(NamedTuple):
     level: float = 0.0
     film: float = math.nan
     fresh_m: float = math.nan
+    trust: Trust = Trust()
 
 
 def build(line: LineDescription, film: Noise, offset: Noise | None, known: Statistics) -> Mean:
@@ -131,12 +146,14 @@ def dry(mean: Mean, learnt: Learnt, reading: float, at_m: float, doubt: float, f
     drifted2, left_out = mean.level_rate * passed_s, math.nan
     if not mean.near:
         film, left_out = flow.followed(learnt.flow, at_m)
+        learnt = _trusted(mean, learnt, reading, film, at_m)
         known = left_out - learnt.left_out
         unseen2 = known if known >= 0.0 else mean.meter.film_rate * passed_s
-        drifted2 = faster * (drifted2 + unseen2)
+        lost = 1.0 - learnt.trust.share
+        drifted2 = faster * (drifted2 + unseen2 + lost * lost * mean.meter.film_rate * passed_s)
         if math.isnan(left_out) != math.isnan(learnt.left_out) or known < 0.0:
             drifted2 += mean.level_start2  # followed from another place: the level is another
-        reading -= film
+        reading -= learnt.trust.share * film
     here = course.arrived(_since_s(mean, learnt, at_m))
     told = course.seen(learnt.dry, reading, here, drifted2, mean.level2 * doubt)
     learnt = learnt._replace(dry=told, dry_m=at_m, left_out=left_out, fresh_m=math.nan)
@@ -159,7 +176,7 @@ def _refreshed(mean: Mean, learnt: Learnt, web_m: float) -> Learnt:
     if mean.near:
         film = flow.film_now(mean.meter, learnt.flow, math.nan)
     elif not math.isnan(learnt.left_out):
-        film = float(learnt.flow.memory[3, -1])
+        film = learnt.trust.share * float(learnt.flow.memory[3, -1])
     return learnt._replace(level=level, film=film, fresh_m=web_m)
 
 
@@ -194,6 +211,24 @@ def _followed(mean: Mean, learnt: Learnt, reading: float, at_m: float, rate: flo
     told = course.seen(learnt.pressed, reading, course.arrived(since_s), drifted2, noise2 + PRESSED_NOISE2)
     weight = course.likely(told.told + learnt.dry.told)
     return learnt._replace(pressed=told, pressed_m=at_m, weight=weight)
+
+
+def _trusted(mean: Mean, learnt: Learnt, reading: float, film: float, at_m: float) -> Learnt:
+    """Compare, stretch by stretch, how the gauge's reading moved with how far the pressure had followed it."""
+    known, passed_s = learnt.trust, (at_m - learnt.trust.at_m) / mean.meter.speed_mps
+    if 0.0 <= passed_s < flow.STRETCH_S:
+        return learnt
+    product, square, share = known.product, known.square, known.share
+    if flow.STRETCH_S <= passed_s < 4.0 * flow.STRETCH_S:
+        moved = film - known.film
+        product = TRUST_KEPT * product + moved * (reading - known.reading)
+        square = TRUST_KEPT * square + moved * moved
+        keep = 1.0 - TRUST_KEPT
+        product, square = product + keep * TRUST_AT_FIRST2, square + keep * TRUST_AT_FIRST2
+        share = min(max(product / square, 0.0), 1.0)
+    level = learnt.dry.level + (known.share - share) * film  # what is trusted no more is level from now on
+    trust = Trust(reading, film, at_m, product, square, share)
+    return learnt._replace(dry=learnt.dry._replace(level=level), trust=trust)
 
 
 def _runs2(mean: Mean, learnt: Learnt, web_m: float) -> float:
