@@ -160,3 +160,41 @@ def test_a_slow_line_remembers_as_far_as_its_dry_gauge():
         state, _ = flow.heard(meter, state, 3.0 + 1e-3 * (k % 7), 0.5 * k, 0.0)
     assert flow.held(state, 0.5 * 2000 - 250.0)
     assert not flow.held(state, 0.5 * 2000 - 400.0)
+
+
+def unsteady(rate: float, seconds: float, seed: int = 6) -> tuple[Flow, np.ndarray, np.ndarray]:
+    """A slurry whose rheology wanders at `rate`, log^2/s, over slip as usual; film_now and the film, each cycle."""
+    rng, state, found, truth = np.random.default_rng(seed), flow.none(METER), [], []
+    rheology, slip, pulses = 3.0, [0.0], [0.0]
+    for k in range(round(2 * seconds)):
+        rheology += rng.normal(0.0, (0.5 * rate) ** 0.5)
+        slip.append(slip[-1] + rng.normal(0.0, (0.5 * METER.film_rate) ** 0.5))
+        pulses.append(rng.normal(0.0, 1e-3))
+        t = 0.5 * (k + 1)
+        state, _ = flow.heard(METER, state, slip[-1] + pulses[-1] + rheology, t, 0.0)
+        if k >= 10:
+            wet = slip[-11] + pulses[-11] + rng.normal(0.0, METER.own2**0.5)
+            state, _ = flow.met(METER, state, wet, t - 0.25 - WET_M)
+        found.append(flow.film_now(METER, state, math.nan))
+        truth.append(slip[-1])
+    return state, np.array(found), np.array(truth)
+
+
+@pytest.mark.parametrize("rate", [1e-8, 3e-7, 3e-6])
+def test_how_fast_the_rheology_drifts_is_learnt(rate):
+    state, _, _ = unsteady(rate, 1800.0)
+    assert state.film.drift.rate == pytest.approx(rate, rel=1.0, abs=2e-8)
+
+
+def test_a_pressure_that_means_little_costs_little():
+    """The slurry warms and cools by far more than slip moves: the film is no worse than by the wet gauge alone."""
+    _, found, truth = unsteady(3e-6, 1800.0)
+    wet_alone = math.sqrt(WET_M * METER.film_rate)  # what the film drifts by before it is seen
+    assert np.sqrt(np.mean((found[1200:] - truth[1200:]) ** 2)) < 1.8 * wet_alone
+
+
+def test_the_rheology_s_drift_is_bounded():
+    state, _, _ = unsteady(1e-3, 600.0)
+    assert state.film.drift.rate == flow.RHEOLOGY_MOST
+    state, _, _ = unsteady(0.0, 600.0)
+    assert 0.0 < state.film.drift.rate < 10.0 * METER.rheology_rate

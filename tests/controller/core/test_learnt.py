@@ -150,6 +150,20 @@ def test_where_the_only_gauge_is_behind_the_dryer_slip_is_seen_at_once(scanning)
     assert told[1240] < -0.006  # 20 s after it began, and 43 s before the gauge can see any of it
 
 
+def test_behind_the_dryer_a_pressure_that_the_gauge_does_not_confirm_loses_its_trust():
+    """The slurry warms and cools by 3 % of flow every few minutes and the coat does not care."""
+    line = adaptive_line(wet=False, control={"closed_loop_md_s": 60.0, "closed_loop_cd_s": 120.0})
+    web = Pressed(line, thicker=lambda web_m: 0.02 * math.sin(web_m / 50.0))
+    estimator = estimate.build(line, believe(line))
+    state, told = estimate.init(estimator), []
+    for _ in range(2400):
+        state = estimate.update(estimator, state, web.heard(1))
+        web.advance(None)
+        told.append(state.reading.disturbance_md)
+    assert state.learnt is not None and state.learnt.trust.share < 0.1
+    assert np.abs(told[-600:]).max() < 6e-3 < np.abs(told[:600]).max()
+
+
 def test_a_batch_s_name_alone_changes_nothing_and_the_first_one_is_nothing_new():
     line = adaptive_line()
     mean = estimate.build(line, believe(line)).mean
