@@ -269,16 +269,13 @@ def _take_wet(
     coordinates = to_coordinates(estimator.response, error)
     disturbance = coordinates - effect
     film = _film(estimator, state, model, disturbance, seen.share, at_die_m)
-    spread = state.scales
-    if spread is not None and seen.whole and model.holds(at_die_m):
-        spread = scales.read(spread, estimator.film, disturbance, film, at_die_m, estimator.web_speed_mps)
     wet_seen, wet_last = state.wet_seen, state.wet_last
     to_come = front.to_come(state.front, state.offset_m, scan.web_m, estimator.web_speed_mps)
     if estimator.offset is not None:
         wet_seen, wet_last = _summed(estimator, state, gauge, coordinates, at_die_m)
-    known = state.learnt
-    if estimator.mean is not None and known is not None and model.holds(at_die_m):
-        known = learnt.wet(estimator.mean, known, float(disturbance[-1]), at_die_m)
+    known, spread = state.learnt, state.scales
+    if model.holds(at_die_m):
+        known, spread = _taught(estimator, state, disturbance, film, seen.whole, at_die_m)
     return EstimateState(
         model=model,
         wet_seen=wet_seen,
@@ -298,6 +295,18 @@ def _take_wet(
         learnt=known,
         scales=spread,
     )
+
+
+def _taught(
+    estimator: Estimator, state: EstimateState, disturbance: Array, film: Bank, whole: bool, at_die_m: float
+) -> tuple[Learnt | None, Scales | None]:
+    """What the adaptive law learns of a wet scan: of the mean always, of noise and drift when it has no holes."""
+    known, spread = state.learnt, state.scales
+    if estimator.mean is not None and known is not None:
+        known = learnt.wet(estimator.mean, known, float(disturbance[-1]), at_die_m)
+    if spread is not None and whole:
+        spread = scales.read(spread, estimator.film, disturbance, film, at_die_m, estimator.web_speed_mps)
+    return known, spread
 
 
 def _take_dry(estimator: Estimator, gauge: GaugeModel, state: EstimateState, scan: DryScan) -> EstimateState:

@@ -25,6 +25,7 @@ from controller.line.profile import LineInputs
 PACE_S = 0.45  # of web: pulses are as good as new after this, and faster looks would take them for drift
 BLOCKS = 100  # of the memory between die and gauge
 FROZEN_AFTER = 200  # readings alike: no sensor under a pulsing pump stands still
+SPIKE = 0.1  # no slurry changes its rheology by so much between two blocks; a sensor may
 LONGEST_GAP_S = 10.0  # without pressure: then begin anew
 STRETCH_S = 15.0  # of web over which the rheology is watched drifting
 STRETCHES_AT_FIRST, STRETCHES_KEPT = 4.0, 0.99  # what is believed at first weighs as much; share kept at each
@@ -134,14 +135,16 @@ def closes(meter: Meter, flow: Flow, web_m: float) -> bool:
 def heard(meter: Meter, flow: Flow, value: float, web_m: float, runs2: float) -> tuple[Flow, bool]:
     """Take in what was `pressed` this cycle; says whether a block was closed.
 
-    runs2: how fast the rheology drifts now beyond the usual, log^2/s. Without a value for long all begins anew.
+    runs2: how fast the rheology drifts now beyond the usual, log^2/s. A spike is let go; without a value for long all
+    begins anew.
     """
     alike = flow.alike + 1 if value == flow.newest else 0
-    if math.isnan(value) or alike >= FROZEN_AFTER:
+    frozen, wild = alike >= FROZEN_AFTER, bool(flow.filled) and abs(value - flow.pulses.value) > SPIKE
+    if math.isnan(value) or frozen or wild:
         if math.isnan(flow.begun_m):
             return flow._replace(newest=value, alike=alike), False
         away = not 0.0 <= web_m - flow.begun_m < LONGEST_GAP_S * meter.speed_mps
-        return (none(meter) if away or alike else flow)._replace(newest=value, alike=alike), False
+        return (none(meter) if away or frozen else flow)._replace(newest=value, alike=alike), False
     if not 0.0 <= web_m - flow.begun_m < LONGEST_GAP_S * meter.speed_mps:
         return none(meter)._replace(begun_m=web_m, newest=value), False
     total, parts, passed_m = flow.total + value, flow.parts + 1, web_m - flow.begun_m

@@ -112,6 +112,20 @@ def test_without_a_sensor_the_wet_gauge_s_own_filter_is_taken():
     assert flow.film_now(METER, state, 0.123) == 0.123
 
 
+def test_a_spike_is_let_go_and_a_level_that_stays_is_another_beginning():
+    """A pressure ten times too high for two seconds moves nothing; one that stays so is believed anew after a while."""
+    state, found = run(60.0)
+    before = found[-1]
+    for k in range(60):
+        t = 60.5 + 0.5 * k
+        state, _ = flow.heard(METER, state, 3.0 + 3.8, t, 0.0)
+        assert abs(flow.film_now(METER, state, before) - before) < 2e-3
+        if k == 3:
+            after, _ = flow.heard(METER, state, 3.0, t + 0.5, 0.0)
+            assert after.smooth == pytest.approx(3.0, abs=3e-3)
+    assert state.smooth == pytest.approx(6.8)
+
+
 def test_a_sensor_that_stands_still_is_given_up():
     state = flow.none(METER)
     for k in range(2 * flow.FROZEN_AFTER):
