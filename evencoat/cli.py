@@ -119,7 +119,7 @@ def run(
 ) -> None:
     """The control daemon: listens only, until told otherwise. SIGTERM stops it; the nodes then hold by themselves."""
     if controller in (Rival.OPEN, Rival.HAND):
-        _wrong(f"controller: {controller} is a way of working, not a law; choose pid or imc")
+        _wrong(f"controller: {controller} is a way of working, not a law; choose pid, imc or adaptive")
     _log_to_stderr()
     with _clear_errors():
         from evencoat.processes import DaemonOptions, StopFlag, run_daemon
@@ -183,7 +183,7 @@ def demo(
 ) -> None:
     """Watch uneven lips become an even coating: hub, plant and daemon as separate processes, then the rivals."""
     if controller in (Rival.OPEN, Rival.HAND):
-        _wrong(f"controller: {controller} needs no daemon; choose pid or imc")
+        _wrong(f"controller: {controller} needs no daemon; choose pid, imc or adaptive")
     with _clear_errors():
         from evencoat.demo import DemoPlan, run_demo
 
