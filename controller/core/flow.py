@@ -27,6 +27,8 @@ BLOCKS = 100  # of the memory between die and gauge
 FROZEN_AFTER = 200  # readings alike: no sensor under a pulsing pump stands still
 SPIKE = 0.1  # no slurry changes its rheology by so much between two blocks; a sensor may
 LONGEST_GAP_S = 10.0  # without pressure: then begin anew
+LEADS = 0.25  # share of the newest surprise in the lead that readings have over what is believed
+STEP2 = 2.3  # its square over what is expected of one surprise: four standard deviations of the lead; then it stepped
 STRETCH_S = 15.0  # of web over which the rheology is watched drifting
 STRETCHES_AT_FIRST, STRETCHES_KEPT = 4.0, 0.99  # what is believed at first weighs as much; share kept at each
 RHEOLOGY_MOST = 1e-5  # of its drift between batches, log^2/s
@@ -87,6 +89,7 @@ class Film(NamedTuple):
     at_m: float
     apart: White  # of pressure and wet gauge
     drift: Drift
+    lead: float = 0.0
 
 
 class Flow(NamedTuple):
@@ -103,6 +106,7 @@ class Flow(NamedTuple):
     alike: int
     smooth: float
     smooth2: float
+    lead: float
     pulses: White
     wet_m: float  # sums of an open block of wet readings: places and values
     wet: float
@@ -116,7 +120,7 @@ def none(meter: Meter) -> Flow:
     film = Film(0.0, 0.0, 1.0, 0.0, 1.0, math.nan, White(0.0, 0.0, meter.own2, 0), drift)
     pulses = White(0.0, 0.0, meter.pulse2, 0)
     memory = np.zeros((5, BLOCKS + 8))
-    return Flow(memory, 0, math.nan, 0.0, 0, math.nan, 0, 0.0, 1.0, pulses, 0.0, 0.0, 0, film)
+    return Flow(memory, 0, math.nan, 0.0, 0, math.nan, 0, 0.0, 1.0, 0.0, pulses, 0.0, 0.0, 0, film)
 
 
 def pressed(meter: Meter, inputs: LineInputs) -> float:
@@ -170,6 +174,8 @@ def _closed(meter: Meter, flow: Flow, mean: float, web_m: float, passed_s: float
         )
     pulses = white(pulses, mean, runs2 > meter.film_rate)
     prior = flow.smooth2 + meter.film_rate * passed_s + rheology2
+    lead, stepped2 = led(flow.lead, mean - flow.smooth, prior + pulses.variance)
+    prior += stepped2
     gain = prior / (prior + pulses.variance)
     smooth, film2 = flow.smooth + gain * (mean - flow.smooth), meter.film_rate * passed_s
     share = film2 / (film2 + rheology2)
@@ -183,8 +189,18 @@ def _closed(meter: Meter, flow: Flow, mean: float, web_m: float, passed_s: float
         parts=0,
         smooth=smooth,
         smooth2=gain * pulses.variance,
+        lead=lead,
         pulses=pulses,
     )
+
+
+def led(lead: float, missed: float, expected2: float) -> tuple[float, float]:
+    """How far readings lead what is believed, and the variance that a step of it adds to the belief, log^2.
+
+    Surprises that keep to one side are no noise: the pump has slipped, and the belief's certainty is none.
+    """
+    lead += LEADS * (missed - lead)
+    return lead, lead * lead if lead * lead > STEP2 * expected2 else 0.0
 
 
 def white(noise: White, value: float, running: bool) -> White:
@@ -250,8 +266,11 @@ def _together(
     rheology = known.rheology + rheology2 / expected * missed
     film2 -= known.both * known.both / expected
     both, rheology2 = known.both * own2 / expected, rheology2 * own2 / expected
+    missed = value - film - rheology
+    lead, stepped2 = led(known.lead, missed, film2 + 2.0 * both + rheology2 + pulses.variance)
+    film2 += stepped2
     of_film, of_rheology = film2 + both, both + rheology2
-    expected, missed = of_film + of_rheology + pulses.variance, value - film - rheology
+    expected = of_film + of_rheology + pulses.variance
     told_of = Film(
         film=film + of_film / expected * missed,
         rheology=rheology + of_rheology / expected * missed,
@@ -261,6 +280,7 @@ def _together(
         at_m=at_m,
         apart=apart,
         drift=known.drift,
+        lead=lead,
     )
     return told_of._replace(drift=_drifted(meter, told_of, running))
 
