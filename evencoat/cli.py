@@ -108,7 +108,9 @@ def run(
     line: LineOption,
     bus: BusOption = "",
     mode: Annotated[Mode, typer.Option(help="advisory sends nothing; the others command the line.")] = Mode.ADVISORY,
-    controller: Annotated[Rival | None, typer.Option(help="pid or imc; without it, the line file's law.")] = None,
+    controller: Annotated[
+        Rival | None, typer.Option(help="pid, imc or adaptive; without it, the line file's law.")
+    ] = None,
     journal: Annotated[Path | None, typer.Option(help="Write the cycle journal (SQLite) here.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after so much line time.")] = None,
     rearm_always: Annotated[
@@ -122,7 +124,7 @@ def run(
 ) -> None:
     """The control daemon: listens only, until told otherwise. SIGTERM stops it; the nodes then hold by themselves."""
     if controller in (Rival.OPEN, Rival.HAND):
-        _wrong(f"controller: {controller} is a way of working, not a law; choose pid or imc")
+        _wrong(f"controller: {controller} is a way of working, not a law; choose pid, imc or adaptive")
     _log_to_stderr()
     with _clear_errors():
         from evencoat.processes import DaemonOptions, StopFlag, run_daemon
@@ -175,7 +177,9 @@ def hub(
 def demo(
     line: LineOption = "line-40",
     scenario: ScenarioOption = "first-shift",
-    controller: Annotated[Rival, typer.Option(help="Who closes the loop over the bus: pid or imc.")] = Rival.IMC,
+    controller: Annotated[
+        Rival, typer.Option(help="Who closes the loop over the bus: pid, imc or adaptive.")
+    ] = Rival.IMC,
     minutes: Annotated[float, typer.Option(min=1.0, max=10_000.0, help="Minutes of line time.")] = 26.0,
     seed: SeedOption = 1,
     speed: Annotated[float, typer.Option(min=0.1, max=100.0, help="Line seconds in a second of wall time.")] = 20.0,
@@ -184,7 +188,7 @@ def demo(
 ) -> None:
     """Watch uneven lips become an even coating: hub, plant and daemon as separate processes, then the rivals."""
     if controller in (Rival.OPEN, Rival.HAND):
-        _wrong(f"controller: {controller} needs no daemon; choose pid or imc")
+        _wrong(f"controller: {controller} needs no daemon; choose pid, imc or adaptive")
     with _clear_errors():
         from evencoat.demo import DemoPlan, run_demo
 

@@ -20,16 +20,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from controller.core import front, kalman, scanner, scans, wander
+from controller.core import front, kalman, learnt, scales, scanner, scans, wander
 from controller.core.delay_line import DelayLine
 from controller.core.front import Front
 from controller.core.kalman import Bank
+from controller.core.learnt import Learnt, Mean
 from controller.core.response import ResponseModel
+from controller.core.scales import Scales
 from controller.core.scanner import Scanner
 from controller.core.scans import GaugeModel, ZoneScan
 from controller.core.statistics import TURN_OF_PULSE_S, Noise, Statistics, film_noise, offset_noise
 from controller.core.wander import Wander
-from controller.line.description import Array, BoolArray, LineDescription
+from controller.line.description import Array, BoolArray, LawName, LineDescription
 from controller.line.profile import DryScan, GaugeScan, LineInputs, WetScan
 
 USABLE_SHARE = 0.5  # a scan with fewer good boxes than this tells nothing
@@ -42,7 +44,7 @@ LONGEST_PASSED_S = 3600.0  # a web that was away for longer than this is a new o
 
 @dataclass(frozen=True, slots=True)
 class Estimator:
-    """Constants of estimation for one line. `offset` is None where there is but one gauge."""
+    """Constants of estimation for one line. `offset`: None where there is but one gauge; `mean`: but for `adaptive`."""
 
     response: ResponseModel
     target_gsm: Array
@@ -51,6 +53,7 @@ class Estimator:
     film: Noise
     offset: Noise | None
     scanner: Scanner | None  # where one head behind the dryer is the only gauge
+    mean: Mean | None  # how the adaptive law learns of the mean
     known: Statistics
     usual_pulse2: float  # variance that the pump's pulse leaves in the mean of one cycle's web, log^2
     ratio_nominal_rpm_per_mps: float
@@ -116,6 +119,8 @@ class EstimateState(NamedTuple):
     front: Front
     wander: Wander
     reading: Reading
+    learnt: Learnt | None = None
+    scales: Scales | None = None
 
 
 def build(line: LineDescription, response: ResponseModel, known: Statistics | None = None) -> Estimator:
@@ -133,6 +138,7 @@ def build(line: LineDescription, response: ResponseModel, known: Statistics | No
         film=film,
         offset=both,
         scanner=scanning,
+        mean=learnt.build(line, film, both, known) if line.control.law is LawName.ADAPTIVE else None,
         known=known,
         usual_pulse2=1e-4 * known.pulsation_pct**2 * min(1.0, TURN_OF_PULSE_S / line.control.cycle_s),
         ratio_nominal_rpm_per_mps=line.pump_ratio_nominal_rpm_per_mps,
@@ -164,6 +170,8 @@ def init(estimator: Estimator) -> EstimateState:
         front=front.none(),
         wander=wander.none(zones),
         reading=Reading(np.zeros(zones), np.zeros(zones, dtype=bool), np.zeros(modes), 0.0, -1),
+        learnt=learnt.none(estimator.mean) if estimator.mean else None,
+        scales=scales.none(estimator.film) if estimator.mean and estimator.wet else None,
     )
 
 
@@ -182,7 +190,18 @@ def update(estimator: Estimator, state: EstimateState, inputs: LineInputs) -> Es
         state = state._replace(model=model)
     if estimator.dry is not None and inputs.dry is not None:
         state = _take_dry(estimator, estimator.dry, state, inputs.dry)
-    return state
+    return state if estimator.mean is None else _adapted(estimator.mean, state, inputs)
+
+
+def _adapted(mean: Mean, state: EstimateState, inputs: LineInputs) -> EstimateState:
+    """The mean as the adaptive law has learnt to tell it of the web now at the die."""
+    assert state.learnt is not None
+    known = learnt.cycle(mean, state.learnt, inputs)
+    reading = state.reading
+    if reading.t_ns >= 0 and inputs.encoder_valid:
+        film = float(state.film.mean[-1]) if mean.near else 0.0
+        reading = reading._replace(disturbance_md=learnt.now(known, film))
+    return state._replace(learnt=known, reading=reading)
 
 
 def modelled_effect(estimator: Estimator, inputs: LineInputs) -> Array:
@@ -248,11 +267,15 @@ def _take_wet(
         return state._replace(model=model, wet_reference=seen.reference, good_share=seen.share)
     error = _filled(estimator, seen, state.film.mean + effect, state.film.readings)
     coordinates = to_coordinates(estimator.response, error)
-    film = _film(estimator, state, model, coordinates - effect, seen.share, at_die_m)
+    disturbance = coordinates - effect
+    film = _film(estimator, state, model, disturbance, seen.share, at_die_m)
     wet_seen, wet_last = state.wet_seen, state.wet_last
     to_come = front.to_come(state.front, state.offset_m, scan.web_m, estimator.web_speed_mps)
     if estimator.offset is not None:
-        wet_seen, wet_last = _summed(state, gauge, coordinates, at_die_m, estimator.web_speed_mps)
+        wet_seen, wet_last = _summed(estimator, state, gauge, coordinates, at_die_m)
+    known, spread = state.learnt, state.scales
+    if model.holds(at_die_m):
+        known, spread = _taught(estimator, state, disturbance, film, seen.whole, at_die_m)
     return EstimateState(
         model=model,
         wet_seen=wet_seen,
@@ -269,7 +292,21 @@ def _take_wet(
         front=state.front,
         wander=state.wander,
         reading=_read(estimator, film.mean + state.offset.mean, effect, seen.valid, scan, to_come),
+        learnt=known,
+        scales=spread,
     )
+
+
+def _taught(
+    estimator: Estimator, state: EstimateState, disturbance: Array, film: Bank, whole: bool, at_die_m: float
+) -> tuple[Learnt | None, Scales | None]:
+    """What the adaptive law learns of a wet scan: of the mean always, of noise and drift when it has no holes."""
+    known, spread = state.learnt, state.scales
+    if estimator.mean is not None and known is not None:
+        known = learnt.wet(estimator.mean, known, float(disturbance[-1]), at_die_m)
+    if spread is not None and whole:
+        spread = scales.read(spread, estimator.film, disturbance, film, at_die_m, estimator.web_speed_mps)
+    return known, spread
 
 
 def _take_dry(estimator: Estimator, gauge: GaugeModel, state: EstimateState, scan: DryScan) -> EstimateState:
@@ -294,7 +331,11 @@ def _take_dry(estimator: Estimator, gauge: GaugeModel, state: EstimateState, sca
         disturbance_md=reading.disturbance_md + float(moved[-1]),
     )
     level, variance, rate = float(offset.mean[-1]), float(offset.variance[-1]), float(estimator.offset.rate[-1])
+    known = state.learnt
+    if estimator.mean is not None and known is not None:
+        known = learnt.dry(estimator.mean, known, float(difference[-1]), at_die_m, 1.0 / seen.share)
     return state._replace(
+        learnt=known,
         dry_reference=seen.reference,
         offset=offset,
         offset_m=at_die_m,
@@ -393,7 +434,12 @@ def _take_only(
     else:
         film = _passed_over(estimator, estimator.scanner, state, error, scan.direction, seen.share, at_die_m)
     drifting, batch = _learnt(estimator, state, film, at_die_m)
+    known = state.learnt
+    if estimator.mean is not None and known is not None and state.model.holds(at_die_m):
+        level = mean_log(error) - float(effect[-1])
+        known = learnt.dry(estimator.mean, known, level, at_die_m, 1.0 / seen.share, faster(estimator, state)[1])
     return state._replace(
+        learnt=known,
         dry_reference=seen.reference,
         good_share=seen.share,
         film=film,
@@ -429,7 +475,8 @@ def _film(
     """A metre that left the die before the actuators were first heard says little: they may have moved since."""
     passed_s = _passed_s(estimator, state.film_m, at_die_m)
     doubt = 1.0 if model.holds(at_die_m) else BEFORE_MEMORY_DOUBT
-    return kalman.corrected(state.film, estimator.film, disturbance, passed_s, doubt / share)
+    noise = state.scales.noise if state.scales is not None else estimator.film
+    return kalman.corrected(state.film, noise, disturbance, passed_s, doubt / share)
 
 
 def _passed_over(
@@ -474,10 +521,10 @@ def _passed_s(estimator: Estimator, from_m: float, to_m: float) -> float:
 
 
 def _summed(
-    state: EstimateState, gauge: GaugeModel, coordinates: Array, at_die_m: float, speed_mps: float
+    estimator: Estimator, state: EstimateState, gauge: GaugeModel, coordinates: Array, at_die_m: float
 ) -> tuple[DelayLine, Array]:
     """Sum the wet reading over the web, so that any stretch of it can be averaged. A gap begins a new sum."""
-    passed_m = at_die_m - state.film_m
+    speed_mps, passed_m = estimator.web_speed_mps, at_die_m - state.film_m
     row = state.wet_last.copy()
     row[-1] = at_die_m
     line = state.wet_seen
@@ -485,6 +532,8 @@ def _summed(
         line = line.emptied()
     else:
         row[:-1] += passed_m * coordinates
+    if estimator.mean is not None and passed_m > 0.0:  # a scan is of the web around its middle
+        return line.push(at_die_m + 0.5 * min(passed_m, gauge.period_s * speed_mps), row), row
     return line.push(at_die_m, row), row
 
 

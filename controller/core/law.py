@@ -25,6 +25,7 @@ from controller.core.response import ResponseModel
 from controller.line.command import UncertifiedCommand
 from controller.line.description import Array, LawName, LineDescription
 
+SWIFT_S = 1.0  # a pump need not be slower where the estimate is of the web at the die
 ACTUATOR_LAG_S = 0.3  # believed lag of lips and pump drive; part of the lag that SIMC divides out
 
 
@@ -201,10 +202,12 @@ def build(line: LineDescription, estimator: Estimator) -> Law:
     control, response = line.control, estimator.response
     modes = Modes(response, estimator.ratio_nominal_rpm_per_mps, control.dead_band_um)
     roll_off = response.gains[0] / response.gains if response.modes else np.ones(0)
-    if control.law is LawName.IMC:  # what the estimate's own filter takes is not waited for again
+    if control.law in (LawName.IMC, LawName.ADAPTIVE):  # what the estimate's own filter takes is not waited for again
         smoothing_s = kalman.smoothing_s(estimator.film, estimator.primary.period_s)
         filter_cd_s = control.closed_loop_cd_s * roll_off - smoothing_s[: response.modes]
         filter_md_s = control.closed_loop_md_s - float(smoothing_s[-1])
+        if control.law is LawName.ADAPTIVE:  # it believes of the web at the die: no dead time is waited for
+            filter_md_s = min(filter_md_s, SWIFT_S)
         return Imc(modes, np.maximum(filter_cd_s, control.cycle_s), max(filter_md_s, control.cycle_s))
     dead_s = estimator.primary.distance_m / line.web_speed_mps
     lag_s = ACTUATOR_LAG_S + control.cycle_s + estimator.primary.period_s

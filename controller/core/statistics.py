@@ -110,6 +110,11 @@ def _reading(
     return _joined(np.full(basis.shape[1], zone2), zone2 / line.zones + pulse2 + 1e-4)
 
 
+def own_noise(line: LineDescription, gauge: GaugeDescription, known: Statistics) -> float:
+    """Variance of one scan's mean without the pump's pulse, log^2."""
+    return 1e-4 * float(_reading(line, gauge, np.eye(line.zones), known, pulses=False)[-1])
+
+
 def _bias_spectrum(line: LineDescription, gauge: GaugeDescription, basis: Array, known: Statistics) -> Array:
     return spectrum(basis, known.bias_boxes * line.zones / gauge.boxes)
 

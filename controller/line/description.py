@@ -32,6 +32,7 @@ class LawName(StrEnum):
 
     PI = "pi"
     IMC = "imc"
+    ADAPTIVE = "adaptive"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,9 @@ from evencoat.league.laws import Dahlin, Flatten, Mpc, Osqp, Plain, Recipe
 from evencoat.league.rivals import Operator
 
 PRACTICAL = ("open", "hand", "pid", "recipe", "smith", "mpc")
-NAMES = (*PRACTICAL, "imc", "informed", "clairvoyant")
+NAMES = (*PRACTICAL, "imc", "adaptive", "informed", "clairvoyant")
 PILOT_ONLY = ("dompc",)
-TUNED = ("pid", "recipe", "smith", "mpc", "imc", "informed")
+TUNED = ("pid", "recipe", "smith", "mpc", "imc", "adaptive", "informed")
 SEARCH = Path(__file__).with_name("tuning.json")
 
 
@@ -153,6 +153,7 @@ _MAKERS: dict[str, Maker] = {
     "smith": _smith,
     "mpc": _mpc,
     "imc": _core(LawName.IMC),
+    "adaptive": _core(LawName.ADAPTIVE),
     "informed": lambda match, line, own: Informed(match, line),
     "clairvoyant": lambda match, line, own: Clairvoyant(match),
     "dompc": _dompc,

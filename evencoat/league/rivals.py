@@ -25,9 +25,10 @@ class Rival(StrEnum):
     HAND = "hand"
     PID = "pid"
     IMC = "imc"
+    ADAPTIVE = "adaptive"
 
 
-LAWS = {Rival.PID: LawName.PI, Rival.IMC: LawName.IMC}
+LAWS = {Rival.PID: LawName.PI, Rival.IMC: LawName.IMC, Rival.ADAPTIVE: LawName.ADAPTIVE}
 
 LOOK_EVERY_S = 600.0
 FIRST_LOOK_S = 150.0  # right after start-up, when the dry gauge has first seen the web

@@ -9,7 +9,7 @@ from controller.line.command import Mode
 from controller.line.description import Array, LawName, LineDescription
 from tests.factories import ToyWeb, make_line
 
-LAWS = [LawName.PI, LawName.IMC]
+LAWS = [LawName.PI, LawName.IMC, LawName.ADAPTIVE]
 CYCLE_S = 0.5
 SECOND = round(1.0 / CYCLE_S)  # in cycles
 MODE = np.cos(np.pi * (np.arange(8) + 0.5) / 8.0)  # the longest wave a lip of eight bolts can make

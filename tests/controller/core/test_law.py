@@ -16,7 +16,7 @@ from controller.line.command import UncertifiedCommand
 from controller.line.description import Array, LawName, LineDescription
 from tests.factories import identical, lip_response_per_um, make_line
 
-LAWS = [LawName.PI, LawName.IMC]
+LAWS = [LawName.PI, LawName.IMC, LawName.ADAPTIVE]
 
 
 def build(line: LineDescription) -> tuple[Law, Estimator]:
