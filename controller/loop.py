@@ -81,6 +81,7 @@ class Loop:
         step_us = (time.perf_counter_ns() - began) / 1e3
         if command is not None and not self._port.write(command):
             self.state = core.refused(self.state, before)
+        self.config, self.state = core.renewed(self.config, self.state)
         self.trace = trace
         self._sink.record(trace, step_us, lateness_us)
         return True

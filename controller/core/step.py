@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from controller.core import bolts, envelope, estimate, ladder, law, plausibility, response, supervisor
+from controller.core import adapt, bolts, envelope, estimate, exchange, ladder, law, plausibility, response, supervisor
 from controller.core.harris import Harris
 from controller.core.statistics import Statistics
 from controller.core.trace import Trace, Verdict
@@ -27,7 +27,7 @@ from controller.line.command import (
     Rung,
     UncertifiedCommand,
 )
-from controller.line.description import Array, BoolArray, LineDescription
+from controller.line.description import Array, BoolArray, LawName, LineDescription
 from controller.line.profile import LineInputs
 
 MOST_OUT_SHARE = 0.25  # of the bolts can have their part done by others; beyond, each does its own
@@ -44,6 +44,7 @@ class Config:
     bolts: bolts.Bolts
     envelope: envelope.Envelope
     ladder: ladder.Ladder  # watches over the law it was made for, and over no other put in its place
+    adaptation: adapt.Adaptation | None  # of the map, for the adaptive law
     command_life_cycles: int  # SYNC cycles that a command stays valid
 
     @property
@@ -62,6 +63,8 @@ class State(NamedTuple):
     bolts: bolts.BoltState
     supervisor: supervisor.SupervisorState
     ladder: ladder.LadderState
+    adapt: adapt.AdaptState
+    news: str  # of a model taken into use since the last cycle
     law: law.LawState | None
     applied: envelope.Applied | None
     manual: UncertifiedCommand | None
@@ -81,6 +84,7 @@ def configure(line: LineDescription, sync_period_s: float, known: Statistics | N
         bolts=bolts.build(line, estimator.response, estimator.primary.distance_m),
         envelope=envelope.Envelope.of(line),
         ladder=ladder.configure(line, estimator, own),
+        adaptation=adapt.build(line, estimator) if line.control.law is LawName.ADAPTIVE else None,
         command_life_cycles=int(np.ceil(3.0 * line.control.cycle_s / sync_period_s - 1e-9)),
     )
 
@@ -95,6 +99,8 @@ def init(config: Config, requested: Mode) -> State:
         bolts=bolts.init(config.line.zones),
         supervisor=supervisor.init(requested),
         ladder=ladder.init(),
+        adapt=adapt.init(config.line.zones),
+        news="",
         law=None,
         applied=None,
         manual=None,
@@ -114,6 +120,7 @@ def step(
     follow, lost = plausibility.follow(config.line.lips, state.follow, applied.gap_um, inputs.gap_um, dt_s)
     watched = bolts.watch(config.bolts, state.bolts, seen, inputs)
     idle = lost | watched.out
+    fitting = adapt.watch(config.adaptation, state.adapt, seen, inputs) if config.adaptation else state.adapt
     asking = supervisor.request(state.supervisor, asked)
     judged = supervisor.decide(config.line.control, config.estimator, asking, inputs, seen)
     judged, rungs = _on_the_ladder(config, state, judged, asked, seen, inputs, applied, idle)
@@ -143,8 +150,33 @@ def step(
     known_now, bound, out = (seen, index, rungs), (limits, limited), _out_of_use(idle, inputs)
     trace = _trace(config, state, inputs, judged, known_now, wish, command, bound, out, sent)
     kept = memory if known and answered else None
-    state = State(state.cycle + 1, seen, index, follow, watched, judged, rungs, kept, now, manual)
+    state = State(state.cycle + 1, seen, index, follow, watched, judged, rungs, fitting, "", kept, now, manual)
     return state, command if sent else None, trace
+
+
+def renewed(config: Config, state: State) -> tuple[Config, State]:
+    """Between two cycles: a better model of the map is taken into use, where one was learnt. Bumpless, as a take-over.
+
+    Only the line's own law learns while it acts; on a lower rung of the ladder the model is frozen.
+    """
+    if config.adaptation is None or state.ladder.rung or state.supervisor.actual is not Mode.AUTO:
+        return config, state
+    numbers = adapt.proposal(config.adaptation, state.adapt)
+    if numbers is None:
+        return config, state
+    sigma = adapt.deviation(config.adaptation, state.adapt)
+    line = adapt.described(config.line, numbers, sigma)
+    new = replace(
+        configure(line, line.control.cycle_s, config.estimator.known), command_life_cycles=config.command_life_cycles
+    )
+    return new, state._replace(
+        estimate=exchange.estimate(state.estimate, config.estimator, new.estimator),
+        bolts=state.bolts._replace(begun_m=math.nan),
+        ladder=ladder.rested(state.ladder),
+        adapt=adapt.accepted(state.adapt, numbers),
+        news=adapt.words(config.line.die, numbers, sigma),
+        law=None,
+    )
 
 
 def refused(state: State, before: State) -> State:
@@ -336,6 +368,7 @@ def _trace(
         link_faults=inputs.link_faults,
         sent=sent,
         valid_until_cycle=command.valid_until_cycle,
+        model_news=state.news,
         **_verdict(config, *known),
     )
 

@@ -65,3 +65,4 @@ class Trace(NamedTuple):
     rung_cause: Cause = Cause.NONE  # why it is not the one above
     against_pi_cd: float = math.nan  # mean square of the shapes over what the PI in shadow leaves of them
     against_pi_md: float = math.nan
+    model_news: str = ""  # a model of the map that was learnt and taken into use before this cycle

@@ -140,6 +140,7 @@ class Core:
     def turn(self, inputs: LineInputs) -> ActuatorCommand | None:
         """One cycle."""
         self._state, command, trace = core.step(self._config, self._state, inputs, field.TURN_S, self._asked)
+        self._config, self._state = core.renewed(self._config, self._state)
         if self._operator is not None:
             self._asked = self._operator.watch(trace)
         return command

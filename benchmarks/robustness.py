@@ -1,0 +1,102 @@
+"""Told wrongly what a line is, does the controller stay stable, and how soon is the web as even as it ever gets?
+
+    python benchmarks/robustness.py [--quick] [--json] [--lines N] [--controller C] [--minutes M] [--out DIR]
+
+Each line is told with +-40 % in gain, +-30 % in kernel width, half a zone in alignment and +-20 % in distance, each way
+at random. Reached: the RMS of a two-minute window is within 1.2 of the steady one, the median over the second half.
+Unstable: the web ends up worse than 1.5 times what it is with nobody at the line.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.closed_loop import machine
+from benchmarks.commissioning import wrong_for
+from evencoat.league.robustness import Robust, run
+from plant_sim.families import FAMILIES
+
+QUICK = ("nominal", "misaligned")
+IN_TIME_MIN = 10.0
+
+
+def one(job: tuple[str, str, int, float]) -> Robust:
+    """A job for a worker."""
+    controller, family, seed, minutes = job
+    return run(controller, family, seed, wrong_for(seed), minutes)
+
+
+def row(family: str, kept: list[Robust]) -> dict[str, Any]:
+    """Figures of some lines."""
+    reached = [r.reached_min for r in kept]
+    over_open = [r.steady_pct / r.open_pct for r in kept]
+    return {
+        "family": family,
+        "lines": len(kept),
+        "unstable": sum(r.unstable for r in kept),
+        "in_time_share": float(np.mean([minutes <= IN_TIME_MIN for minutes in reached])),
+        "reached_min_median": float(np.median(reached)),
+        "reached_min_p95": float(np.percentile(reached, 95)),
+        "steady_pct_median": float(np.median([r.steady_pct for r in kept])),
+        "steady_over_open_worst": float(max(over_open)),
+    }
+
+
+def text(rows: list[dict[str, Any]]) -> str:
+    """The table for people."""
+    head = f"{'family':18}{'lines':>6}{'unstable':>10}{'in time':>9}{'median min':>12}{'p95 min':>9}{'sigma %':>9}"
+    shown = [head + f"{'worst/open':>12}"]
+    for r in rows:
+        shown.append(
+            f"{r['family']:18}{r['lines']:>6}{r['unstable']:>10}{r['in_time_share']:>9.1%}{r['reached_min_median']:>12.0f}"
+            f"{r['reached_min_p95']:>9.0f}{r['steady_pct_median']:>9.3f}{r['steady_over_open_worst']:>12.2f}"
+        )
+    return "\n".join(shown)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="two families, three lines each")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--controller", default="adaptive", help="who plays")
+    parser.add_argument("--lines", type=int, help="lines of each family (default 100, quick 3)")
+    parser.add_argument("--minutes", type=float, default=16.0, help="length of a run")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--out", type=Path, help="keep robustness.json and robustness.txt here")
+    arguments = parser.parse_args()
+    names = QUICK if arguments.quick else tuple(FAMILIES)
+    lines = arguments.lines or (3 if arguments.quick else 100)
+    jobs = [(arguments.controller, name, seed, arguments.minutes) for seed in range(1, lines + 1) for name in names]
+    began, results = time.perf_counter(), []
+    with multiprocessing.Pool(arguments.workers) as pool:
+        for done, result in enumerate(pool.imap(one, jobs, chunksize=4), 1):
+            results.append(result)
+            if sys.stderr.isatty() or done % 50 == 0:
+                print(f"\r{done} of {len(jobs)} lines", end="", file=sys.stderr, flush=True)
+    rows = [row(name, [r for r in results if r.family == name]) for name in names]
+    rows.append(row("all", results))
+    took_s = round(time.perf_counter() - began, 1)
+    document = {"machine": machine(), "controller": arguments.controller, "took_s": took_s, "rows": rows}
+    document["runs"] = [asdict(result) for result in results]
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        (arguments.out / "robustness.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        (arguments.out / "robustness.txt").write_text(text(rows) + "\n", encoding="utf-8")
+    print(json.dumps(document, indent=1) if arguments.json else f"took_s={took_s}\n{text(rows)}")
+
+
+if __name__ == "__main__":
+    main()

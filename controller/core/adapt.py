@@ -1,0 +1,268 @@
+"""Does the map from lips to web still fit? Learnt from normal running, and taken into use when surely better.
+
+What the model says of the lips' moves is taken out of every reading; what the model says wrongly comes back as a
+disturbance of the moves' own shape. Once a dead time of web the change of the mean reading is regressed on what a
+little more gain, width, shift or stretch would have made of the change of the lips: a Kalman update of four shared
+numbers with a prior about the description, never a free matrix. What was done is a cause of what is read a dead time
+later and not the other way round, so the loop may stay closed.
+
+Only moves far beyond play and resolution are looked at: smaller ones are lost in the screws, and to learn from them
+would be to learn a gain that is not there. So it learns at start-up, at a change of grade, after a large disturbance,
+and from a bump that somebody makes; not from quiet running.
+
+Bounded on every side: the prior never fades, so quiet running lets nothing wind up; what is known has a fixed worth, so
+old evidence goes only when new comes in; a look that fits neither model nor noise is left out; no number leaves its
+box; small differences, inside which the loop is insensitive, change nothing. A new batch makes the gain doubtful again.
+Sources: prediction-error identification in closed loop (Ljung 1999); reverse bump tests of cross-direction control.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from controller.core.estimate import EstimateState, Estimator
+from controller.core.response import lip_matrix, local_gain_per_um
+from controller.line.description import Array, DieDescription, LineDescription
+from controller.line.profile import LineInputs
+
+GAIN, KERNEL, SHIFT, STRETCH = range(4)  # logs of factors, pitches, and a share
+NAMES = ("gain", "kernel width", "alignment", "stretch")
+PRIOR = np.array([0.25, 0.2, 0.3, 0.005])  # deviations about the description; alignment at least as unsure as described
+BOX = np.array([1.0, 0.8, 1.5, 0.03])  # no number leaves this, about the description
+INSENSITIVE = np.array([0.12, 0.12, 0.12, 0.005])  # differences that are not worth a new model
+SURE_SIGMAS = 3.0
+LOOKS_MIN = 2
+WORTH = 400.0  # looks as telling as the noise is large that evidence may weigh; older evidence gives way beyond
+EXCITED = 1.5  # times what play and resolution may swallow
+GATE = 4.0  # times the expected mean square: a look that surprises more is left out
+UNEASE, UNEASE_BOX = 0.1, (0.5, 20.0)  # how fast the noise's scale follows what looks leave over, and its bounds
+NEW_BATCH_GAIN = 0.03  # deviation that a new slurry's flow index adds to the gain
+ALIGNMENT_FLOOR = 0.05  # zones; no alignment is known better
+STEP = 1e-4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Adaptation:
+    """Constants for one model. features (4, zones - 1, zones): what a unit of each number adds to the effect of a
+    micrometre, in the shapes' coordinates. drift, noise (zones - 1): variances of a look, for its web and the screws'
+    play, and for one reading.
+    """
+
+    block_m: float
+    play_um: float
+    least_um: float  # RMS move of the bolts from look to look that is worth looking at
+    features: Array
+    drift: Array
+    noise: Array
+    precision: Array  # (4,), of the prior
+    speed_mps: float
+
+
+class AdaptState(NamedTuple):
+    """What is remembered. Of the block of web under way: where it began, sums of readings and lips, how many of each.
+
+    lips_um: where lips stand, motors dragged through their play. Of the block before: mean reading and lips, NaN before
+    any; stood_um: of the block whose web is being read. information (4, 4), weighed (4,): evidence about the numbers,
+    without the prior; centre (4,): the description, from where the model in use stands. unease: scale of the noise.
+    """
+
+    begun_m: float
+    read: Array
+    reads: int
+    stood: Array
+    stands: int
+    seen_readings: int
+    lips_um: Array
+    read_before: Array
+    stood_before_um: Array
+    stood_um: Array
+    information: Array
+    weighed: Array
+    centre: Array
+    unease: float
+    looks: int
+    batch: int
+
+
+def build(line: LineDescription, estimator: Estimator) -> Adaptation | None:
+    """Constants for a line; None where one head behind the dryer is the only gauge: it mixes a block's moments."""
+    if estimator.scanner is not None:
+        return None
+    response, speed_mps = estimator.response, line.web_speed_mps
+    block_m = max(estimator.primary.distance_m, 4.0 * estimator.primary.period_s * speed_mps)
+    ahead = [_effect(line, np.eye(4)[i] * STEP) for i in range(4)]
+    behind = [_effect(line, -np.eye(4)[i] * STEP) for i in range(4)]
+    features = np.array([response.basis.T @ (a - b) / (2.0 * STEP) for a, b in zip(ahead, behind, strict=True)])
+    lost_um = line.lips.backlash_um + line.lips.resolution_um  # of a move, at most, where the play is as described
+    unsure = np.maximum(PRIOR, [0.0, 0.0, line.die.alignment_uncertainty_mm / line.die.zone_pitch_mm, 0.0])
+    return Adaptation(
+        block_m=block_m,
+        play_um=line.lips.backlash_um,
+        least_um=EXCITED * lost_um,
+        features=features,
+        drift=estimator.film.rate[:-1] * (block_m / speed_mps) + (features[GAIN] ** 2).sum(axis=1) * lost_um**2,
+        noise=2.0 * estimator.film.reading[:-1],
+        precision=unsure**-2.0,
+        speed_mps=speed_mps,
+    )
+
+
+def _effect(line: LineDescription, numbers: Array) -> Array:
+    die = moved(line.die, numbers)
+    lips = lip_matrix(die)
+    effect: Array = local_gain_per_um(replace(line, die=die)) * (lips - lips.mean(axis=0, keepdims=True))
+    return effect
+
+
+def moved(die: DieDescription, numbers: Array) -> DieDescription:
+    """The die's description with the four numbers on it."""
+    gain, kernel, shift, stretch = (float(number) for number in numbers)
+    return replace(
+        die,
+        gain_factor=die.gain_factor * float(np.exp(gain)),
+        kernel_fwhm_pitches=die.kernel_fwhm_pitches * float(np.exp(kernel)),
+        alignment_shift_mm=die.alignment_shift_mm + shift * die.zone_pitch_mm,
+        alignment_stretch_pct=die.alignment_stretch_pct + 100.0 * stretch,
+    )
+
+
+def described(line: LineDescription, numbers: Array, sigma: Array) -> LineDescription:
+    """The line with the numbers on its die, and an alignment as unsure as it now is, never more than before."""
+    die = moved(line.die, numbers)
+    unsure_mm = max(SURE_SIGMAS * float(sigma[SHIFT]), ALIGNMENT_FLOOR) * die.zone_pitch_mm
+    return replace(line, die=replace(die, alignment_uncertainty_mm=min(unsure_mm, die.alignment_uncertainty_mm)))
+
+
+def init(zones: int) -> AdaptState:
+    """Nothing known but the description."""
+    nothing, zero = np.full(zones, np.nan), np.zeros(zones)
+    return AdaptState(
+        np.nan, zero, 0, zero, 0, 0, nothing, nothing, nothing, nothing, np.zeros((4, 4)), np.zeros(4), np.zeros(4),
+        1.0, 0, -1
+    )  # fmt: skip
+
+
+def watch(known: Adaptation, state: AdaptState, seen: EstimateState, inputs: LineInputs) -> AdaptState:
+    """One cycle: gather readings and lips; at the end of a block of web, look."""
+    if not inputs.encoder_valid or not inputs.gap_valid.all():
+        return _anew(state, inputs, seen)
+    if inputs.batch != state.batch:
+        state = _doubted(known, state, inputs.batch)
+    passed_m = inputs.web_m - state.begun_m
+    if not 0.0 <= passed_m < 2.0 * known.block_m:
+        return _anew(state, inputs, seen)
+    read, reads = state.read, state.reads
+    if seen.film.readings != state.seen_readings:
+        read, reads = read + seen.film.newest, reads + 1
+    half = 0.5 * known.play_um
+    lips_um = np.minimum(np.maximum(state.lips_um, inputs.gap_um - half), inputs.gap_um + half)
+    state = state._replace(
+        read=read, reads=reads, stood=state.stood + lips_um, stands=state.stands + 1, lips_um=lips_um,
+        seen_readings=seen.film.readings
+    )  # fmt: skip
+    return state if passed_m < known.block_m else _looked(known, state, inputs.web_m)
+
+
+def _anew(state: AdaptState, inputs: LineInputs, seen: EstimateState) -> AdaptState:
+    """A block begins without a past: what was learnt stays, what was gathered goes."""
+    fresh = init(state.read.size)
+    lips_um = inputs.gap_um if np.isfinite(inputs.gap_um).all() else fresh.lips_um
+    begun_m = inputs.web_m if inputs.encoder_valid and np.isfinite(lips_um).all() else np.nan
+    return fresh._replace(
+        begun_m=begun_m, lips_um=lips_um, seen_readings=seen.film.readings, information=state.information,
+        weighed=state.weighed, centre=state.centre, unease=state.unease, looks=state.looks, batch=state.batch
+    )  # fmt: skip
+
+
+def _looked(known: Adaptation, state: AdaptState, web_m: float) -> AdaptState:
+    """The end of a block. What it read left the die during the block before it: it belongs to that one's lips."""
+    zero = np.zeros(state.read.size)
+    newest_um = state.stood / max(state.stands, 1)
+    after = state._replace(begun_m=web_m, read=zero, reads=0, stood=zero, stands=0, stood_um=newest_um)
+    if not state.reads:
+        return after._replace(read_before=np.full(zero.size, np.nan))
+    read = state.read / state.reads
+    after = after._replace(read_before=read, stood_before_um=state.stood_um)
+    if not (np.isfinite(state.read_before).all() and np.isfinite(state.stood_before_um).all()):
+        return after
+    return _weighed(known, after, read - state.read_before, state.stood_um - state.stood_before_um, state.reads)
+
+
+def _weighed(known: Adaptation, state: AdaptState, changed: Array, moved_um: Array, reads: int) -> AdaptState:
+    """Take a look's change of the reading as evidence, where lips moved enough and it fits what is known."""
+    if float(np.mean(moved_um * moved_um)) < known.least_um**2:
+        return state
+    shown = (known.features @ moved_um).T  # (zones - 1, 4)
+    variance = known.drift + known.noise / reads
+    missed = changed[:-1] - shown @ mean(known, state)
+    surprise = float(np.mean(missed * missed / variance))
+    follow = min(surprise, GATE * state.unease)
+    unease = float(np.clip(state.unease + UNEASE * (follow - state.unease), *UNEASE_BOX))
+    if surprise > GATE * state.unease:
+        return state._replace(unease=unease)
+    told = shown.T / (unease * variance)
+    information, weighed = state.information + told @ shown, state.weighed + told @ changed[:-1]
+    share = min(1.0, WORTH / max(float(np.max(np.diag(information) / known.precision)), 1e-9))
+    return state._replace(
+        information=share * information, weighed=share * weighed, unease=unease, looks=state.looks + 1
+    )
+
+
+def _doubted(known: Adaptation, state: AdaptState, batch: int) -> AdaptState:
+    """A new slurry: what was known of the gain is less sure, by as much as flow indices differ."""
+    if state.batch < 0 or not state.looks:
+        return state._replace(batch=batch)
+    prior = np.diag(known.precision)
+    unsure = np.linalg.inv(state.information + prior)
+    now = mean(known, state)
+    unsure[GAIN, GAIN] += NEW_BATCH_GAIN**2
+    values, vectors = np.linalg.eigh(np.linalg.inv(unsure) - prior)
+    information = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    weighed = (information + prior) @ now - known.precision * state.centre
+    return state._replace(information=information, weighed=weighed, batch=batch)
+
+
+def mean(known: Adaptation, state: AdaptState) -> Array:
+    """The four numbers as best known, from the model in use, (4,)."""
+    total = state.information + np.diag(known.precision)
+    return np.asarray(np.linalg.solve(total, state.weighed + known.precision * state.centre), dtype=np.float64)
+
+
+def deviation(known: Adaptation, state: AdaptState) -> Array:
+    """One sigma of each, (4,)."""
+    unsure = np.linalg.inv(state.information + np.diag(known.precision))
+    return np.asarray(np.sqrt(np.diag(unsure)), dtype=np.float64)
+
+
+def proposal(known: Adaptation, state: AdaptState) -> Array | None:
+    """Numbers that are surely and noticeably better than those in use, (4,); None while there are none."""
+    if state.looks < LOOKS_MIN or state.stands:  # a look was just taken
+        return None
+    best, sigma = mean(known, state), deviation(known, state)
+    inside: Array = np.minimum(np.maximum(best - state.centre, -BOX), BOX) + state.centre
+    if not ((np.abs(inside) > INSENSITIVE) & (np.abs(inside) > SURE_SIGMAS * sigma)).any():
+        return None
+    return inside
+
+
+def accepted(state: AdaptState, numbers: Array) -> AdaptState:
+    """The model in use has moved by `numbers`: evidence and description are seen from there."""
+    zones = state.read.size
+    nothing = np.full(zones, np.nan)
+    return state._replace(
+        begun_m=np.nan, read_before=nothing, stood_before_um=nothing, stood_um=nothing,
+        weighed=state.weighed - state.information @ numbers, centre=state.centre - numbers, looks=0
+    )  # fmt: skip
+
+
+def words(die: DieDescription, numbers: Array, sigma: Array) -> str:
+    """What was learnt, for the person at the line."""
+    return (
+        f"the map from lips to web was learnt anew: gain {100.0 * np.expm1(numbers[GAIN]):+.0f} %, kernel width "
+        f"{100.0 * np.expm1(numbers[KERNEL]):+.0f} %, alignment {numbers[SHIFT]:+.2f} zones "
+        f"({numbers[SHIFT] * die.zone_pitch_mm:+.1f} mm), stretch {100.0 * numbers[STRETCH]:+.1f} %, one sigma "
+        f"{100.0 * sigma[GAIN]:.0f} %, {100.0 * sigma[KERNEL]:.0f} %, {sigma[SHIFT]:.2f} zones"
+    )
