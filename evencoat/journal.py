@@ -131,6 +131,8 @@ class CycleJournal:
         """Keep one cycle. Never blocks and never raises; a full queue counts the cycle as lost."""
         self._last = (trace.t_line_ns, trace.cycle)
         self._put(_Cycle(trace, step_us, lateness_us))
+        if trace.model_news:
+            self.event("model", trace.model_news)
 
     def event(self, kind: str, text: str) -> None:
         """Keep a sentence, stamped with the newest cycle."""

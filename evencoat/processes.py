@@ -105,6 +105,8 @@ class Newsroom:
                 line_s=trace.t_line_ns / 1e9,
                 web_m=round(trace.web_m, 2),
             )
+        if trace.model_news:
+            log.info("model", news=trace.model_news, line_s=trace.t_line_ns / 1e9)
         if self._started_ns is None:
             self._started_ns = trace.t_line_ns
         if self._limit_s is not None and (trace.t_line_ns - self._started_ns) / 1e9 >= self._limit_s:

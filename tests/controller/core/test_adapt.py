@@ -1,0 +1,135 @@
+"""The map is learnt from moves that matter, from nothing else, and never without bounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.core import adapt, estimate, response
+from controller.core.adapt import GAIN, SHIFT, Adaptation, AdaptState
+from controller.line.description import Array, LawName, LineDescription
+from tests.factories import lip_response_per_um, make_inputs, make_line
+
+LINE = make_line(16, LawName.ADAPTIVE)
+CYCLE_M, DELAY = 0.1, 30
+
+
+def known_of(line: LineDescription) -> Adaptation:
+    known = adapt.build(line, estimate.build(line, response.believe(line)))
+    assert known is not None
+    return known
+
+
+def watched(
+    true: Array, moves_um: float, blocks: int = 12, noise: float = 0.0, drift: float = 0.0, seed: int = 0
+) -> tuple[Adaptation, AdaptState]:
+    """Lips that go to new places every three seconds, and readings of what the truth makes of them beyond the model."""
+    rng = np.random.default_rng(seed)
+    estimator = estimate.build(LINE, response.believe(LINE))
+    known, state, seen = known_of(LINE), adapt.init(16), estimate.init(estimator)
+    beyond, gap = true - lip_response_per_um(LINE), np.full(16, 600.0)
+    laid, disturbance = [gap] * (DELAY + 1), np.zeros(16)
+    for cycle in range(1, blocks * DELAY):
+        if cycle % DELAY == 1:
+            gap = 600.0 + moves_um * rng.standard_normal(16)
+        laid.append(gap)
+        disturbance = disturbance + drift * rng.standard_normal(16)
+        error = beyond @ laid[-1 - DELAY] + disturbance + noise * rng.standard_normal(16)
+        reading = estimate.to_coordinates(estimator.response, error - error.mean())
+        film = seen.film._replace(mean=reading, gain=np.ones(16), innovation=np.zeros(16), readings=cycle)
+        seen = seen._replace(film=film)
+        inputs = make_inputs(LINE, t_s=0.1 * cycle, gap_um=gap)
+        state = adapt.watch(known, state, seen, inputs)
+    return known, state
+
+
+def test_a_map_that_fits_is_left_alone() -> None:
+    known, state = watched(lip_response_per_um(LINE), 6.0, noise=0.001)
+    assert state.looks > 5
+    assert np.abs(adapt.mean(known, state))[GAIN] < 0.05 and abs(adapt.mean(known, state)[SHIFT]) < 0.05
+    assert adapt.proposal(known, state._replace(stands=0)) is None
+
+
+def test_a_wrong_gain_and_alignment_are_found_and_offered() -> None:
+    moved = replace(LINE, die=replace(LINE.die, alignment_shift_mm=10.0))
+    known, state = watched(1.4 * lip_response_per_um(moved), 6.0, noise=0.001)
+    numbers = adapt.proposal(known, state._replace(stands=0))
+    assert numbers is not None
+    assert np.exp(numbers[GAIN]) == pytest.approx(1.4, rel=0.15)
+    assert numbers[SHIFT] == pytest.approx(0.4, abs=0.2), "straight from the description; the next lesson does the rest"
+
+
+def test_moves_lost_in_play_and_resolution_teach_nothing() -> None:
+    """Half the play there and back: the model would read a gain of nought from it."""
+    known, state = watched(0.2 * lip_response_per_um(LINE), 0.3, blocks=60, noise=0.001)
+    assert state.looks == 0 and not state.information.any()
+    assert (adapt.mean(known, state) == 0.0).all()
+
+
+def test_what_was_accepted_is_not_offered_again_and_the_description_stays_where_it_was() -> None:
+    known, state = watched(1.5 * lip_response_per_um(LINE), 6.0, noise=0.001)
+    numbers = adapt.proposal(known, state._replace(stands=0))
+    assert numbers is not None
+    after = adapt.accepted(state, numbers)
+    np.testing.assert_allclose(adapt.mean(known, after), adapt.mean(known, state) - numbers, atol=1e-9)
+    assert after.centre == pytest.approx(-numbers)
+
+
+@given(st.floats(0.05, 20.0), st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_no_number_leaves_its_box_whatever_is_read(size: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    known, state = watched(size * rng.standard_normal((16, 16)) * 1e-3, 8.0, blocks=8, noise=0.01, seed=seed)
+    numbers = adapt.proposal(known, state._replace(stands=0))
+    if numbers is not None:
+        assert (np.abs(numbers) <= adapt.BOX + 1e-12).all()
+
+
+def test_long_excitation_never_makes_it_surer_than_its_worth() -> None:
+    known, state = watched(lip_response_per_um(LINE), 8.0, blocks=400, noise=0.001)
+    worth = np.diag(state.information) / known.precision
+    assert worth.max() <= adapt.WORTH * 1.001
+
+
+def test_quiet_running_winds_nothing_up_and_old_knowledge_stays() -> None:
+    """An hour of noise without excitation after a lesson: neither covariance nor numbers move."""
+    known, state = watched(1.4 * lip_response_per_um(LINE), 6.0, noise=0.001)
+    seen = estimate.init(estimate.build(LINE, response.believe(LINE)))
+    before, rng = (adapt.mean(known, state), adapt.deviation(known, state)), np.random.default_rng(1)
+    web_m = state.begun_m
+    state = adapt.watch(known, state, seen, make_inputs(LINE, web_m=web_m, encoder_valid=False))
+    for cycle in range(36_000):
+        film = seen.film._replace(readings=10_000 + cycle, mean=0.001 * rng.standard_normal(16))
+        inputs = make_inputs(LINE, web_m=web_m + CYCLE_M * cycle)
+        state = adapt.watch(known, state, seen._replace(film=film), inputs)
+    np.testing.assert_array_equal(adapt.mean(known, state), before[0])
+    np.testing.assert_array_equal(adapt.deviation(known, state), before[1])
+
+
+def test_a_new_batch_makes_the_gain_less_sure_and_changes_no_number() -> None:
+    known, state = watched(1.4 * lip_response_per_um(LINE), 6.0, noise=0.001)
+    seen = estimate.init(estimate.build(LINE, response.believe(LINE)))
+    inputs = make_inputs(LINE, web_m=state.begun_m + 0.1, batch=2)
+    after = adapt.watch(known, state, seen, inputs)
+    np.testing.assert_allclose(adapt.mean(known, after), adapt.mean(known, state), atol=1e-6)
+    assert adapt.deviation(known, after)[GAIN] > adapt.deviation(known, state)[GAIN]
+    assert adapt.deviation(known, after)[SHIFT] == pytest.approx(adapt.deviation(known, state)[SHIFT], rel=0.05)
+
+
+def test_a_look_that_fits_nothing_is_left_out() -> None:
+    known, state = watched(lip_response_per_um(LINE), 6.0, noise=0.001)
+    wild = adapt._weighed(known, state, np.append(np.full(15, 0.5), 0.0), np.full(16, 8.0), 30)
+    np.testing.assert_array_equal(wild.information, state.information)
+
+
+def test_a_head_behind_the_dryer_teaches_no_map() -> None:
+    from controller.line.description import GaugeKind
+
+    scanner = make_line(
+        16, wet=False, dry_gauge={"kind": GaugeKind.DRY_SCANNER, "head_speed_mps": 0.2, "period_s": 3.0}
+    )
+    assert adapt.build(scanner, estimate.build(scanner, response.believe(scanner))) is None
