@@ -135,6 +135,7 @@ class CheckReport:
     bus_load_max_pct: float
     gate: GateProof
     ability: Ability
+    commissioned: str  # whose model is in use; empty where the line is as its file says
 
     @property
     def ok(self) -> bool:
@@ -162,6 +163,7 @@ def verdict(settings: Settings) -> CheckReport:
     findings += _gate_findings(gate)
     ability = _ability(line)
     findings += _ability_findings(line, ability)
+    findings += _model_findings(settings)
     return CheckReport(
         line=line.name,
         description=settings.description,
@@ -172,7 +174,15 @@ def verdict(settings: Settings) -> CheckReport:
         bus_load_max_pct=settings.wire.max_load_pct,
         gate=gate,
         ability=ability,
+        commissioned=_commissioned(settings),
     )
+
+
+def _commissioned(settings: Settings) -> str:
+    model = settings.model
+    if model is None or not model.signed_off_by:
+        return ""
+    return f"as commissioned {model.found_at}, signed off by {model.signed_off_by}"
 
 
 # --- the wire ----------------------------------------------------------------------------------------------------
@@ -465,6 +475,20 @@ def _ability_findings(line: LineDescription, ability: Ability) -> Iterator[Findi
         yield Finding(Level.WARNING, "control.dead_band_um", text)
 
 
+def _model_findings(settings: Settings) -> Iterator[Finding]:
+    """What lies beside the line file, and what it says that a person has to see to."""
+    model = settings.model
+    if model is None:
+        return
+    if not model.signed_off_by:
+        text = "nobody has signed it off, so it is not in use: evencoat sign-off, or delete it"
+        yield Finding(Level.WARNING, "model", text)
+    for share, words in ((0.0, "turn free"), (-1.0, "move the web the wrong way")):
+        bolts = [str(i + 1) for i, delivered in enumerate(model.response.bolt_delivery) if delivered == share]
+        if bolts:
+            yield Finding(Level.WARNING, "model.bolt_delivery", f"bolts that {words}: {', '.join(bolts)}")
+
+
 # --- print -------------------------------------------------------------------------------------------------------
 
 
@@ -474,6 +498,8 @@ def render(report: CheckReport) -> Group:
     parts: list[RenderableType] = [Text.assemble((f"{report.line} {word}", f"bold {colour}"), f"   {report.path}")]
     if report.description:
         parts.append(Text(report.description, style="dim"))
+    if report.commissioned:
+        parts.append(Text(report.commissioned, style="dim"))
     for finding in report.findings:
         style = "red" if finding.level is Level.REFUSED else "yellow"
         parts.append(Text.assemble((f"  {finding.level}: ", style), (f"{finding.subject}  ", "bold"), finding.text))

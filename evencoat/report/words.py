@@ -19,6 +19,7 @@ LONG_NAMES = {
     "hand": "By hand: an operator every ten minutes",
     "pid": "PID: modal PI and pump",
     "imc": "IMC: modal internal model control",
+    "adaptive": "Adaptive: IMC that learns the line",
 }
 
 
