@@ -31,6 +31,7 @@ from plant_sim.families import FAMILIES
 
 QUICK = ("nominal", "misaligned")
 IN_TIME_MIN = 10.0
+SAVED_EVERY = 50
 
 
 def one(job: tuple[str, str, int, float]) -> Robust:
@@ -73,7 +74,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--controller", default="adaptive", help="who plays")
     parser.add_argument("--lines", type=int, help="lines of each family (default 100, quick 3)")
-    parser.add_argument("--minutes", type=float, default=16.0, help="length of a run")
+    parser.add_argument("--minutes", type=float, default=12.0, help="length of a run")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--out", type=Path, help="keep robustness.json and robustness.txt here")
     arguments = parser.parse_args()
@@ -81,21 +82,36 @@ def main() -> None:
     lines = arguments.lines or (3 if arguments.quick else 100)
     jobs = [(arguments.controller, name, seed, arguments.minutes) for seed in range(1, lines + 1) for name in names]
     began, results = time.perf_counter(), []
+    document: dict[str, Any] = {}
     with multiprocessing.Pool(arguments.workers) as pool:
-        for done, result in enumerate(pool.imap(one, jobs, chunksize=4), 1):
+        for done, result in enumerate(pool.imap(one, jobs, chunksize=2), 1):
             results.append(result)
-            if sys.stderr.isatty() or done % 50 == 0:
+            if sys.stderr.isatty():
                 print(f"\r{done} of {len(jobs)} lines", end="", file=sys.stderr, flush=True)
+            if done % SAVED_EVERY == 0 or done == len(jobs):
+                document = summed_up(arguments, names, results, time.perf_counter() - began)
+                keep(arguments.out, document)
+    print(
+        json.dumps(document, indent=1) if arguments.json else f"took_s={document['took_s']}\n{text(document['rows'])}"
+    )
+
+
+def summed_up(
+    arguments: argparse.Namespace, names: tuple[str, ...], results: list[Robust], took_s: float
+) -> dict[str, Any]:
+    """Everything that is known so far."""
     rows = [row(name, [r for r in results if r.family == name]) for name in names]
     rows.append(row("all", results))
-    took_s = round(time.perf_counter() - began, 1)
-    document = {"machine": machine(), "controller": arguments.controller, "took_s": took_s, "rows": rows}
-    document["runs"] = [asdict(result) for result in results]
-    if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        (arguments.out / "robustness.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        (arguments.out / "robustness.txt").write_text(text(rows) + "\n", encoding="utf-8")
-    print(json.dumps(document, indent=1) if arguments.json else f"took_s={took_s}\n{text(rows)}")
+    told = {"controller": arguments.controller, "minutes": arguments.minutes, "took_s": round(took_s, 1)}
+    return {"machine": machine(), **told, "rows": rows, "runs": [asdict(result) for result in results]}
+
+
+def keep(out: Path | None, document: dict[str, Any]) -> None:
+    """Write what there is: a run of an hour that is stopped has not been for nothing."""
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "robustness.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        (out / "robustness.txt").write_text(text(document["rows"]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
