@@ -25,6 +25,7 @@ from controller.core.response import ResponseModel
 from controller.line.command import UncertifiedCommand
 from controller.line.description import Array, LawName, LineDescription
 
+CALM_BEHIND_SCANNER = 16.0  # times: noise of whole passes is not worth its travel, which would be three times a PI's
 SWIFT_S = 1.0  # a pump need not be slower where the estimate is of the web at the die
 ACTUATOR_LAG_S = 0.3  # believed lag of lips and pump drive; part of the lag that SIMC divides out
 
@@ -208,6 +209,7 @@ def build(line: LineDescription, estimator: Estimator) -> Law:
         filter_md_s = control.closed_loop_md_s - float(smoothing_s[-1])
         if control.law is LawName.ADAPTIVE:  # it believes of the web at the die: no dead time is waited for
             filter_md_s = min(filter_md_s, SWIFT_S)
+            filter_cd_s = filter_cd_s * (CALM_BEHIND_SCANNER if estimator.scanner is not None else 1.0)
         return Imc(modes, np.maximum(filter_cd_s, control.cycle_s), max(filter_md_s, control.cycle_s))
     dead_s = estimator.primary.distance_m / line.web_speed_mps
     lag_s = ACTUATOR_LAG_S + control.cycle_s + estimator.primary.period_s
