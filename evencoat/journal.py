@@ -59,6 +59,7 @@ SCALARS: tuple[tuple[str, str], ...] = (
     ("sigma_md_pct", "REAL"),
     ("rung", "TEXT"),
     ("rung_cause", "TEXT"),
+    ("model_news", "TEXT"),
     ("against_pi_cd", "REAL"),
     ("against_pi_md", "REAL"),
 )

@@ -71,4 +71,5 @@ class Line(SimulatedLine):
 def with_line(name: str, **changes: object) -> Settings:
     """A shipped line with fields of its description replaced."""
     settings = load_line(name)
-    return replace(settings, line=replace(settings.line, **changes))
+    line = replace(settings.line, **changes)
+    return replace(settings, line=line, drawn=line)

@@ -31,6 +31,7 @@ ITERATIONS = 8
 SETTLED = 1e-2  # of a posterior deviation: no parameter moves more in the last step
 DEAD_BELOW, REVERSED_BELOW, SURE_SIGMAS = 0.5, -0.4, 3.0  # of what the middle bolt does
 PLAYS_TRIED = (0.3, 0.6)  # of how far a bolt has gone: plays that may have hidden what it does
+PLAYS_APART = 4.0  # times the others' play: what does nothing within it turns free
 PLAYS_GONE = 2.0  # a bolt may be called dead once it has gone so many times the play of those that are well
 MIN_ROWS = 20
 PUMP_DRIFTS_S = 2.0  # over which the mean's own changes hang together, once slow ones are taken out
@@ -49,10 +50,11 @@ class Found:
     """What a line turned out to be. Deviations are one sigma, `_sd`.
 
     gain: factor on the described response. shift_pitches: of the gauges' zero against the bolts'. bolt_gains (zones,):
-    against their neighbours. delivery (zones,): 1 healthy, 0 dead, -1 reversed. doubted (zones,): did less than
-    half of what the others did, whatever the reason. play_um (zones,). distance_m of the
-    gauge that closes the loop and other_m of the other one, None where there is none. pump_gain: of the mean for the
-    pump's own share of change; pump_lag_s: of its drive. misfit_log: what the fit leaves, a zone and scan.
+    against their neighbours. delivery (zones,): 1 healthy, 0 dead, -1 reversed. doubted (zones,): did less than half of
+    what the others did, whatever the reason; share_sd: how well that is known of the least known bolt. play_um
+    (zones,). distance_m of the gauge that closes the loop and other_m of the other one, None where there is none.
+    pump_gain: of the mean for the pump's own share of change; pump_lag_s: of its drive. misfit_log: what the fit
+    leaves, a zone and scan.
     """
 
     die: DieDescription
@@ -70,6 +72,7 @@ class Found:
     bolt_gain_sd: Array
     delivery: Array
     doubted: BoolArray
+    share_sd: float
     play_um: Array
     play_sd_um: Array
     distance_m: float
@@ -121,6 +124,7 @@ class _Fit:
     unlikely: float
     distance: tuple[float, float] = (np.nan, np.inf)
     share: Array = field(default_factory=lambda: np.ones(0))
+    share_sd: float = np.inf
 
 
 class Heard(NamedTuple):
@@ -172,19 +176,20 @@ def _once(
     distance = _distance(line, gauge, heard, seen, theta, near_m)
     gone_um = _gone_um(heard)
     sums = _gathered(line, gauge, heard, seen, theta.play_um, distance[0])
-    share, missing = _shares(line, sums, theta)
-    for part in PLAYS_TRIED:  # a bolt that did nothing may have had much play
+    share, missing, unsure = _shares(line, sums, theta)
+    most_um = PLAYS_APART * max(float(np.quantile(theta.play_um, 0.8)), line.lips.backlash_um)
+    for part in PLAYS_TRIED:  # a bolt that did nothing may have had much play, though not a multiple of the others'
         if not missing.any():
             break
-        other = replace(theta, play_um=np.where(missing, part * gone_um, theta.play_um))
+        other = replace(theta, play_um=np.where(missing, np.minimum(part * gone_um, most_um), theta.play_um))
         tried = _gathered(line, gauge, heard, seen, other.play_um, distance[0])
-        again, _ = _shares(line, tried, other)
+        again, _, _ = _shares(line, tried, other)
         alive = missing & (again > DEAD_BELOW)
         share, missing = np.where(alive, again, share), missing & ~alive
         theta = replace(theta, play_um=np.where(alive, other.play_um, theta.play_um))
     sums = _gathered(line, gauge, heard, seen, theta.play_um, distance[0])
     theta = replace(theta, delivery=_delivery(share, missing, gone_um, theta.play_um))
-    return replace(_fitted(line, sums, theta), distance=distance, share=share)
+    return replace(_fitted(line, sums, theta), distance=distance, share=share, share_sd=unsure)
 
 
 def _told(
@@ -214,6 +219,7 @@ def _told(
         bolt_gain_sd=np.exp(theta.bolts) * sd[n : n + zones],
         delivery=theta.delivery,
         doubted=(theta.delivery < 1.0) | (fit.share < DEAD_BELOW),
+        share_sd=fit.share_sd,
         play_um=theta.play_um,
         play_sd_um=sd[n + zones :],
         distance_m=fit.distance[0],
@@ -390,8 +396,10 @@ def _matrix(line: LineDescription, theta: _Theta) -> Array:
     return matrix
 
 
-def _shares(line: LineDescription, sums: _Sums, theta: _Theta) -> tuple[Array, BoolArray]:
-    """What each bolt did to the web against what the middle bolt did, and whether that is surely too little."""
+def _shares(line: LineDescription, sums: _Sums, theta: _Theta) -> tuple[Array, BoolArray, float]:
+    """What each bolt did to the web against what the middle bolt did, whether that is surely too little,
+    and the deviation of the least known of them.
+    """
     matrix = _matrix(line, replace(theta, delivery=np.ones(line.zones)))
     zones = line.zones
     product = (matrix[:, :, None] * matrix[:, None, :] * sums.regressors[:, :zones, :zones]).sum(axis=0)
@@ -403,7 +411,7 @@ def _shares(line: LineDescription, sums: _Sums, theta: _Theta) -> tuple[Array, B
     middle = max(float(np.median(share)), 0.2)
     share, deviation = share / middle, np.sqrt(np.diag(np.linalg.inv(information))) / middle
     missing: BoolArray = (share < DEAD_BELOW) & (share + SURE_SIGMAS * deviation < 1.0)
-    return share, missing
+    return share, missing, float(deviation.max())
 
 
 def _delivery(share: Array, missing: BoolArray, gone_um: Array, play_um: Array) -> Array:

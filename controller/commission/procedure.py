@@ -49,7 +49,13 @@ BLOCKS_MAX = 8
 STUCK_SHARE = 0.3  # of what a bolt was asked to travel
 THROWN_SHARE = 0.03  # of the budget, in one go: a small test that costs more is ended, and the next one is smaller
 SMALLER = 0.7
-ENOUGH = {"gain": 0.015, "kernel": 0.03, "shift": 0.03, "distance": 0.006}  # one sigma; the second and last in shares
+ENOUGH = {
+    "gain": 0.015,
+    "kernel": 0.03,
+    "shift": 0.03,
+    "distance": 0.006,
+    "bolt": 0.12,
+}  # one sigma, in shares and pitches
 
 
 class Phase(StrEnum):
@@ -100,6 +106,7 @@ class Commissioner:
         primary = line.primary_gauge
         self._noise2 = (primary.noise_pct / 100.0) ** 2 * line.zones / primary.boxes / _smoothed(primary)
         self._asked_um, self._went_um = np.zeros(line.zones), np.zeros(line.zones)
+        self._lost, self._cycles = np.zeros(line.zones), 0
         self._last: tuple[Array, Array] | None = None
         self._why, self._enough = "", False
         self._looks = 0
@@ -175,6 +182,8 @@ class Commissioner:
                 self._asked_um += np.abs(trace.gap_target_um - self._last[0])
                 self._went_um += np.abs(inputs.gap_um - self._last[1])
             self._last = trace.gap_target_um, inputs.gap_um
+            self._cycles += 1
+            self._lost += ~inputs.gap_valid
 
     # --- phases --------------------------------------------------------------------------------------------------
 
@@ -326,6 +335,7 @@ class Commissioner:
     def _stuck(self) -> tuple[int, ...]:
         asked = self._asked_um > 0.0
         stuck = asked & (self._went_um < STUCK_SHARE * self._asked_um)
+        stuck |= self._lost > STUCK_SHARE * max(self._cycles, 1)  # such a one is not sent any further
         return tuple(int(i) for i in np.flatnonzero(stuck))
 
 
@@ -335,6 +345,7 @@ def _known(found: Found) -> bool:
         found.gain_sd <= ENOUGH["gain"] * found.gain
         and found.kernel_sd <= ENOUGH["kernel"] * found.kernel_fwhm_pitches
         and found.shift_sd <= ENOUGH["shift"]
+        and found.share_sd <= ENOUGH["bolt"]
         and found.distance_sd_m <= ENOUGH["distance"] * found.distance_m
     )
 
