@@ -39,7 +39,7 @@ from firmware_bridge.tx_gate import Gate
 if TYPE_CHECKING:
     from plant_sim.scenario import Scenario  # a compiled plant, which a real line has no use for
 
-BUDGET_M, BUDGET_DELAYS = 600.0, 16.0  # metres out of tolerance, or so many dead times where those are long
+BUDGET_M, BUDGET_DELAYS = 600.0, 24.0  # metres out of tolerance, or so many dead times where those are long
 PROPOSAL = "proposed.model.toml"
 LONGEST_MIN = 90.0  # of line time; a line that says nothing is not waited for longer
 

@@ -176,14 +176,14 @@ def _once(
     distance = _distance(line, gauge, heard, seen, theta, near_m)
     gone_um = _gone_um(heard)
     sums = _gathered(line, gauge, heard, seen, theta.play_um, distance[0])
-    share, missing, unsure = _shares(line, sums, theta)
+    share, missing, unsure = _shares(line, sums, theta, gone_um)
     most_um = PLAYS_APART * max(float(np.quantile(theta.play_um, 0.8)), line.lips.backlash_um)
     for part in PLAYS_TRIED:  # a bolt that did nothing may have had much play, though not a multiple of the others'
         if not missing.any():
             break
         other = replace(theta, play_um=np.where(missing, np.minimum(part * gone_um, most_um), theta.play_um))
         tried = _gathered(line, gauge, heard, seen, other.play_um, distance[0])
-        again, _, _ = _shares(line, tried, other)
+        again, _, _ = _shares(line, tried, other, gone_um)
         alive = missing & (again > DEAD_BELOW)
         share, missing = np.where(alive, again, share), missing & ~alive
         theta = replace(theta, play_um=np.where(alive, other.play_um, theta.play_um))
@@ -396,9 +396,9 @@ def _matrix(line: LineDescription, theta: _Theta) -> Array:
     return matrix
 
 
-def _shares(line: LineDescription, sums: _Sums, theta: _Theta) -> tuple[Array, BoolArray, float]:
+def _shares(line: LineDescription, sums: _Sums, theta: _Theta, gone_um: Array) -> tuple[Array, BoolArray, float]:
     """What each bolt did to the web against what the middle bolt did, whether that is surely too little,
-    and the deviation of the least known of them.
+    and the deviation of the least known of those that were moved.
     """
     matrix = _matrix(line, replace(theta, delivery=np.ones(line.zones)))
     zones = line.zones
@@ -411,7 +411,8 @@ def _shares(line: LineDescription, sums: _Sums, theta: _Theta) -> tuple[Array, B
     middle = max(float(np.median(share)), 0.2)
     share, deviation = share / middle, np.sqrt(np.diag(np.linalg.inv(information))) / middle
     missing: BoolArray = (share < DEAD_BELOW) & (share + SURE_SIGMAS * deviation < 1.0)
-    return share, missing, float(deviation.max())
+    moving = gone_um > 0.3 * np.median(gone_um)  # of others it can only be said that they are stuck
+    return share, missing, float(deviation[moving].max()) if moving.any() else np.inf
 
 
 def _delivery(share: Array, missing: BoolArray, gone_um: Array, play_um: Array) -> Array:
