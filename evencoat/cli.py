@@ -32,7 +32,7 @@ from evencoat.league.rivals import Rival, prepare
 
 if TYPE_CHECKING:
     from controller.line.description import LineDescription
-    from evencoat.commission import Commissioned
+    from evencoat.commissioned import Commissioned
 
 FAILED, WRONG_CALL, ANSWER_IS_NO, INTERRUPTED = 1, 2, 3, 130
 

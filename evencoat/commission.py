@@ -14,10 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from controller.clock import LockstepClock, SyncClock
-from controller.commission.identify import Found
 from controller.commission.procedure import Commissioner, Outcome, Phase
 from controller.core import step as core
 from controller.core.trace import Trace
@@ -26,7 +23,7 @@ from controller.line.description import LineDescription
 from controller.line.profile import LineInputs
 from controller.loop import Loop, Sink
 from controller.port import LinePort
-from evencoat.commissioned import ModelFile, model_path, proposed, write_model
+from evencoat.commissioned import Commissioned, ModelFile, model_path, proposed, write_model
 from evencoat.errors import RunFailed
 from evencoat.journal import CycleJournal, NoSink
 from evencoat.league.rivals import Rival
@@ -69,41 +66,6 @@ class CommissionPlan:
     seed: int
     rehearsal: Rehearsal | None
     journal: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class Commissioned:
-    """What came of it: `model` is None where nothing was found."""
-
-    outcome: Outcome
-    model: ModelFile | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """What `--json` prints."""
-        outcome, model = self.outcome, self.model
-        found = outcome.found
-        return {
-            "enough": outcome.enough,
-            "why": outcome.why,
-            "spent_m": outcome.spent_m,
-            "budget_m": outcome.budget_m,
-            "blocks": outcome.blocks,
-            "line_min": outcome.line_s / 60.0,
-            "coated_m": outcome.web_m,
-            "dead_bolts": _bolts(found, 0.0),
-            "reversed_bolts": _bolts(found, -1.0),
-            "stuck_bolts": [bolt + 1 for bolt in outcome.stuck],
-            "pump_gain": found.pump_gain if found else None,
-            "pump_gain_sd": found.pump_gain_sd if found else None,
-            "pump_lag_s": found.pump_lag_s if found else None,
-            "play_um": found.play_um.tolist() if found else None,
-            "model": model.model_dump() if model else None,
-        }
-
-
-def _bolts(found: Found | None, delivery: float) -> list[int]:
-    """Numbers, from 1, of bolts that deliver so."""
-    return [] if found is None else [int(i) + 1 for i in np.flatnonzero(found.delivery == delivery)]
 
 
 class Overheard:

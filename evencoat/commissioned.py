@@ -11,14 +11,16 @@ import hashlib
 import json
 import os
 import tomllib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field, ValidationError
 
 from controller.commission.identify import Found
+from controller.commission.procedure import Outcome
 from controller.line.description import LineDescription
 from evencoat.settings_model import LineFile, Table, Text
 
@@ -66,6 +68,41 @@ class ModelFile(Table):
     gauges: PlacesTable
     doubt: dict[str, float] = Field(default={}, description="one standard deviation of each figure")
     evidence: dict[str, float] = Field(default={}, description="what it was found from")
+
+
+@dataclass(frozen=True, slots=True)
+class Commissioned:
+    """What came of it: `model` is None where nothing was found."""
+
+    outcome: Outcome
+    model: ModelFile | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        outcome, model = self.outcome, self.model
+        found = outcome.found
+        return {
+            "enough": outcome.enough,
+            "why": outcome.why,
+            "spent_m": outcome.spent_m,
+            "budget_m": outcome.budget_m,
+            "blocks": outcome.blocks,
+            "line_min": outcome.line_s / 60.0,
+            "coated_m": outcome.web_m,
+            "dead_bolts": _bolts(found, 0.0),
+            "reversed_bolts": _bolts(found, -1.0),
+            "stuck_bolts": [bolt + 1 for bolt in outcome.stuck],
+            "pump_gain": found.pump_gain if found else None,
+            "pump_gain_sd": found.pump_gain_sd if found else None,
+            "pump_lag_s": found.pump_lag_s if found else None,
+            "play_um": found.play_um.tolist() if found else None,
+            "model": model.model_dump() if model else None,
+        }
+
+
+def _bolts(found: Found | None, delivery: float) -> list[int]:
+    """Numbers, from 1, of bolts that deliver so."""
+    return [] if found is None else [int(i) + 1 for i in np.flatnonzero(found.delivery == delivery)]
 
 
 def model_path(line_path: Path) -> Path:

@@ -20,14 +20,13 @@ from controller.commission.identify import Found, described
 from controller.core.response import lip_matrix, local_gain_per_um
 from controller.line.description import Array, LineDescription
 from evencoat import __version__
+from evencoat.commissioned import Commissioned
 from evencoat.report.figures import BAND, INK, SOFT, STYLE, THICK, THIN, png
 from evencoat.report.page import document, escaped, image, section
 from evencoat.settings import Settings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from evencoat.commission import Commissioned
 
 NORMAL_95 = 1.96
 DRAWS = 400
