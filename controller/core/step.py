@@ -157,9 +157,9 @@ def step(
 def renewed(config: Config, state: State) -> tuple[Config, State]:
     """Between two cycles: a better model of the map is taken into use, where one was learnt. Bumpless, as a take-over.
 
-    Only the line's own law learns while it acts; on a lower rung of the ladder the model is frozen.
+    On whatever rung of the ladder: all its laws stand on the map, and a wrong one may be why the loop is down there.
     """
-    if config.adaptation is None or state.ladder.rung or state.supervisor.actual is not Mode.AUTO:
+    if config.adaptation is None or state.supervisor.actual is not Mode.AUTO:
         return config, state
     numbers = adapt.proposal(config.adaptation, state.adapt)
     if numbers is None:

@@ -57,6 +57,12 @@ def test_a_wrong_description_is_survived_and_soon_costs_nothing(family: str, see
     assert done.reached_min <= 10.0, done
 
 
+def test_a_loop_that_a_wrong_map_threw_down_the_ladder_learns_its_way_out() -> None:
+    """Twice the gain that was told, and half a zone off: every law on that map shakes the web, at 1.3 times open loop."""
+    done = run("adaptive", "shear-thinning", 14, Wrong(0.6, 1.3, 0.5, 0.8), 12.0)
+    assert done.steady_pct < 0.5 * done.open_pct, done
+
+
 def test_what_is_called_unstable_is_unstable() -> None:
     """A loop that believes a tenth of its gain shakes the web: the judge of the runs above sees it."""
     assert run("imc", "nominal", 6, Wrong(gain=0.08), 6.0).unstable
