@@ -58,7 +58,7 @@ def test_a_wrong_description_is_survived_and_soon_costs_nothing(family: str, see
 
 
 def test_a_loop_that_a_wrong_map_threw_down_the_ladder_learns_its_way_out() -> None:
-    """Twice the gain that was told, and half a zone off: every law on that map shakes the web, at 1.3 times open loop."""
+    """Twice the gain that was told, and half a zone off: every law on that map shakes the web beyond open loop."""
     done = run("adaptive", "shear-thinning", 14, Wrong(0.6, 1.3, 0.5, 0.8), 12.0)
     assert done.steady_pct < 0.5 * done.open_pct, done
 
