@@ -16,16 +16,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import json
-import multiprocessing
-import platform
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.runs import machine, over
 from evencoat.league import field, table
 from evencoat.league.players import NAMES, tuned
 from evencoat.settings import load_line
@@ -69,29 +66,6 @@ def has_dompc() -> bool:
     import importlib.util
 
     return importlib.util.find_spec("do_mpc") is not None
-
-
-def play(jobs: list[Any], workers: int) -> list[table.Result]:
-    """All matches, on so many cores; says on standard error how far it is."""
-    results: list[table.Result] = []
-    with multiprocessing.Pool(workers) as pool:
-        for done, batch in enumerate(pool.imap(table.judge_all, jobs), 1):
-            results += batch
-            if sys.stderr.isatty():
-                print(f"\r{done} of {len(jobs)} lines", end="", file=sys.stderr, flush=True)
-    return results
-
-
-def machine() -> dict[str, str]:
-    """Where and of what this was measured."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return {
-        "cpu": platform.processor() or platform.machine(),
-        "cores": str(os.cpu_count()),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "commit": commit.stdout.strip(),
-    }
 
 
 def text(rows: list[dict[str, Any]]) -> str:
@@ -145,7 +119,8 @@ def main() -> None:
     arguments.lines = arguments.lines or (1 if arguments.quick else 3 if arguments.faults else 12)
     arguments.minutes = arguments.minutes or (16.0 if arguments.quick else 40.0)
     began = time.perf_counter()
-    rows = table.rows(play(jobs_of(arguments), arguments.workers))
+    played = over(table.judge_all, jobs_of(arguments), arguments.workers)
+    rows = table.rows([result for line in played for result in line])
     took_s = round(time.perf_counter() - began, 1)
     document = {"machine": machine(), "minutes": arguments.minutes, "took_s": took_s, "rows": rows}
     if arguments.out:

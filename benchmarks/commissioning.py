@@ -15,8 +15,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import json
-import multiprocessing
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.closed_loop import machine
+from benchmarks.runs import machine, over
 from evencoat.league.rehearsal import DELAY_SHARE, GAIN_SHARE, SHIFT_PITCHES, Bad, Rehearsed, Wrong, rehearse
 from plant_sim.families import FAMILIES, draw
 
@@ -108,12 +106,8 @@ def main() -> None:
     lines = arguments.lines or (2 if arguments.quick else 12)
     seeds = range(arguments.first_seed, arguments.first_seed + lines)
     jobs = [(family, seed, arguments.wrong, arguments.bad) for family in names for seed in seeds]
-    began, results = time.perf_counter(), []
-    with multiprocessing.Pool(arguments.workers) as pool:
-        for done, result in enumerate(pool.imap(one, jobs), 1):
-            results.append(result)
-            if sys.stderr.isatty():
-                print(f"\r{done} of {len(jobs)} lines", end="", file=sys.stderr, flush=True)
+    began = time.perf_counter()
+    results = list(over(one, jobs, arguments.workers))
     rows = [row(family, [r for r in results if r.family == family]) for family in names]
     rows.append(row("all", results))
     took_s = round(time.perf_counter() - began, 1)

@@ -15,8 +15,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import json
-import multiprocessing
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -24,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.closed_loop import machine
 from benchmarks.commissioning import wrong_for
+from benchmarks.runs import machine, over
 from evencoat.league.robustness import Robust, run
 from plant_sim.families import FAMILIES
 
@@ -88,14 +86,11 @@ def main() -> None:
     ]
     began, results = time.perf_counter(), []
     document: dict[str, Any] = {}
-    with multiprocessing.Pool(arguments.workers) as pool:
-        for done, result in enumerate(pool.imap(one, jobs, chunksize=2), 1):
-            results.append(result)
-            if sys.stderr.isatty():
-                print(f"\r{done} of {len(jobs)} lines", end="", file=sys.stderr, flush=True)
-            if done % SAVED_EVERY == 0 or done == len(jobs):
-                document = summed_up(arguments, names, results, time.perf_counter() - began)
-                keep(arguments.out, document)
+    for result in over(one, jobs, arguments.workers):
+        results.append(result)
+        if len(results) % SAVED_EVERY == 0 or len(results) == len(jobs):
+            document = summed_up(arguments, names, results, time.perf_counter() - began)
+            keep(arguments.out, document)
     print(
         json.dumps(document, indent=1) if arguments.json else f"took_s={document['took_s']}\n{text(document['rows'])}"
     )

@@ -14,8 +14,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import json
-import multiprocessing
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.closed_loop import machine
+from benchmarks.runs import machine, over
 from evencoat.league import field
 from evencoat.league.players import player, tuned
 
@@ -101,12 +99,8 @@ def main() -> None:
              for seed in range(1, arguments.lines + 1)]  # fmt: skip
     keys = [(controller, factor) for controller in CONTROLLERS for factor in FACTORS]
     jobs = [(family, seed, minutes, controller, factor) for controller, factor in keys for family, seed in lines]
-    began, values = time.perf_counter(), []
-    with multiprocessing.Pool(arguments.workers) as pool:
-        for done, value in enumerate(pool.imap(one, jobs), 1):
-            values.append(value)
-            if sys.stderr.isatty():
-                print(f"\r{done} of {len(jobs)} runs", end="", file=sys.stderr, flush=True)
+    began = time.perf_counter()
+    values = list(over(one, jobs, arguments.workers))
     results = {key: values[i * len(lines) : (i + 1) * len(lines)] for i, key in enumerate(keys)}
     rows, took_s = curves(results), round(time.perf_counter() - began, 1)
     document = {"machine": machine(), "minutes": minutes, "lines": lines, "took_s": took_s, "rows": rows}

@@ -134,6 +134,7 @@ def commission(plan: CommissionPlan, stop: StopFlag, say: Say) -> Commissioned:
         thinker.shutdown(wait=False, cancel_futures=True)
         if journal is not None:
             journal.close()
+    commissioner.stop("it was stopped")  # where it had not ended by itself
     outcome = commissioner.outcome
     if commissioner.budget is None:
         raise RunFailed("the line was not heard completely: no SYNC, positions or pump on the bus")

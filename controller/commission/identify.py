@@ -138,13 +138,14 @@ class Heard(NamedTuple):
 def identify(
     line: LineDescription, heard: Heard, seen: Seen, other: Seen | None = None, before: Found | None = None
 ) -> Found | None:
-    """What the scans of the gauge that closes the loop, and of the dry one beside it, say. None while too few.
+    """What the scans of the gauge that closes the loop, and of the dry one beside it, say. None while too few,
+    or when no bolt moved.
 
     With much play a bolt's small moves do nothing, as if its gain were small: the fit is begun from several plays, and
     the likeliest end counts; or from what was found `before`.
     """
     gauge = line.primary_gauge
-    if sum(rows.web_m.size for rows in _rows(line, gauge, heard, seen)) < MIN_ROWS:
+    if sum(rows.web_m.size for rows in _rows(line, gauge, heard, seen)) < MIN_ROWS or not _gone_um(heard).any():
         return None
     plays = [line.lips.backlash_um + more_um + np.zeros(line.zones) for more_um in PLAYS_UM]
     fits = [_begun(line, gauge, heard, seen, play_um) for play_um in (plays if before is None else [before.play_um])]

@@ -325,8 +325,13 @@ class Commissioner:
             self._thought = self._thinker.submit(identify.identify, line, test, seen, other, self.found)
         if not self._thought.done():
             return False
-        found, self._thought = self._thought.result(), None
+        thought, self._thought = self._thought, None
         self._looks = len(self.blocks)
+        failed = thought.exception()
+        if failed is not None:
+            self.stop(f"what was heard could not be worked out ({failed})")
+            return False
+        found = thought.result()
         if found is not None:
             self.found = found
             self._enough = _known(found)

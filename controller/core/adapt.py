@@ -23,6 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from controller.core import blocks
+from controller.core.blocks import Block
 from controller.core.estimate import EstimateState, Estimator
 from controller.core.response import lip_matrix, local_gain_per_um
 from controller.line.description import Array, DieDescription, LineDescription
@@ -58,23 +60,17 @@ class Adaptation:
     drift: Array
     noise: Array
     precision: Array  # (4,), of the prior
-    speed_mps: float
 
 
 class AdaptState(NamedTuple):
-    """What is remembered. Of the block of web under way: where it began, sums of readings and lips, how many of each.
+    """What is remembered. block: of web, under way, with where lips stood instead of motors.
 
     lips_um: where lips stand, motors dragged through their play. Of the block before: mean reading and lips, NaN before
     any; stood_um: of the block whose web is being read. information (4, 4), weighed (4,): evidence about the numbers,
     without the prior; centre (4,): the description, from where the model in use stands. unease: scale of the noise.
     """
 
-    begun_m: float
-    read: Array
-    reads: int
-    stood: Array
-    stands: int
-    seen_readings: int
+    block: Block
     lips_um: Array
     read_before: Array
     stood_before_um: Array
@@ -92,7 +88,7 @@ def build(line: LineDescription, estimator: Estimator) -> Adaptation | None:
     if estimator.scanner is not None:
         return None
     response, speed_mps = estimator.response, line.web_speed_mps
-    block_m = max(estimator.primary.distance_m, 4.0 * estimator.primary.period_s * speed_mps)
+    block_m = estimator.primary.distance_m
     ahead = [_effect(line, np.eye(4)[i] * STEP) for i in range(4)]
     behind = [_effect(line, -np.eye(4)[i] * STEP) for i in range(4)]
     features = np.array([response.basis.T @ (a - b) / (2.0 * STEP) for a, b in zip(ahead, behind, strict=True)])
@@ -106,7 +102,6 @@ def build(line: LineDescription, estimator: Estimator) -> Adaptation | None:
         drift=estimator.film.rate[:-1] * (block_m / speed_mps) + (features[GAIN] ** 2).sum(axis=1) * lost_um**2,
         noise=2.0 * estimator.film.reading[:-1],
         precision=unsure**-2.0,
-        speed_mps=speed_mps,
     )
 
 
@@ -138,11 +133,10 @@ def described(line: LineDescription, numbers: Array, sigma: Array) -> LineDescri
 
 def init(zones: int) -> AdaptState:
     """Nothing known but the description."""
-    nothing, zero = np.full(zones, np.nan), np.zeros(zones)
+    nothing = np.full(zones, np.nan)
     return AdaptState(
-        np.nan, zero, 0, zero, 0, 0, nothing, nothing, nothing, nothing, np.zeros((4, 4)), np.zeros(4), np.zeros(4),
-        1.0, 0, -1
-    )  # fmt: skip
+        blocks.begun(zones), nothing, nothing, nothing, nothing, np.zeros((4, 4)), np.zeros(4), np.zeros(4), 1.0, 0, -1
+    )
 
 
 def watch(known: Adaptation, state: AdaptState, seen: EstimateState, inputs: LineInputs) -> AdaptState:
@@ -151,44 +145,43 @@ def watch(known: Adaptation, state: AdaptState, seen: EstimateState, inputs: Lin
         return _anew(state, inputs, seen)
     if inputs.batch != state.batch:
         state = _doubted(known, state, inputs.batch)
-    passed_m = inputs.web_m - state.begun_m
+    passed_m = inputs.web_m - state.block.begun_m
     if not 0.0 <= passed_m < 2.0 * known.block_m:
         return _anew(state, inputs, seen)
-    read, reads = state.read, state.reads
-    if seen.film.readings != state.seen_readings:
-        read, reads = read + seen.film.newest, reads + 1
     half = 0.5 * known.play_um
     lips_um = np.minimum(np.maximum(state.lips_um, inputs.gap_um - half), inputs.gap_um + half)
-    state = state._replace(
-        read=read, reads=reads, stood=state.stood + lips_um, stands=state.stands + 1, lips_um=lips_um,
-        seen_readings=seen.film.readings
-    )  # fmt: skip
+    state = state._replace(block=blocks.gathered(state.block, seen, lips_um), lips_um=lips_um)
     return state if passed_m < known.block_m else _looked(known, state, inputs.web_m)
 
 
 def _anew(state: AdaptState, inputs: LineInputs, seen: EstimateState) -> AdaptState:
     """A block begins without a past: what was learnt stays, what was gathered goes."""
-    fresh = init(state.read.size)
-    lips_um = inputs.gap_um if np.isfinite(inputs.gap_um).all() else fresh.lips_um
-    begun_m = inputs.web_m if inputs.encoder_valid and np.isfinite(lips_um).all() else np.nan
-    return fresh._replace(
-        begun_m=begun_m, lips_um=lips_um, seen_readings=seen.film.readings, information=state.information,
-        weighed=state.weighed, centre=state.centre, unease=state.unease, looks=state.looks, batch=state.batch
-    )  # fmt: skip
+    zones = state.lips_um.size
+    heard = bool(np.isfinite(inputs.gap_um).all())
+    begun_m = inputs.web_m if inputs.encoder_valid and heard else np.nan
+    return init(zones)._replace(
+        block=blocks.begun(zones, begun_m, seen.film.readings),
+        lips_um=inputs.gap_um if heard else np.full(zones, np.nan),
+        information=state.information,
+        weighed=state.weighed,
+        centre=state.centre,
+        unease=state.unease,
+        looks=state.looks,
+        batch=state.batch,
+    )
 
 
 def _looked(known: Adaptation, state: AdaptState, web_m: float) -> AdaptState:
     """The end of a block. What it read left the die during the block before it: it belongs to that one's lips."""
-    zero = np.zeros(state.read.size)
-    newest_um = state.stood / max(state.stands, 1)
-    after = state._replace(begun_m=web_m, read=zero, reads=0, stood=zero, stands=0, stood_um=newest_um)
-    if not state.reads:
-        return after._replace(read_before=np.full(zero.size, np.nan))
-    read = state.read / state.reads
+    over, zones = state.block, state.lips_um.size
+    after = state._replace(block=blocks.begun(zones, web_m, over.film_readings), stood_um=over.mean_stood_um)
+    read = over.mean_read
+    if read is None:
+        return after._replace(read_before=np.full(zones, np.nan))
     after = after._replace(read_before=read, stood_before_um=state.stood_um)
     if not (np.isfinite(state.read_before).all() and np.isfinite(state.stood_before_um).all()):
         return after
-    return _weighed(known, after, read - state.read_before, state.stood_um - state.stood_before_um, state.reads)
+    return _weighed(known, after, read - state.read_before, state.stood_um - state.stood_before_um, over.reads)
 
 
 def _weighed(known: Adaptation, state: AdaptState, changed: Array, moved_um: Array, reads: int) -> AdaptState:
@@ -239,7 +232,7 @@ def deviation(known: Adaptation, state: AdaptState) -> Array:
 
 def proposal(known: Adaptation, state: AdaptState) -> Array | None:
     """Numbers that are surely and noticeably better than those in use, (4,); None while there are none."""
-    if state.looks < LOOKS_MIN or state.stands:  # a look was just taken
+    if state.looks < LOOKS_MIN or state.block.stands:  # a look was just taken
         return None
     best, sigma = mean(known, state), deviation(known, state)
     inside: Array = np.minimum(np.maximum(best - state.centre, -BOX), BOX) + state.centre
@@ -250,10 +243,10 @@ def proposal(known: Adaptation, state: AdaptState) -> Array | None:
 
 def accepted(state: AdaptState, numbers: Array) -> AdaptState:
     """The model in use has moved by `numbers`: evidence and description are seen from there."""
-    zones = state.read.size
+    zones = state.lips_um.size
     nothing = np.full(zones, np.nan)
     return state._replace(
-        begun_m=np.nan, read_before=nothing, stood_before_um=nothing, stood_um=nothing,
+        block=blocks.begun(zones), read_before=nothing, stood_before_um=nothing, stood_um=nothing,
         weighed=state.weighed - state.information @ numbers, centre=state.centre - numbers, looks=0
     )  # fmt: skip
 

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from controller.core import blocks
+from controller.core.blocks import Block
 from controller.core.estimate import EstimateState
 from controller.core.response import ResponseModel
 from controller.core.scans import MAD_TO_SIGMA
@@ -33,17 +35,12 @@ LOOKS_MAX = 60  # an older start of a move says nothing: disturbances have drift
 class BoltState(NamedTuple):
     """What is remembered of the bolts, (zones,) where nothing else is said.
 
-    Of the block of web under way: its first metre, sums of readings (coordinates) and of positions, how many of each;
-    stood_um: mean positions of the block before. Of the last look: positions, and what the web said of each bolt, um.
-    Of each bolt's move: where it began, what the web said then, how many looks ago, how far the neighbours have gone.
+    block: of web, under way; stood_um: mean positions of the block before. Of the last look: positions, and what the
+    web said of each bolt, um. Of each bolt's move: where it began, what the web said then, how many looks ago, how far
+    the neighbours have gone.
     """
 
-    begun_m: float
-    read: Array
-    reads: int
-    stood: Array
-    stands: int
-    seen_readings: int
+    block: Block
     stood_um: Array
     position_um: Array
     said_um: Array
@@ -88,7 +85,7 @@ def init(zones: int) -> BoltState:
     zero, unknown = np.zeros(zones), np.full(zones, np.nan)
     prior = np.full(zones, PRIOR_SIGMA**-2)
     return BoltState(
-        np.nan, zero, 0, zero, 0, 0, unknown, unknown, unknown, unknown, unknown, zero, zero, np.nan, prior, zero,
+        blocks.begun(zones), unknown, unknown, unknown, unknown, unknown, zero, zero, np.nan, prior, zero,
         np.zeros(zones, dtype=bool)
     )  # fmt: skip
 
@@ -97,32 +94,26 @@ def watch(bolts: Bolts, state: BoltState, seen: EstimateState, inputs: LineInput
     """One cycle: gather readings and positions; at the end of a block of web, look."""
     if not inputs.encoder_valid:
         return state
-    passed_m = inputs.web_m - state.begun_m
+    passed_m = inputs.web_m - state.block.begun_m
     if not 0.0 <= passed_m < 3.0 * bolts.block_m:  # the first cycle, or a web that was set back or torn
-        fresh = init(state.out.size)
+        fresh, zones = init(state.out.size), state.out.size
         return fresh._replace(
-            begun_m=inputs.web_m, seen_readings=seen.film.readings, evidence=state.evidence, weighed=state.weighed,
-            out=state.out
+            block=blocks.begun(zones, inputs.web_m, seen.film.readings), evidence=state.evidence,
+            weighed=state.weighed, out=state.out
         )  # fmt: skip
-    read, reads = state.read, state.reads
-    if seen.film.readings != state.seen_readings:
-        read, reads = read + seen.film.newest, reads + 1
-    state = state._replace(
-        read=read, reads=reads, stood=state.stood + inputs.gap_um, stands=state.stands + 1,
-        seen_readings=seen.film.readings
-    )  # fmt: skip
+    state = state._replace(block=blocks.gathered(state.block, seen, inputs.gap_um))
     return state if passed_m < bolts.block_m else _looked(bolts, state, inputs.web_m)
 
 
 def _looked(bolts: Bolts, state: BoltState, web_m: float) -> BoltState:
     """The end of a block. What it read left the die during the one before it, so it belongs to that one's positions."""
-    zero = np.zeros(state.out.size)
-    stood_um = state.stood / max(state.stands, 1)
-    after = state._replace(begun_m=web_m, read=zero, reads=0, stood=zero, stands=0, stood_um=stood_um)
-    if not state.reads or not np.isfinite(state.stood_um).all():  # nothing read, or no positions it would belong to
-        nothing = np.full(zero.size, np.nan)
+    over, zones = state.block, state.out.size
+    after = state._replace(block=blocks.begun(zones, web_m, over.film_readings), stood_um=over.mean_stood_um)
+    read = over.mean_read
+    if read is None or not np.isfinite(state.stood_um).all():  # nothing read, or no positions it would belong to
+        nothing = np.full(zones, np.nan)
         return after._replace(position_um=nothing, said_um=nothing, from_um=nothing)
-    said_um = (bolts.effects @ (state.read[:-1] / state.reads)) / bolts.norms
+    said_um = (bolts.effects @ read[:-1]) / bolts.norms
     return _weighed(bolts, after, state.stood_um, said_um)
 
 

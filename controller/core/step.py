@@ -13,7 +13,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from controller.core import adapt, bolts, envelope, estimate, exchange, ladder, law, plausibility, response, supervisor
+from controller.core import (
+    adapt,
+    blocks,
+    bolts,
+    envelope,
+    estimate,
+    exchange,
+    ladder,
+    law,
+    plausibility,
+    response,
+    supervisor,
+)
 from controller.core.harris import Harris
 from controller.core.statistics import Statistics
 from controller.core.trace import Trace, Verdict
@@ -171,7 +183,7 @@ def renewed(config: Config, state: State) -> tuple[Config, State]:
     )
     return new, state._replace(
         estimate=exchange.estimate(state.estimate, config.estimator, new.estimator),
-        bolts=state.bolts._replace(begun_m=math.nan),
+        bolts=state.bolts._replace(block=blocks.begun(config.line.zones)),
         ladder=ladder.rested(state.ladder),
         adapt=adapt.accepted(state.adapt, numbers),
         news=adapt.words(config.line.die, numbers, sigma),

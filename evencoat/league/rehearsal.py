@@ -117,13 +117,14 @@ def rehearse(
     scenario = replace(scenario, plays=(*scenario.plays, *bad.plays(line.zones)))
     machine = Machine(Match(line, truth, scenario, seed, LONGEST_MIN), CYCLE_S)
     commissioner = Commissioner(told, budget_m or default_budget_m(line), seed, Inline())
-    recorder = _run(machine, told, commissioner, TruthRecorder(truth.lanes), run_in_min)
+    recorder = run(machine, told, commissioner, TruthRecorder(truth.lanes), run_in_min)
     return _judged(family, seed, told, line, truth, bad, commissioner, recorder)
 
 
-def _run(
+def run(
     machine: Machine, told: LineDescription, commissioner: Commissioner, recorder: TruthRecorder, run_in_min: float
 ) -> TruthRecorder:
+    """Let it commission the machine, told what it is, to its end; returns the recording of the true web."""
     config = core.configure(told, CYCLE_S)
     state = core.init(config, Mode.AUTO if run_in_min else Mode.MANUAL)
     for _ in range(round(60.0 * run_in_min / CYCLE_S)):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core import adapt, estimate, response
+from controller.core import adapt, blocks, estimate, response
 from controller.core.adapt import GAIN, SHIFT, Adaptation, AdaptState
 from controller.line.description import Array, LawName, LineDescription
 from tests.factories import lip_response_per_um, make_inputs, make_line
@@ -47,17 +47,22 @@ def watched(
     return known, state
 
 
+def rested(state: AdaptState) -> AdaptState:
+    """As right after a look, when what was found is offered."""
+    return state._replace(block=blocks.begun(16))
+
+
 def test_a_map_that_fits_is_left_alone() -> None:
     known, state = watched(lip_response_per_um(LINE), 6.0, noise=0.001)
     assert state.looks > 5
     assert np.abs(adapt.mean(known, state))[GAIN] < 0.05 and abs(adapt.mean(known, state)[SHIFT]) < 0.05
-    assert adapt.proposal(known, state._replace(stands=0)) is None
+    assert adapt.proposal(known, rested(state)) is None
 
 
 def test_a_wrong_gain_and_alignment_are_found_and_offered() -> None:
     moved = replace(LINE, die=replace(LINE.die, alignment_shift_mm=10.0))
     known, state = watched(1.4 * lip_response_per_um(moved), 6.0, noise=0.001)
-    numbers = adapt.proposal(known, state._replace(stands=0))
+    numbers = adapt.proposal(known, rested(state))
     assert numbers is not None
     assert np.exp(numbers[GAIN]) == pytest.approx(1.4, rel=0.15)
     assert numbers[SHIFT] == pytest.approx(0.4, abs=0.2), "straight from the description; the next lesson does the rest"
@@ -72,7 +77,7 @@ def test_moves_lost_in_play_and_resolution_teach_nothing() -> None:
 
 def test_what_was_accepted_is_not_offered_again_and_the_description_stays_where_it_was() -> None:
     known, state = watched(1.5 * lip_response_per_um(LINE), 6.0, noise=0.001)
-    numbers = adapt.proposal(known, state._replace(stands=0))
+    numbers = adapt.proposal(known, rested(state))
     assert numbers is not None
     after = adapt.accepted(state, numbers)
     np.testing.assert_allclose(adapt.mean(known, after), adapt.mean(known, state) - numbers, atol=1e-9)
@@ -84,7 +89,7 @@ def test_what_was_accepted_is_not_offered_again_and_the_description_stays_where_
 def test_no_number_leaves_its_box_whatever_is_read(size: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     known, state = watched(size * rng.standard_normal((16, 16)) * 1e-3, 8.0, blocks=8, noise=0.01, seed=seed)
-    numbers = adapt.proposal(known, state._replace(stands=0))
+    numbers = adapt.proposal(known, rested(state))
     if numbers is not None:
         assert (np.abs(numbers) <= adapt.BOX + 1e-12).all()
 
@@ -100,7 +105,7 @@ def test_quiet_running_winds_nothing_up_and_old_knowledge_stays() -> None:
     known, state = watched(1.4 * lip_response_per_um(LINE), 6.0, noise=0.001)
     seen = estimate.init(estimate.build(LINE, response.believe(LINE)))
     before, rng = (adapt.mean(known, state), adapt.deviation(known, state)), np.random.default_rng(1)
-    web_m = state.begun_m
+    web_m = state.block.begun_m
     state = adapt.watch(known, state, seen, make_inputs(LINE, web_m=web_m, encoder_valid=False))
     for cycle in range(36_000):
         film = seen.film._replace(readings=10_000 + cycle, mean=0.001 * rng.standard_normal(16))
@@ -113,7 +118,7 @@ def test_quiet_running_winds_nothing_up_and_old_knowledge_stays() -> None:
 def test_a_new_batch_makes_the_gain_less_sure_and_changes_no_number() -> None:
     known, state = watched(1.4 * lip_response_per_um(LINE), 6.0, noise=0.001)
     seen = estimate.init(estimate.build(LINE, response.believe(LINE)))
-    inputs = make_inputs(LINE, web_m=state.begun_m + 0.1, batch=2)
+    inputs = make_inputs(LINE, web_m=state.block.begun_m + 0.1, batch=2)
     after = adapt.watch(known, state, seen, inputs)
     np.testing.assert_allclose(adapt.mean(known, after), adapt.mean(known, state), atol=1e-6)
     assert adapt.deviation(known, after)[GAIN] > adapt.deviation(known, state)[GAIN]

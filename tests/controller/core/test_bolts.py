@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core import bolts
+from controller.core import blocks, bolts
 from controller.core.response import believe
 from controller.core.step import configure, init, step
 from controller.line.command import Mode
@@ -62,7 +62,7 @@ def test_the_web_tells_of_a_bolt_that_does_not_do_as_it_says(share, found):
 
 
 def test_a_torn_web_keeps_what_is_known_of_the_bolts():
-    known = bolts.init(ZONES)._replace(begun_m=50.0, out=np.arange(ZONES) == 3)
+    known = bolts.init(ZONES)._replace(block=blocks.begun(ZONES, 50.0), out=np.arange(ZONES) == 3)
     seen = init(configure(LINE, 0.5), Mode.AUTO).estimate
     inputs = ToyWeb(LINE).inputs()._replace(web_m=0.0, encoder_valid=True)
     assert bolts.watch(WATCH, known, seen, inputs).out[3]
