@@ -127,8 +127,10 @@ def play(match: Match, player: Player, spectator: Spectator | None = None) -> Pl
 class Machine:
     """The plant with its nodes' firmware, spoken to directly."""
 
-    def __init__(self, match: Match, turn_s: float = TURN_S) -> None:
+    def __init__(self, match: Match, turn_s: float | None = None) -> None:
+        """`turn_s` is how long a turn is, s; the field's own where nothing is said."""
         line, truth = match.line, match.truth
+        turn_s = TURN_S if turn_s is None else turn_s
         self._line, self._turn_s = line, turn_s
         self._plant = Plant.of(truth, match.scenario, match.seed)
         self._ratio = line.pump_ratio_nominal_rpm_per_mps
