@@ -1,11 +1,13 @@
 """Who runs a line best? Everybody on the same lines, limits and seeds, beside the bounds that nobody passes.
 
     python benchmarks/closed_loop.py [--quick] [--json] [--faults] [--lines N] [--minutes M]
-                                     [--controllers A,B] [--out DIR]
+                                     [--controllers A,B] [--results FILE] [--out DIR]
 
 Plant and controller take turns directly at 2 Hz, without frames. Every family of plant_sim.families, with a new batch
 in each; `--faults` plays the fault league instead. Medians and tails over lines, 95 % bootstrap intervals of medians.
 Rivals are tuned as the committed search found (evencoat/league/tuning.json). `--out` keeps table and picture.
+`--results` keeps every match as it ends, and plays none again that is in the file: a league that was stopped goes on,
+and players can be added later. Whoever changes a player takes its lines out of the file, or names another.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.runs import machine, over
-from evencoat.league import field, table
+from evencoat.league import field, kept, table
 from evencoat.league.players import NAMES, tuned
 from evencoat.settings import load_line
 from plant_sim.families import FAMILIES
@@ -59,6 +61,30 @@ def jobs_of(arguments: argparse.Namespace) -> list[tuple[str, field.Match, tuple
         pilot = field.of_line(load_line("pilot-16").line, Scenario.load("first-shift"), 1, minutes)
         jobs.append(("pilot-16", pilot, (*NAMES, *(("dompc",) if has_dompc() else ())), tuning))
     return jobs
+
+
+def left_to_play(
+    jobs: list[tuple[str, field.Match, tuple[str, ...], dict[str, Any]]], played: dict[kept.Key, table.Result]
+) -> list[tuple[str, field.Match, tuple[str, ...], dict[str, Any]]]:
+    """The jobs without the matches that were played already."""
+    left = []
+    for family, match, names, tuning in jobs:
+        missing = tuple(name for name in names if (family, match.seed, name) not in played)
+        if missing:
+            left.append((family, match, missing, tuning))
+    return left
+
+
+def play(arguments: argparse.Namespace) -> list[table.Result]:
+    """Every match that is not in the file of results yet; then all that were asked for, in their order."""
+    jobs = jobs_of(arguments)
+    path: Path | None = arguments.results
+    played = kept.read(path, arguments.minutes) if path else {}
+    for results in over(table.judge_all, left_to_play(jobs, played), arguments.workers):
+        played |= {kept.key(result): result for result in results}
+        if path:
+            kept.append(path, results, arguments.minutes)
+    return [played[family, match.seed, name] for family, match, names, _ in jobs for name in names]
 
 
 def has_dompc() -> bool:
@@ -114,13 +140,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="length of a run (default 40, quick 16)")
     parser.add_argument("--controllers", help="only these, with commas between; ratios need the clairvoyant")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--results", type=Path, help="keep every match here, and play none that is in it already")
     parser.add_argument("--out", type=Path, help="keep table.json, table.txt and league.png here")
     arguments = parser.parse_args()
     arguments.lines = arguments.lines or (1 if arguments.quick else 3 if arguments.faults else 12)
     arguments.minutes = arguments.minutes or (16.0 if arguments.quick else 40.0)
     began = time.perf_counter()
-    played = over(table.judge_all, jobs_of(arguments), arguments.workers)
-    rows = table.rows([result for line in played for result in line])
+    rows = table.rows(play(arguments))
     took_s = round(time.perf_counter() - began, 1)
     document = {"machine": machine(), "minutes": arguments.minutes, "took_s": took_s, "rows": rows}
     if arguments.out:
