@@ -25,6 +25,7 @@ from controller.core.response import ResponseModel
 from controller.line.command import UncertifiedCommand
 from controller.line.description import Array, LawName, LineDescription
 
+SURELY2 = 4.0  # mean square of what a calm filter lags by, over its variance, at which it is twice as fast
 CALM_BEHIND_SCANNER = 16.0  # times: noise of whole passes is not worth its travel, which would be three times a PI's
 SWIFT_S = 1.0  # a pump need not be slower where the estimate is of the web at the die
 ACTUATOR_LAG_S = 0.3  # believed lag of lips and pump drive; part of the lag that SIMC divides out
@@ -89,25 +90,37 @@ class Modes:
 
 @dataclass(frozen=True, slots=True)
 class Imc:
-    """Internal model control with a first-order filter a mode; weaker modes are filtered longer (roll-off)."""
+    """Internal model control with a first-order filter a mode; weaker modes are filtered longer (roll-off).
+
+    `calm`: the lips' filter is as slow as travel asks for, and so much faster where it surely lags, as at start-up.
+    """
 
     modes: Modes
     filter_cd_s: Array  # (modes,)
     filter_md_s: float
+    calm: bool = False
 
     def decide(
         self, state: LawState, estimate: EstimateState, last: Applied, web_s: float
     ) -> tuple[LawState, UncertifiedCommand]:
         """Move the filtered disturbance toward the estimate and answer it with its opposite."""
-        share_cd = 1.0 - np.exp(-web_s / self.filter_cd_s)
-        share_md = 1.0 - float(np.exp(-web_s / self.filter_md_s))
         reading = estimate.reading
+        lag_cd = reading.disturbance_cd - state.memory_cd
+        filter_cd_s = self.filter_cd_s / (1.0 + self._unlikely2(lag_cd, estimate) / SURELY2)
+        share_cd = 1.0 - np.exp(-web_s / filter_cd_s)
+        share_md = 1.0 - float(np.exp(-web_s / self.filter_md_s))
         state = LawState(
-            memory_cd=state.memory_cd + share_cd * (reading.disturbance_cd - state.memory_cd),
+            memory_cd=state.memory_cd + share_cd * lag_cd,
             memory_md=state.memory_md + share_md * (reading.disturbance_md - state.memory_md),
             rest_um=state.rest_um,
         )
         return state, self.modes.command(-state.memory_cd, -state.memory_md, state.rest_um, last)
+
+    def _unlikely2(self, lag_cd: Array, estimate: EstimateState) -> float:
+        """Mean square of what the filter lags by over the estimate's variance; 0 where the filter is not calm."""
+        if not (self.calm and lag_cd.size):
+            return 0.0
+        return float(np.mean(lag_cd * lag_cd / estimate.film.variance[: lag_cd.size]))
 
     def track(self, estimate: EstimateState, last: Applied) -> LawState:
         """Believe just the disturbance that `last` answers."""
@@ -207,10 +220,11 @@ def build(line: LineDescription, estimator: Estimator) -> Law:
         smoothing_s = kalman.smoothing_s(estimator.film, estimator.primary.period_s)
         filter_cd_s = control.closed_loop_cd_s * roll_off - smoothing_s[: response.modes]
         filter_md_s = control.closed_loop_md_s - float(smoothing_s[-1])
+        calm = control.law is LawName.ADAPTIVE and estimator.scanner is not None
         if control.law is LawName.ADAPTIVE:  # it believes of the web at the die: no dead time is waited for
             filter_md_s = min(filter_md_s, SWIFT_S)
-            filter_cd_s = filter_cd_s * (CALM_BEHIND_SCANNER if estimator.scanner is not None else 1.0)
-        return Imc(modes, np.maximum(filter_cd_s, control.cycle_s), max(filter_md_s, control.cycle_s))
+            filter_cd_s = filter_cd_s * (CALM_BEHIND_SCANNER if calm else 1.0)
+        return Imc(modes, np.maximum(filter_cd_s, control.cycle_s), max(filter_md_s, control.cycle_s), calm)
     dead_s = estimator.primary.distance_m / line.web_speed_mps
     lag_s = ACTUATOR_LAG_S + control.cycle_s + estimator.primary.period_s
     return ModalPi(

@@ -23,6 +23,7 @@ from controller.core import (
     ladder,
     law,
     plausibility,
+    play,
     response,
     supervisor,
 )
@@ -57,6 +58,7 @@ class Config:
     envelope: envelope.Envelope
     ladder: ladder.Ladder  # watches over the law it was made for, and over no other put in its place
     adaptation: adapt.Adaptation | None  # of the map, for the adaptive law
+    play: play.Play | None  # of the lips' screws, for the adaptive law
     command_life_cycles: int  # SYNC cycles that a command stays valid
 
     @property
@@ -76,6 +78,7 @@ class State(NamedTuple):
     supervisor: supervisor.SupervisorState
     ladder: ladder.LadderState
     adapt: adapt.AdaptState
+    play: play.PlayState | None
     news: str  # of a model taken into use since the last cycle
     law: law.LawState | None
     applied: envelope.Applied | None
@@ -88,7 +91,7 @@ def configure(line: LineDescription, sync_period_s: float, known: Statistics | N
     `known` are the statistics believed of its disturbances and gauges; None takes the defaults.
     """
     estimator = estimate.build(line, response.believe(line), known)
-    own = law.build(line, estimator)
+    own, learns = law.build(line, estimator), line.control.law is LawName.ADAPTIVE
     return Config(
         line=line,
         estimator=estimator,
@@ -96,7 +99,8 @@ def configure(line: LineDescription, sync_period_s: float, known: Statistics | N
         bolts=bolts.build(line, estimator.response, estimator.primary.distance_m),
         envelope=envelope.Envelope.of(line),
         ladder=ladder.configure(line, estimator, own),
-        adaptation=adapt.build(line, estimator) if line.control.law is LawName.ADAPTIVE else None,
+        adaptation=adapt.build(line, estimator) if learns else None,
+        play=play.build(line, estimator) if learns else None,
         command_life_cycles=int(np.ceil(3.0 * line.control.cycle_s / sync_period_s - 1e-9)),
     )
 
@@ -112,6 +116,7 @@ def init(config: Config, requested: Mode) -> State:
         supervisor=supervisor.init(requested),
         ladder=ladder.init(),
         adapt=adapt.init(config.line.zones),
+        play=play.init(config.play),
         news="",
         law=None,
         applied=None,
@@ -127,7 +132,9 @@ def step(
     That is so in ADVISORY, and until every actuator was heard once. `missed` deadlines passed since the last cycle.
     """
     applied = _applied(config, state, inputs)
-    seen = estimate.update(config.estimator, state.estimate, inputs)
+    lips = play.follow(config.play, state.play, inputs)
+    seen = estimate.update(config.estimator, state.estimate, play.shown(lips, inputs))
+    lips, standing = play.watch(config.play, lips, seen, inputs), play.standing(config.play, lips, applied)
     index = _index(state.harris, seen, inputs)
     follow, lost = plausibility.follow(config.line.lips, state.follow, applied.gap_um, inputs.gap_um, dt_s)
     watched = bolts.watch(config.bolts, state.bolts, seen, inputs)
@@ -135,16 +142,18 @@ def step(
     fitting = adapt.watch(config.adaptation, state.adapt, seen, inputs) if config.adaptation else state.adapt
     asking = supervisor.request(state.supervisor, asked)
     judged = supervisor.decide(config.line.control, config.estimator, asking, inputs, seen)
-    judged, rungs = _on_the_ladder(config, state, judged, asked, seen, inputs, applied, idle)
+    judged, rungs = _on_the_ladder(config, state, judged, asked, seen, inputs, standing, idle)
 
     manual = _manual(state, judged, asked, applied)
     acting = _law(config, rungs)
     fresh = state.law is None or state.supervisor.actual is not judged.actual or state.ladder.rung != rungs.rung
-    memory = acting.track(seen, applied) if fresh or state.law is None else state.law
+    memory = acting.track(seen, standing) if fresh or state.law is None else state.law
     moving = inputs.encoder_valid and not fresh  # taking over takes no time: the first wish is where things stand
     web_s = inputs.web_speed_mps * dt_s / config.line.web_speed_mps if moving else 0.0
-    memory, asked_for = _wish(acting, judged, memory, seen, applied, manual, web_s)
-    wish, spread = _with_those_who_can(config, judged, asked_for, applied, inputs, idle)
+    stood = standing if _acts(judged) else applied
+    memory, asked_for = _wish(acting, judged, memory, seen, stood, manual, web_s)
+    wish, spread = _with_those_who_can(config, judged, asked_for, stood, inputs, idle)
+    wish = play.driven(config.play, lips, wish, stood, applied) if _acts(judged) else wish
     answered = not _acts(judged) or _finite(wish)
     if not answered:
         judged, rungs, wish = *_without_answer(config, judged, rungs), _stay(applied)
@@ -156,13 +165,13 @@ def step(
     command, limits, limited = envelope.certify(config.envelope, wish, applied, paced_s, valid_until)
     now = _after(command) if sent else applied
     if (limits or spread) and judged.actual in (Mode.AUTO, Mode.ADVISORY) and _finite(asked_for):
-        memory = acting.limited(memory, asked_for, _after(command))
+        memory = acting.limited(memory, asked_for, play.standing(config.play, lips, _after(command)))
     if _acts(judged):
         rungs = ladder.noted(rungs, config.line.zones, limits, limited, missed)
     known_now, bound, out = (seen, index, rungs), (limits, limited), _out_of_use(idle, inputs)
     trace = _trace(config, state, inputs, judged, known_now, wish, command, bound, out, sent)
     kept = memory if known and answered else None
-    state = State(state.cycle + 1, seen, index, follow, watched, judged, rungs, fitting, "", kept, now, manual)
+    state = State(state.cycle + 1, seen, index, follow, watched, judged, rungs, fitting, lips, "", kept, now, manual)
     return state, command if sent else None, trace
 
 
@@ -186,6 +195,7 @@ def renewed(config: Config, state: State) -> tuple[Config, State]:
         bolts=state.bolts._replace(block=blocks.begun(config.line.zones)),
         ladder=ladder.rested(state.ladder),
         adapt=adapt.accepted(state.adapt, numbers),
+        play=play.rested(state.play),
         news=adapt.words(config.line.die, numbers, sigma),
         law=None,
     )

@@ -30,7 +30,8 @@ def run(web: ToyWeb, seconds: float) -> tuple[list[Trace], Array]:
 def fast_line(law: LawName, **parts: object) -> LineDescription:
     """Tuned as fast as its dead time allows, which is where a loop is nearest its limits."""
     control = {"closed_loop_cd_s": 4.0, "closed_loop_md_s": 4.0, "dead_band_um": 0.0, "bias_filter_s": 100.0}
-    return make_line(law=law, control=control | {"cycle_s": CYCLE_S}, **parts)
+    no_play = {"backlash_um": 0.0}  # nor has the toy web any
+    return make_line(law=law, control=control | {"cycle_s": CYCLE_S}, lips=no_play, **parts)
 
 
 @pytest.mark.parametrize("law", LAWS)
