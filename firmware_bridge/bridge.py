@@ -148,13 +148,14 @@ class CanLinePort:
     def _drain(self) -> list[str]:
         """Feed all pending frames to the view; returns what error frames said."""
         faults = []
+        own, feed = self._own_numbers, self._view.feed
         for frame in self._bus.receive():
             if frame.is_error:
                 faults.append(f"bus: {describe(frame)}")
-            elif frame.can_id in self._own_numbers and (frame.can_id, frame.is_extended) in self._own_ids:
+            elif frame.can_id in own and (frame.can_id, frame.is_extended) in self._own_ids:
                 self._meet_own_id(frame)
             else:
-                self._view.feed(frame)
+                feed(frame)
         return faults
 
     def _meet_own_id(self, frame: Frame) -> None:

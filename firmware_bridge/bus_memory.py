@@ -45,10 +45,10 @@ class MemoryHub:
 class MemoryBus:
     """One node's end of a MemoryHub. Implements firmware_bridge.bus.Bus."""
 
-    __slots__ = ("_closed", "_hub", "_limit", "_others", "_pending", "dropped")
+    __slots__ = ("_closed", "_hub", "_limit", "_others", "_pending", "_taps", "dropped")
 
     def __init__(self, hub: MemoryHub, queue_frames: int) -> None:
-        self._hub = hub
+        self._hub, self._taps = hub, hub._taps
         self._limit = queue_frames
         self._others: tuple[MemoryBus, ...] = ()
         self._pending: list[Frame] = []
@@ -58,7 +58,7 @@ class MemoryBus:
     def send(self, frame: Frame) -> None:
         if self._closed:
             raise BusError("memory bus: closed")
-        for listener in self._hub._taps:
+        for listener in self._taps:
             listener(frame)
         for member in self._others:
             if len(member._pending) < member._limit:

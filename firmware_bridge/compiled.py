@@ -9,7 +9,7 @@ is shifted and masked out of them. For a heartbeat the reader that comes out say
             if len(data) < 16: return None
         if is_fd is not True: return None
         b0, b1, b3, b4, b8, = unpack(data)
-        if crc(data) != b1: return None
+        if crc_hqx(b'..', crc_hqx(data[3:], crc_hqx(data[:1], 0xFFFF))) != b1: return None
         r0 = b0
         v0 = other0(r0)
         r1 = b4
@@ -27,7 +27,7 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 from firmware_bridge.frames import Frame
-from firmware_bridge.integrity import Crc
+from firmware_bridge.integrity import NAMES, Crc
 from firmware_bridge.layout import Slot
 
 Opened = tuple[int, int, int, dict[str, Any], bytes | None]  # counter, scan id, node, fields, the array's bytes
@@ -98,8 +98,8 @@ def reader(form: Form) -> Reader:
     if any(place.word for place in layout.places):
         lines.append("    big = int.from_bytes(data, 'big')")
     if form.crc is not None and header.crc is not None:
-        names["crc"] = form.crc.of
-        lines.append(f"    if crc(data) != {layout.taken(header.crc)}: return None")
+        names |= NAMES
+        lines.append(f"    if {form.crc.of_text} != {layout.taken(header.crc)}: return None")
     if header.segment is not None:
         number = form.segment & header.segment.mask
         lines.append(f"    if {layout.taken(header.segment)} != {number}: return None")
@@ -138,8 +138,9 @@ def writer(form: Form) -> Writer:
     if form.block is not None and form.block.scattered:
         data = f"(int.from_bytes({data}, 'little') | array).to_bytes({form.size}, 'little')"
     if form.crc is not None:
-        names["sealed"] = form.crc.sealed
-        data = f"sealed({data})"
+        names |= NAMES
+        lines.append(f"    data = {data}")
+        data = form.crc.sealed_text
     # half the time of Frame(...), for what is made twenty times a cycle
     lines.append(f"    return frame(Frame, ({form.can_id}, {data}, {form.is_fd}, {form.is_extended}, 0.0, False))")
     made: Writer = _made("write", lines, names)

@@ -6,9 +6,8 @@ A CRC finds corruption. It does not stop anyone who wants to forge a frame.
 from __future__ import annotations
 
 from binascii import crc_hqx
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from crccheck.crc import Crc8Base, Crc8SaeJ1850
 
@@ -44,37 +43,30 @@ class Crc:
     CRC-16 in the form of AUTOSAR E2E profile 5: the frame without its CRC bytes, then the data id, low byte first.
     CRC-8 runs over the data id, low byte first, then the frame without its CRC byte. The data id ties the frame to its
     message: a frame that arrives under another identifier does not pass.
+
+    `of` and `sealed` are the texts run as functions of `data`; a message's reader and writer take the texts in as they
+    are, since a call costs as much as the CRC itself. They know NAMES.
     """
 
+    of_text: str
+    sealed_text: str
     of: Callable[[bytes], int]  # the CRC that a frame should carry
     sealed: Callable[[bytes], bytes]  # the frame with its CRC in place, whatever stood there
+
+
+NAMES: Mapping[str, object] = {"crc_hqx": crc_hqx, "crc8": crc8_j1850}
 
 
 def crc_for(profile: Integrity, position: int, big_endian: bool, data_id: int) -> Crc:
     """The Crc of a message under `profile` (CRC16 or CRC8); `position` is the first byte of its signal."""
     name = (data_id & 0xFFFF).to_bytes(2, "little")
-    order: Literal["little", "big"] = "big" if big_endian else "little"
     width = 2 if profile is Integrity.CRC16 else 1
-    after = position + width
-
-    def crc16_in_front(data: bytes) -> int:
-        return crc_hqx(name, crc_hqx(data[2:], 0xFFFF))
-
-    def sealed_in_front(data: bytes) -> bytes:
-        rest = data[2:]
-        return crc_hqx(name, crc_hqx(rest, 0xFFFF)).to_bytes(2, order) + rest
-
-    def crc16(data: bytes) -> int:
-        return crc_hqx(name, crc_hqx(data[after:], crc_hqx(data[:position], 0xFFFF)))
-
-    def crc8(data: bytes) -> int:
-        return crc8_j1850(name + data[:position] + data[after:])
-
-    if profile is Integrity.CRC16 and not position:
-        return Crc(crc16_in_front, sealed_in_front)
-    of = crc16 if profile is Integrity.CRC16 else crc8
-
-    def sealed(data: bytes) -> bytes:
-        return data[:position] + of(data).to_bytes(width, order) + data[after:]
-
-    return Crc(of, sealed)
+    before, after = f"data[:{position}]", f"data[{position + width}:]"
+    if profile is Integrity.CRC16:
+        begun = f"crc_hqx({before}, 0xFFFF)" if position else "0xFFFF"
+        of = f"crc_hqx({name!r}, crc_hqx({after}, {begun}))"
+    else:
+        of = f"crc8({name!r} + {before} + {after})"
+    order = "big" if big_endian else "little"
+    sealed = f"{before + ' + ' if position else ''}{of}.to_bytes({width}, {order!r}) + {after}"
+    return Crc(of, sealed, *(eval(f"lambda data: {text}", dict(NAMES)) for text in (of, sealed)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,10 +32,9 @@ from firmware_bridge.contract import (
 )
 from firmware_bridge.frames import Frame
 from firmware_bridge.health import LinkHealth, LinkState
-from firmware_bridge.layout import FloatArray
 from firmware_bridge.link import Message, Receiver
 
-Fields = Mapping[str, float | FloatArray]
+Fields = Mapping[str, Any]  # numbers, and of array fields arrays: the codec decides by field, so that nobody need ask
 
 _LISTENS = frozenset(Telegram) - {Telegram.DIE_COMMAND, Telegram.PUMP_COMMAND, Telegram.REARM}
 _NEEDED = (Telegram.SYNC, Telegram.LINE_STATE, Telegram.DIE_FEEDBACK, Telegram.PUMP_FEEDBACK)
@@ -45,6 +44,14 @@ _DIE, _PUMP = int(Node.DIE), int(Node.PUMP)
 _TURNS = {int(ScanDirection.FORWARD): 1, int(ScanDirection.BACKWARD): -1}
 _STOPPED, _LATCHED = int(HeartbeatState.STOPPED), int(NodeState.LATCHED)
 _PROFILES = {Telegram.WET_PROFILE: "film_um", Telegram.DRY_PROFILE: "areal_density_gsm"}
+_METAS = {Telegram.WET_PROFILE: Telegram.WET_META, Telegram.DRY_PROFILE: Telegram.DRY_META}
+_SYNC, _LINE_STATE, _PUMP_FEEDBACK, _WET_PROFILE = (  # asked for in every cycle; to look a member up takes its time
+    Telegram.SYNC,
+    Telegram.LINE_STATE,
+    Telegram.PUMP_FEEDBACK,
+    Telegram.WET_PROFILE,
+)
+_NAN = math.nan
 _LINE_STATES: Mapping[float, LineState] = {int(state): state for state in LineState}
 
 
@@ -61,15 +68,16 @@ class _PumpTold(NamedTuple):
 
     @classmethod
     def of(cls, fields: Fields) -> _PumpTold:
-        ratio, trim = _scalar(fields, "ratio_rpm_per_mps"), _scalar(fields, "trim_pct")
+        told = fields.get
+        ratio, trim = told("ratio_rpm_per_mps", _NAN), told("trim_pct", _NAN)
         return cls(
             ratio,
             trim,
-            _scalar(fields, "speed_rpm"),
-            _scalar(fields, "pressure_kpa"),
-            _scalar(fields, "temperature_c"),
+            told("speed_rpm", _NAN),
+            told("pressure_kpa", _NAN),
+            told("temperature_c", _NAN),
             math.isfinite(ratio + trim),
-            _scalar(fields, "node_state", 0) == _LATCHED,
+            told("node_state", 0) == _LATCHED,
         )
 
 
@@ -81,6 +89,7 @@ class LineView:
         self._line = line
         self._wire = wire
         self._cycle_s = line.control.cycle_s
+        self._carried = frozenset(telegram for telegram in Telegram if codec.carries(telegram))
         self.now_s = 0.0
         self.safe_stop = False
         self._takers: Mapping[Telegram, Callable[[Message], None]] = {
@@ -150,6 +159,8 @@ class LineView:
         take = self._takers.get(message.telegram)
         if take is not None:
             take(message)
+        if self._unheard:
+            self._unheard.discard(message.telegram)
 
     def end_of_read(self) -> None:
         """All that was pending is in: let line time run on if SYNC has stayed away for too long."""
@@ -159,7 +170,7 @@ class LineView:
         self._fresh_sync = False
         age_s = self._reads_without_sync * self._cycle_s
         if self._reads_without_sync >= SILENT_AFTER_PERIODS and age_s > SILENT_AFTER_PERIODS * self._wire.sync_period_s:
-            self.now_s = _scalar(self._sync.fields, "t_us") * 1e-6 + age_s
+            self.now_s = float(self._sync.fields["t_us"]) * 1e-6 + age_s
 
     def inputs(self, more_faults: tuple[str, ...] = ()) -> LineInputs | None:
         """One cycle's inputs, or None until the line has been heard completely once. Scans are handed out once."""
@@ -176,18 +187,18 @@ class LineView:
             sync_cycle=sync.scan_id,
             web_m=web_m,
             web_speed_mps=speed_mps,
-            encoder_valid=encoder and Telegram.SYNC not in troubled,
-            line_state=LineState.STOPPED if Telegram.LINE_STATE in troubled else line_state,
+            encoder_valid=encoder and _SYNC not in troubled,
+            line_state=LineState.STOPPED if _LINE_STATE in troubled else line_state,
             roll=roll,
             batch=batch,
             gap_um=self._gap_um,
-            gap_valid=self._gap_valid(troubled),
+            gap_valid=self._gap_valid(troubled) if troubled else self._seen,
             pump_ratio_rpm_per_mps=pump.ratio_rpm_per_mps,
             pump_trim_pct=pump.trim_pct,
             pump_speed_rpm=pump.speed_rpm,
             pump_pressure_kpa=pump.pressure_kpa,
             slurry_temperature_c=pump.temperature_c,
-            pump_valid=pump.finite and Telegram.PUMP_FEEDBACK not in troubled,
+            pump_valid=pump.finite and _PUMP_FEEDBACK not in troubled,
             wet=wet,
             dry=dry,
             nodes_latched=pump.latched or self._any_stopped,
@@ -198,7 +209,7 @@ class LineView:
     @property
     def sync_ns(self) -> int | None:
         """Line time that the newest SYNC said, ns."""
-        return None if self._sync is None else int(_scalar(self._sync.fields, "t_us")) * 1000
+        return None if self._sync is None else int(self._sync.fields["t_us"]) * 1000
 
     @property
     def uptime_s(self) -> float:
@@ -212,33 +223,30 @@ class LineView:
         }
 
     def _take_sync(self, message: Message) -> None:
-        t_s = _scalar(message.fields, "t_us") * 1e-6
+        t_s = float(message.fields["t_us"]) * 1e-6
         if self._sync is not None and t_s < self.now_s - _NEW_TIME_BASE_S:
             self._start()
         if self._sync is None:
             self._first_s = t_s
         self._sync = message
-        self._unheard.discard(Telegram.SYNC)
-        speed_mps, web_m = _scalar(message.fields, "web_speed_mps"), _scalar(message.fields, "web_m")
-        good = _scalar(message.fields, "encoder_valid", 1) > 0 and math.isfinite(speed_mps + web_m)
+        fields: Fields = message.fields
+        speed_mps, web_m = fields["web_speed_mps"], fields["web_m"]
+        good = fields.get("encoder_valid", 1) > 0 and math.isfinite(speed_mps + web_m)
         self._encoder = speed_mps, web_m, good
         self._fresh_sync = True
         self.now_s = t_s
-        self._receiver.restamp(Telegram.SYNC, t_s)
+        self._receiver.restamp(_SYNC, t_s)
         self._web.append((t_s, web_m))
 
     def _take_line_state(self, message: Message) -> None:
-        self._unheard.discard(Telegram.LINE_STATE)
-        fields = message.fields
-        state = _LINE_STATES.get(_scalar(fields, "state"), LineState.STOPPED)  # one that we do not know is stopped
-        self._line_told = state, int(_scalar(fields, "roll", 0)), int(_scalar(fields, "batch", 0))
+        fields: Fields = message.fields
+        state = _LINE_STATES.get(fields["state"], LineState.STOPPED)  # one that we do not know is stopped
+        self._line_told = state, int(fields.get("roll", 0)), int(fields.get("batch", 0))
 
     def _take_pump(self, message: Message) -> None:
-        self._unheard.discard(Telegram.PUMP_FEEDBACK)
         self._pump = _PumpTold.of(message.fields)
 
     def _take_positions(self, message: Message) -> None:
-        self._unheard.discard(Telegram.DIE_FEEDBACK)
         gap_um = np.asarray(message.fields["gap_um"])
         if gap_um is not self._told_um:  # the receiver hands out the same array for the same positions
             self._told_um, self._fed_back = gap_um, np.isfinite(gap_um)
@@ -254,17 +262,18 @@ class LineView:
             self._seen = self._fed_back & self._zone_good
 
     def _take_heartbeat(self, message: Message) -> None:
-        self._node_states[message.node] = int(_scalar(message.fields, "state"))
-        self._any_stopped = _STOPPED in (self._node_states.get(_DIE), self._node_states.get(_PUMP))
+        state, states = message.fields["state"], self._node_states
+        if states.get(message.node) != state:
+            states[message.node] = int(state)
+            self._any_stopped = _STOPPED in (states.get(_DIE), states.get(_PUMP))
 
     def _take_safe_stop(self, message: Message) -> None:
         self.safe_stop = True
 
     def _take_profile(self, message: Message) -> None:
         """A complete profile waits for its meta telegram; on a wire without one it is placed by SYNC."""
-        wet = message.telegram is Telegram.WET_PROFILE
-        meta_telegram = Telegram.WET_META if wet else Telegram.DRY_META
-        if not self._codec.carries(meta_telegram):
+        meta_telegram = _METAS[message.telegram]
+        if meta_telegram not in self._carried:
             self._misfit.pop(message.telegram, None)
             self._take_scan(message, message.t_s * 1e6, self._web_at(message.t_s))
             return
@@ -284,20 +293,20 @@ class LineView:
     def _place(self, message: Message, meta: Message) -> None:
         """Join a profile with its meta telegram. A gauge that counts other boxes than the line file is not believed."""
         values = np.asarray(message.fields[_PROFILES[message.telegram]])
-        boxes = int(_scalar(meta.fields, "boxes"))
+        fields: Fields = meta.fields
+        boxes = int(fields["boxes"])
         if boxes != values.size:
             self._misfit[message.telegram] = f"{_plain(message.telegram)}: {boxes} boxes, expected {values.size}"
             return
         self._misfit.pop(message.telegram, None)
-        to = _TURNS.get(int(_scalar(meta.fields, "direction", 0)), 0)
-        self._take_scan(message, _scalar(meta.fields, "t_us"), _scalar(meta.fields, "web_m"), to)
+        self._take_scan(message, fields["t_us"], fields["web_m"], _TURNS.get(int(fields.get("direction", 0)), 0))
 
     def _take_scan(self, message: Message, t_us: float, web_m: float, direction: int = 0) -> None:
         telegram, t_ns = message.telegram, round(t_us) * 1000
         values = np.asarray(message.fields[_PROFILES[telegram]])
         if self._is_frozen(telegram, values):
             return
-        if telegram is Telegram.WET_PROFILE:
+        if telegram is _WET_PROFILE:
             self._wet = WetScan(message.scan_id, t_ns, web_m, np.isfinite(values), values)
         else:
             self._dry = DryScan(message.scan_id, t_ns, web_m, np.isfinite(values), values, direction)
@@ -339,11 +348,6 @@ class LineView:
             name = Node(node).name.lower().replace("_", " ") if node in set(Node) else f"node {node}"
             faults.append(f"heartbeat of {name}: {link}")
         return (*faults, *self._misfit.values())
-
-
-def _scalar(fields: Fields, name: str, default: float = float("nan")) -> float:
-    value = fields.get(name, default)
-    return default if isinstance(value, np.ndarray) else value
 
 
 def _plain(telegram: Telegram) -> str:

@@ -92,6 +92,9 @@ class Transmitter:
         self._outlets[telegram, node].counter -= 1
 
 
+_OK = Verdict.OK  # to look up a member of an enum takes as long as all that is done with it here
+
+
 class _Assembly:
     """Segments of one telegram on their way to completeness."""
 
@@ -111,21 +114,28 @@ class _Inlet:
     __slots__ = (
         "array",
         "counter_modulus",
+        "deadline_s",
         "last",
+        "many_senders",
         "name",
         "node",
-        "plan",
         "read",
         "record",
         "scan_modulus",
+        "segment",
         "segments",
         "telegram",
+        "total",
         "values",
     )
 
-    def __init__(self, plan: MessagePlan, array: WholeArray | None, record: LinkRecord | None, codec: Codec) -> None:
-        self.plan, self.array, self.record = plan, array, record  # heartbeats have a record a node
-        self.read, self.telegram, self.node, self.segments = plan.read, plan.telegram, plan.node, plan.segments
+    def __init__(self, plan: MessagePlan, array: WholeArray | None, codec: Codec) -> None:
+        self.read, self.telegram, self.node, self.array = plan.read, plan.telegram, plan.node, array
+        self.segment, self.segments = plan.segment, plan.segments
+        self.record: LinkRecord | None = None  # heartbeats have one a node,
+        self.total: LinkRecord | None = None  # and this of all together
+        self.many_senders = plan.telegram is Telegram.SAFE_STOP
+        self.deadline_s = math.inf  # of a telegram's segments
         self.counter_modulus = codec.counter_modulus(plan.telegram)
         self.scan_modulus = codec.scan_modulus(plan.telegram)
         self.name = "" if array is None else array.scale.field.name
@@ -159,8 +169,12 @@ class Receiver:
         self._last_scan: dict[tuple[Telegram, int], int] = {}
         self._inlets: dict[int, _Inlet] = {}
         for key, message, telegram in codec.messages(self._records):
-            record = None if message.telegram is Telegram.HEARTBEAT else self._records[message.telegram]
-            self._inlets[key] = _Inlet(message, telegram.array, record, codec)
+            inlet = self._inlets[key] = _Inlet(message, telegram.array, codec)
+            inlet.deadline_s = self._periods_s.get(message.telegram, math.inf)
+            if message.telegram is Telegram.HEARTBEAT:
+                inlet.total = self._records[message.telegram]
+            else:
+                inlet.record = self._records[message.telegram]
         self.verdict: Verdict | None = None  # of the last frame that was ours
 
     def feed(self, frame: Frame, now_s: float) -> Message | None:
@@ -169,17 +183,16 @@ class Receiver:
         inlet = self._inlets.get(can_id | EXTENDED if is_extended else can_id)
         if inlet is None or is_error:
             return None
-        telegram = inlet.telegram
         opened = inlet.read(data, is_fd)
         counter, scan_id, node, fields, block = (0, 0, inlet.node, {}, None) if opened is None else opened
-        record = inlet.record or self._heartbeat(node)
-        if inlet.counter_modulus:
-            key = can_id if telegram is not Telegram.SAFE_STOP else can_id | node << 32
-            verdict = record.judge(key, counter, inlet.counter_modulus, opened is not None)
+        record = inlet.record or self._heartbeats.get(node) or self._heartbeat(node)
+        key = can_id | node << 32 if inlet.many_senders else can_id
+        if opened is not None and not record.bucket and record.counters.get(key) == counter - 1:
+            record.counters[key] = counter  # the next in sequence, as nearly always: nothing to judge
+            self.verdict = _OK
         else:
-            verdict = Verdict.OK if opened is not None else Verdict.ERROR
-        self.verdict = verdict
-        if verdict is not Verdict.OK or record.faulty:
+            self.verdict = _judged(record, inlet, key, counter, opened is not None)
+        if self.verdict is not _OK or record.faulty:
             return None
         first_s = now_s
         if inlet.segments > 1:
@@ -193,14 +206,13 @@ class Receiver:
             fields[inlet.name] = inlet.unpacked([block])
         record.received += 1
         record.last_s = now_s
-        if telegram is Telegram.HEARTBEAT:
-            total = self._records[telegram]
-            total.received += 1
-            total.last_s = now_s
+        if inlet.total is not None:
+            inlet.total.received += 1
+            inlet.total.last_s = now_s
             fields["node"] = node
         if inlet.scan_modulus < 1 << 32:
-            scan_id = self._counted_on((telegram, node), scan_id, inlet.scan_modulus)
-        return Message(telegram, node, scan_id, fields, first_s)
+            scan_id = self._counted_on((inlet.telegram, node), scan_id, inlet.scan_modulus)
+        return Message(inlet.telegram, node, scan_id, fields, first_s)
 
     def health(self, now_s: float) -> dict[Telegram, LinkHealth]:
         """Every link's health, by telegram. HEARTBEAT's is the sum over nodes; see heartbeats() for each."""
@@ -244,17 +256,15 @@ class Receiver:
         """Put one segment in its place; the whole telegram when it was the last one missing."""
         key = (inlet.telegram, node)
         assembly = self._pending.get(key)
-        if assembly is not None and (
-            assembly.scan_id != scan_id or now_s - assembly.t_s > self._deadline_s(inlet.telegram)
-        ):
+        if assembly is not None and (assembly.scan_id != scan_id or now_s - assembly.t_s > inlet.deadline_s):
             self._drop(key)
             assembly = None
         if assembly is None:
             assembly = self._pending[key] = _Assembly(inlet.segments, scan_id, now_s)
-        segment = inlet.plan.segment
-        assembly.missing &= ~(1 << segment)
-        assembly.blocks[segment] = block
-        assembly.fields.update(fields)
+        assembly.missing &= ~(1 << inlet.segment)
+        assembly.blocks[inlet.segment] = block
+        if fields:
+            assembly.fields.update(fields)
         if assembly.missing:
             return None
         del self._pending[key]
@@ -274,3 +284,10 @@ class Receiver:
     def _drop(self, key: tuple[Telegram, int]) -> None:
         del self._pending[key]
         self._records[key[0]].incomplete += 1
+
+
+def _judged(record: LinkRecord, inlet: _Inlet, key: int, counter: int, crc_ok: bool) -> Verdict:
+    """What integrity says of a frame. Without a counter nobody can tell one that repeats or is missing."""
+    if inlet.counter_modulus:
+        return record.judge(key, counter, inlet.counter_modulus, crc_ok)
+    return Verdict.OK if crc_ok else Verdict.ERROR
