@@ -12,8 +12,10 @@ nearer of the last command and the fed-back position, because a restarted contro
 from __future__ import annotations
 
 import functools
+import itertools
+import operator
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,7 @@ from firmware_bridge.frames import Frame
 
 SLACK = 1e-6  # of a unit: decimal numbers in binary, nothing more
 RATE_WINDOW = 10  # commands
+TOGETHER = 128  # commands that may wait to be judged in one go
 _EXTENDED = 1 << 31  # marks 29-bit identifiers
 
 _TO_OUR_UNIT = {  # the units a DBC may use for the few quantities that are judged here
@@ -115,7 +118,8 @@ class _Source:
         self.telegram = telegram
         self.is_feedback = telegram in (Telegram.DIE_FEEDBACK, Telegram.PUMP_FEEDBACK)
         self.places = np.array([place for place, _ in wanted])
-        self._names = [mapped.signal.name for _, mapped in wanted]
+        self.group: _Group | None = None  # whose commands it carries
+        self._pick = operator.itemgetter(*(mapped.signal.name for _, mapped in wanted))
         self._scale = np.array([float(mapped.signal.scale) * mapped.factor for _, mapped in wanted])
         self._offset = np.array([float(mapped.signal.offset) * mapped.factor for _, mapped in wanted])
         self._scan_id = scan_id
@@ -127,10 +131,11 @@ class _Source:
         self._last: tuple[int, Array] = (-1, np.zeros(0))
 
     def number(self, data: bytes) -> float | None:
-        """The first value alone: time changes with every frame, and one number needs no array."""
+        """The value of a source of one alone: time changes with every frame, and one number needs no array."""
         if len(data) != self._length:
             return None
-        return self._values(data)[self._names[0]] * self._scale.item(0) + self._offset.item(0)
+        number: float = self._pick(self._values(data)) * self._scale.item(0) + self._offset.item(0)
+        return number
 
     def decode(self, data: bytes) -> Array | None:
         """Values in our units, or None for a frame of the wrong length: nodes refuse it too.
@@ -141,8 +146,7 @@ class _Source:
             return None
         bits = int.from_bytes(data, "big") & self._mask
         if bits != self._last[0]:
-            raw = self._values(data)
-            self._last = bits, np.array([raw[name] for name in self._names]) * self._scale + self._offset
+            self._last = bits, np.array(self._pick(self._values(data))) * self._scale + self._offset
         return self._last[1]
 
     def scan_id(self, data: bytes) -> int | None:
@@ -170,11 +174,15 @@ def _all_ones(signals: Sequence[Signal], length: int) -> bytes:
 
 
 class _Command(NamedTuple):
-    """One command as the wire carried it: values, line time, and the SYNC cycle until which it may be obeyed."""
+    """One command as the wire carried it: values, line time, and the SYNC cycle until which it may be obeyed.
+
+    `number` counts the commands of all groups, in the order in which they came.
+    """
 
     value: Array
     t_s: float
     valid_until: int | None
+    number: int
 
 
 class _Limits:
@@ -223,7 +231,10 @@ def _pump_limits(line: LineDescription) -> _Limits:
 
 
 class _Group:
-    """One group of actuators: assembles its command from frames and remembers the last ones."""
+    """One group of actuators: assembles its command from frames and remembers the last ones.
+
+    `run` are commands without a pause in between; those from `judged` on are still to be judged.
+    """
 
     def __init__(self, name: str, feedback: Telegram, limits: _Limits, frames: int) -> None:
         self.name = name
@@ -233,20 +244,24 @@ class _Group:
         self.seen: set[int] = set()  # identifiers of those that are in
         self.parts: dict[int, Array] = {}  # what each identifier's frames said last, and all of it as one
         self.value = np.zeros(limits.rows.shape[1])
-        self.past: deque[_Command] = deque(maxlen=RATE_WINDOW)
+        self.run: list[_Command] = []
+        self.judged = 0
 
 
 class WireChecker:
-    """Counts breaches of a line's limits in the commands on its bus. `first` says in words which came first."""
+    """Counts breaches of a line's limits in the commands on its bus.
+
+    Commands wait until there are enough to be judged in one go, or until somebody asks.
+    """
 
     def __init__(self, settings: Settings) -> None:
         """Raises ValueError naming the signal when map and DBC do not carry the commands."""
-        self.violations = 0
         self.commands = 0
-        self.first: str | None = None
-        self.by_limit: dict[str, int] = {}
+        self._first: str | None = None
+        self._by_limit: Counter[str] = Counter()
         self._line = settings.line
         self._sync_period_s = settings.wire.sync_period_s
+        self._pause_s = COMMAND_TIMEOUT_PERIODS * settings.line.control.cycle_s
         self._t_s = 0.0
         self._sources = _sources(SignalTable(settings.wire), settings.line.zones)
         self._feedback: dict[int, bytes] = {}
@@ -257,23 +272,44 @@ class WireChecker:
             die: _Group("gap", Telegram.DIE_FEEDBACK, lips, frames[die]),
             feed: _Group("pump trim", Telegram.PUMP_FEEDBACK, pump, frames[feed]),
         }
+        for source in self._sources.values():
+            source.group = self._groups.get(source.telegram)
+
+    @property
+    def violations(self) -> int:
+        """How many there were so far."""
+        self._settle()
+        return self._by_limit.total()
+
+    @property
+    def by_limit(self) -> dict[str, int]:
+        """How many there were of each limit that was broken."""
+        self._settle()
+        return dict(self._by_limit)
+
+    @property
+    def first(self) -> str | None:
+        """Which came first, in words."""
+        self._settle()
+        return self._first
 
     def see(self, frame: Frame) -> None:
         """Look at one frame of the bus, whoever sent it. Frames that are not commands cost next to nothing."""
-        key = frame.can_id | _EXTENDED if frame.is_extended else frame.can_id
+        can_id, data, _, is_extended, _, is_error = frame
+        key = can_id | _EXTENDED if is_extended else can_id
         source = self._sources.get(key)
-        if source is None or frame.is_error:
+        if source is None or is_error:
             return
         if source.is_feedback:
-            self._feedback[key] = frame.data  # decoded only when a pause makes it matter
+            self._feedback[key] = data  # decoded only when a pause makes it matter
             return
-        if source.telegram is Telegram.SYNC:
-            t_us = source.number(frame.data)
+        if source.group is None:  # SYNC
+            t_us = source.number(data)
             self._t_s = self._t_s if t_us is None else t_us * 1e-6
             return
-        values = source.decode(frame.data)
+        values = source.decode(data)
         if values is not None:
-            self._assemble(self._groups[source.telegram], key, source, values, frame.data)
+            self._assemble(source.group, key, source, values, data)
 
     def _assemble(self, group: _Group, key: int, source: _Source, values: Array, data: bytes) -> None:
         if key in group.seen:  # the rest of the last command never came: nodes refuse it too
@@ -287,34 +323,62 @@ class WireChecker:
             return
         group.seen.clear()
         self.commands += 1
-        new = _Command(group.value, self._t_s, source.scan_id(data))
-        before = self._references(group, new)
-        if len(before) == 1 and new.value is before[0]:
-            self._judge_standing(group, new)
+        new = _Command(group.value, self._t_s, source.scan_id(data), self.commands)
+        if group.run and 0.0 <= new.t_s - group.run[-1].t_s <= self._pause_s:
+            group.run.append(new)
+            if len(group.run) >= TOGETHER:
+                self._settle()
         else:
+            self._begin(group, new)
+
+    def _begin(self, group: _Group, new: _Command) -> None:
+        """After a pause, or at first, a command is compared with the last one and with what was fed back."""
+        self._settle()
+        last, fed_back = group.run[-1] if group.run else None, self._fed_back(group)
+        past = [last] if last is not None and new.t_s > last.t_s else []
+        before = [value for value in (last.value if last else None, fed_back) if value is not None]
+        self._judge(group, new, past, before)
+        group.run = [*past, new]
+        group.judged = len(group.run)
+
+    def _settle(self) -> None:
+        """Judge what waits: all together first, and those of a group one by one where not all are harmless."""
+        waiting = [group for group in self._groups.values() if group.judged < len(group.run)]
+        doubtful = [
+            (new.number, at, group)
+            for group in waiting
+            if not self._is_harmless(group)
+            for at, new in enumerate(group.run[group.judged :], group.judged)
+        ]
+        for _, at, group in sorted(doubtful, key=lambda one: one[0]):
+            past = group.run[max(at - RATE_WINDOW, 0) : at]
+            self._judge(group, group.run[at], past, [past[-1].value])
+        for group in waiting:
+            del group.run[:-RATE_WINDOW]
+            group.judged = len(group.run)
+
+    def _is_harmless(self, group: _Group) -> bool:
+        """Whether nothing of what waits can be a violation: no quantity beyond its limit, and no move too fast."""
+        limits, first = group.limits, max(group.judged - RATE_WINDOW, 0)
+        run = group.run[first:]
+        values, t_s = np.array([command.value for command in run]), np.array([command.t_s for command in run])
+        if (np.abs(values @ limits.rows.T - limits.centre) > limits.bound + 0.5 * SLACK).any():
+            return False
+        elapsed_s = np.array([self._elapsed_s(last, new) for last, new in itertools.pairwise(run)])
+        rated = values[:, limits.rated]
+        moves, far = np.abs(rated[1:] - rated[:-1]), np.abs(rated[RATE_WINDOW:] - rated[:-RATE_WINDOW])
+        span_s = t_s[RATE_WINDOW:] - t_s[:-RATE_WINDOW] + self._sync_period_s
+        too_fast = (moves.max(axis=1, initial=0.0) > limits.rate_per_s * elapsed_s + SLACK).any()
+        return not (too_fast or (far.max(axis=1, initial=0.0) > limits.rate_per_s * span_s + SLACK).any())
+
+    def _judge(self, group: _Group, new: _Command, past: list[_Command], before: list[Array]) -> None:
+        """One command, by those `past` without a pause and by where the actuators stood `before`."""
+        if len(before) != 1 or new.value is not before[0]:
             self._judge_place(group, new, before)
-            self._judge_rate(group, new, before)
-        group.past.append(new)
-
-    def _judge_standing(self, group: _Group, new: _Command) -> None:
-        """A command that repeats the last one was judged in its place when it came there, and has not moved since.
-
-        Over the last commands together it may still have run too fast: their window has moved on.
-        """
-        if len(group.past) == RATE_WINDOW and group.past[0].value is not new.value:
-            self._judge_run(group, new)
-
-    def _references(self, group: _Group, new: _Command) -> list[Array]:
-        """What a command is compared with: the last one, and after a pause (or at first) what was fed back."""
-        last = group.past[-1] if group.past else None
-        pause_s = COMMAND_TIMEOUT_PERIODS * self._line.control.cycle_s
-        if last is not None and 0.0 <= new.t_s - last.t_s <= pause_s:
-            return [last.value]
-        group.past.clear()
-        fed_back = self._fed_back(group)
-        if last is not None and new.t_s > last.t_s:
-            group.past.append(last)
-        return [value for value in (last.value if last else None, fed_back) if value is not None]
+            self._judge_rate(group, new, past, before)
+        elif len(past) == RATE_WINDOW and past[0].value is not new.value:
+            # it repeats the last one and was judged in its place when it came there; but the window has moved on
+            self._judge_run(group, new, past[0])
 
     def _judge_place(self, group: _Group, new: _Command, before: list[Array]) -> None:
         """A violation: beyond a limit, and further beyond it than what stood there before."""
@@ -330,29 +394,30 @@ class WireChecker:
             row = next(row for row in broken if limits.names[row] == name)
             place = int(np.flatnonzero(limits.rows[row])[0])
             excess = float(distance[row] - allowed[row])
-            self._count(name, f"at {place}: {excess:.4f} beyond the limit of {limits.bound[row]:g} or where it stood")
+            text = f"at {place}: {excess:.4f} beyond the limit of {limits.bound[row]:g} or where it stood"
+            self._count(name, new.t_s, text)
 
-    def _judge_rate(self, group: _Group, new: _Command, before: list[Array]) -> None:
+    def _judge_rate(self, group: _Group, new: _Command, past: list[_Command], before: list[Array]) -> None:
         if not before:
             return
         rate, rated = group.limits.rate_per_s, group.limits.rated
         move = np.abs(new.value - before[0])[rated]
         if len(before) > 1:
             move = np.minimum(move, np.abs(new.value - before[1])[rated])
-        elapsed_s = self._elapsed_s(group.past[-1] if group.past else None, new)
+        elapsed_s = self._elapsed_s(past[-1] if past else None, new)
         place = int(move.argmax())
         if move.item(place) > rate * elapsed_s + SLACK:
-            self._count(f"{group.name} rate", f"at {place}: {move[place]:.4f} in {elapsed_s:.3f} s")
-        elif len(group.past) == RATE_WINDOW:
-            self._judge_run(group, new)
+            self._count(f"{group.name} rate", new.t_s, f"at {place}: {move[place]:.4f} in {elapsed_s:.3f} s")
+        elif len(past) == RATE_WINDOW:
+            self._judge_run(group, new, past[0])
 
-    def _judge_run(self, group: _Group, new: _Command) -> None:
+    def _judge_run(self, group: _Group, new: _Command, first: _Command) -> None:
         """The rate over the last commands together: sent too often, each one small, they would still run too fast."""
-        rate, far = group.limits.rate_per_s, np.abs(new.value - group.past[0].value)[group.limits.rated]
-        place, span_s = int(far.argmax()), new.t_s - group.past[0].t_s
+        rate, far = group.limits.rate_per_s, np.abs(new.value - first.value)[group.limits.rated]
+        place, span_s = int(far.argmax()), new.t_s - first.t_s
         if far.item(place) > rate * (span_s + self._sync_period_s) + SLACK:
             text = f"at {place}: {far[place]:.4f} over {RATE_WINDOW} commands in {span_s:.3f} s"
-            self._count(f"{group.name} rate", text)
+            self._count(f"{group.name} rate", new.t_s, text)
 
     def _elapsed_s(self, last: _Command | None, new: _Command) -> float:
         """Line time a move had.
@@ -368,11 +433,10 @@ class WireChecker:
         claimed_s = ((new.valid_until - last.valid_until) % 2**32) * self._sync_period_s
         return min(claimed_s, observed_s + self._sync_period_s)
 
-    def _count(self, limit_name: str, text: str) -> None:
-        self.violations += 1
-        self.by_limit[limit_name] = self.by_limit.get(limit_name, 0) + 1
-        if self.first is None:
-            self.first = f"{limit_name}, {self._t_s:.3f} s of line time, {text}"
+    def _count(self, limit_name: str, t_s: float, text: str) -> None:
+        self._by_limit[limit_name] += 1
+        if self._first is None:
+            self._first = f"{limit_name}, {t_s:.3f} s of line time, {text}"
 
     def _fed_back(self, group: _Group) -> Array | None:
         """The newest feedback as an array like the command's, or None when it was not seen completely."""
