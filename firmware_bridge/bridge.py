@@ -183,8 +183,7 @@ class CanLinePort:
         fields = self._codec.read_back(frames)
         if fields is None:
             return Refusal("own frame not readable", -1, np.nan, np.nan)
-        pump = (float(fields[name]) for name in ("ratio_rpm_per_mps", "trim_pct"))
-        return self._gate.admits(fields["gap_um"], *pump)
+        return self._gate.admits(fields["gap_um"], float(fields["ratio_rpm_per_mps"]), float(fields["trim_pct"]))
 
     def _beat(self) -> None:
         """Our heartbeat, at its rate in line time."""

@@ -151,9 +151,9 @@ class Codec:
         """
         fields: dict[str, float | FloatArray] = {}
         blocks: list[bytes | None] = []
-        for frame in frames:
-            message = self._by_id.get(key_of(frame))
-            opened = None if message is None else message.read(frame.data, frame.is_fd)
+        for can_id, data, is_fd, is_extended, _, _ in frames:
+            message = self._by_id.get(can_id | EXTENDED if is_extended else can_id)
+            opened = None if message is None else message.read(data, is_fd)
             if message is None or opened is None:
                 return None
             fields.update(opened[3])

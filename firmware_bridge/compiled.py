@@ -11,7 +11,7 @@ is shifted and masked out of them. For a heartbeat the reader that comes out say
         b0, b1, b3, b4, b8, = unpack(data)
         if crc_hqx(b'..', crc_hqx(data[3:], crc_hqx(data[:1], 0xFFFF))) != b1: return None
         r0 = b0
-        v0 = other0(r0)
+        v0 = number_of0(r0, -1)
         r1 = b4
         v1 = r1
         r2 = b8
@@ -250,6 +250,9 @@ def _cut_out(text: str, place: Place, start: int, stop: int) -> str:
 def _slot_read(k: int, slot: Slot, layout: _Layout, names: dict[str, object]) -> list[str]:
     raw = layout.taken(Place(slot.word, slot.shift, slot.mask))
     lines = [f"    r{k} = (({raw}) ^ {slot.half}) - {slot.half}" if slot.half else f"    r{k} = {raw}"]
+    if slot.other is not None and slot.other.number_of is not None:
+        names[f"number_of{k}"] = slot.other.number_of.get
+        return [*lines, f"    v{k} = number_of{k}(r{k}, -1)"]
     if slot.other is not None:
         names[f"other{k}"] = slot.other.to_value
         return [*lines, f"    v{k} = other{k}(r{k})"]
@@ -266,7 +269,10 @@ def _slot_counted(k: int, slot: Slot, names: dict[str, object]) -> list[str]:
         lines = [f"    v{k} = fields.get({slot.name!r})", f"    if v{k} is None:", f"        v{k} = {slot.default!r}"]
     if slot.other is not None:
         names[f"other{k}"] = slot.other.to_raw
-        return [*lines, f"    r{k} = other{k}(v{k})"]
+        if slot.other.raw_of is None:
+            return [*lines, f"    r{k} = other{k}(v{k})"]
+        names[f"raw_of{k}"] = slot.other.raw_of.get
+        return [*lines, f"    r{k} = raw_of{k}(v{k})", f"    if r{k} is None: r{k} = other{k}(v{k})"]
     lines.append(f"    r{k} = {_counted(f'v{k}', slot)}")
     return [*lines, f"    if not {slot.low} <= r{k} <= {slot.high}:", "        raise ValueError"]
 

@@ -38,10 +38,10 @@ class Message:
 class Outlet:
     """One telegram of one node on its way out: its plan, its next number, and what was found of its last fields."""
 
-    __slots__ = ("counter", "last", "names", "node", "packed", "plan")
+    __slots__ = ("array", "counter", "last", "names", "node", "packed", "plan")
 
     def __init__(self, plan: TelegramPlan, node: int) -> None:
-        self.plan, self.node = plan, node
+        self.plan, self.node, self.array = plan, node, plan.array
         self.counter = 0
         self.names: tuple[str, ...] = ()  # that are known to be right
         self.last: bytes | None = None
@@ -53,7 +53,7 @@ class Outlet:
         if names != self.names:
             refuse_unknown(self.plan, fields)
             self.names = names
-        array = None if self.plan.array is None else self._array(self.plan.array, fields)
+        array = None if self.array is None else self._array(self.array, fields)
         frames = encode(self.plan, fields, array, scan_id, self.counter, self.node)
         self.counter += 1  # the codec cuts it to the width that the wire gives it
         return frames

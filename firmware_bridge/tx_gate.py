@@ -110,18 +110,17 @@ class Gate:
         return refusal
 
     def _lips(self, gap: Array, last: Array) -> Refusal | None:
-        finite = np.isfinite(gap)
-        if not finite.all():
-            return Refusal("gap not finite", int(np.flatnonzero(~finite)[0]), math.nan, math.nan)
+        lowest, highest = gap.item(gap.argmin()), gap.item(gap.argmax())  # a NaN is found as either
+        if not (math.isfinite(lowest) and math.isfinite(highest)):
+            return Refusal("gap not finite", int(np.flatnonzero(~np.isfinite(gap))[0]), math.nan, math.nan)
         table = self.table
-        slope, slope_before = gap[1:] - gap[:-1], last[1:] - last[:-1]
-        bend, bend_before = slope[1:] - slope[:-1], slope_before[1:] - slope_before[:-1]
-        step = gap - last
+        slope = gap[1:] - gap[:-1]
+        bend = slope[1:] - slope[:-1]
         return (
-            _beyond("gap step", step, np.zeros_like(step), table.step_max_um)
+            _beyond("gap step", gap - last, np.zeros_like(last), 0, table.step_max_um)
             or _outside("gap", gap, last, table.gap_min_um, table.gap_max_um)
-            or _beyond("neighbour difference", slope, slope_before, table.neighbour_max_um)
-            or _beyond("bend", bend, bend_before, table.bend_max_um)
+            or _beyond("neighbour difference", slope, last, 1, table.neighbour_max_um)
+            or _beyond("bend", bend, last, 2, table.bend_max_um)
         )
 
     def _pump(self, ratio: float, trim: float, last: _Passed) -> Refusal | None:
@@ -145,21 +144,24 @@ class Gate:
         return None
 
 
-def _beyond(bound: str, value: Array, last: Array, allowed: float) -> Refusal | None:
-    """Refuse the first |value| beyond `allowed`, unless it goes back in: same side, no further out than `last`."""
+def _beyond(bound: str, value: Array, last: Array, order: int, allowed: float) -> Refusal | None:
+    """Refuse the first |value| beyond `allowed`, unless it goes back in: same side, no further out than it was.
+
+    What it was is the difference of that order over `last`.
+    """
     size = np.abs(value)
-    bad = size > allowed + _HAIR
-    if not np.count_nonzero(bad):
+    if not size.size or size.item(size.argmax()) <= allowed + _HAIR:
         return None
-    bad &= ~((value * last > 0.0) & (size <= np.abs(last) + _HAIR))
+    was = np.diff(last, n=order)
+    bad = (size > allowed + _HAIR) & ~((value * was > 0.0) & (size <= np.abs(was) + _HAIR))
     return _first(bound, bad, value, allowed)
 
 
 def _outside(bound: str, value: Array, last: Array, low: float, high: float) -> Refusal | None:
     """Refuse the first value outside [low, high], unless it goes back in: same side, no further out than `last`."""
-    under, over = value < low - _HAIR, value > high + _HAIR
-    if not (np.count_nonzero(under) or np.count_nonzero(over)):
+    if low - _HAIR <= value.item(value.argmin()) and value.item(value.argmax()) <= high + _HAIR:
         return None
+    under, over = value < low - _HAIR, value > high + _HAIR
     under &= value < last - _HAIR
     over &= value > last + _HAIR
     return _first(bound, under, value, low) or _first(bound, over, value, high)

@@ -40,8 +40,11 @@ from plant_sim.truth import Truth
 STALLED_AFTER_S = 1.0  # a motor that does not follow for so long reports a fault
 FAULT_KEPT_S = 30.0  # and keeps it so long after it was last asked to move, so that it is tried again some day
 BOOT_EPOCH = 1
-_DIRECTIONS = {0: ScanDirection.ARRAY, 1: ScanDirection.FORWARD, -1: ScanDirection.BACKWARD}
+_DIRECTIONS = {0: int(ScanDirection.ARRAY), 1: int(ScanDirection.FORWARD), -1: int(ScanDirection.BACKWARD)}
+_DRY = (Telegram.DRY_PROFILE, Telegram.DRY_META, "areal_density_gsm")
+_SAYS = dict.fromkeys(GaugeKind, _DRY) | {GaugeKind.WET_ARRAY: (Telegram.WET_PROFILE, Telegram.WET_META, "film_um")}
 TIME_ROUNDING_S = 1e-6  # steps are summed in floating point
+_OPERATING, _LATCHED = NodeState.OPERATING, NodeState.LATCHED  # asked for in every step; a look-up takes its time
 
 
 class TruthRow(NamedTuple):
@@ -67,9 +70,9 @@ class CommandWatch:
 
     def admit(self, now_s: float) -> bool:
         """A valid command came in. False: latched, do not follow it."""
-        if self.state is NodeState.LATCHED:
+        if self.state is _LATCHED:
             return False
-        self.state, self._last_s = NodeState.OPERATING, now_s
+        self.state, self._last_s = _OPERATING, now_s
         return True
 
     def tick(self, now_s: float) -> None:
@@ -79,7 +82,7 @@ class CommandWatch:
         silent_s = now_s - self._last_s
         if silent_s > max(LATCH_AFTER_S, self._timeout_s) + TIME_ROUNDING_S:
             self.latch()
-        elif silent_s > self._timeout_s + TIME_ROUNDING_S and self.state is NodeState.OPERATING:
+        elif silent_s > self._timeout_s + TIME_ROUNDING_S and self.state is _OPERATING:
             self.state = NodeState.HOLDING
 
     def latch(self) -> None:
@@ -113,7 +116,7 @@ class DieNode:
     def tick(self, now_s: float) -> None:
         was = self.watch.state
         self.watch.tick(now_s)
-        if was is NodeState.OPERATING and self.watch.state is not NodeState.OPERATING:
+        if was is _OPERATING and self.watch.state is not _OPERATING:
             self.hold()
 
     def hold(self) -> None:
@@ -135,8 +138,11 @@ class DieNode:
 
     def zone_status(self) -> Array:
         """ZoneStatus of each zone, shape (zones,)."""
-        ready = 0 if self.watch.state is NodeState.LATCHED else int(ZoneStatus.READY)
-        limits = actuators.at_limit(self._drives, self._motor_um) * int(ZoneStatus.AT_LIMIT)
+        ready = 0 if self.watch.state is _LATCHED else int(ZoneStatus.READY)
+        at_limit = actuators.at_limit(self._drives, self._motor_um)
+        if not (self._any_stalled or np.count_nonzero(at_limit)):
+            return np.full(at_limit.size, float(ready))
+        limits = at_limit * int(ZoneStatus.AT_LIMIT)
         stalled = (self._stalled_s > STALLED_AFTER_S) * int(ZoneStatus.FAULT)
         status: Array = (ready + limits + stalled).astype(np.float64)
         return status
@@ -239,7 +245,7 @@ class PlantNodes:
         self.pump.watch.tick(self.state.t_s)
         self.state, self.readings = plant.step(self.plant, self.state, self._drive(), dt_s)
         travel = np.abs(self.readings.lip_motor_um - self.die._motor_um)
-        self.bolt_travel_um += float(travel.sum()) / travel.size
+        self.bolt_travel_um += float(np.add.reduce(travel)) / travel.size
         self.die.moved(self.readings.lip_motor_um, dt_s)
         self._report(self.readings)
 
@@ -324,9 +330,7 @@ class PlantNodes:
 
     def _send_scan(self, scan: GaugeReading) -> None:
         """A profile, and its meta telegram where the wire has one. What the wire cannot carry is reported invalid."""
-        wet = scan.kind is GaugeKind.WET_ARRAY
-        profile, meta = (Telegram.WET_PROFILE, Telegram.WET_META) if wet else (Telegram.DRY_PROFILE, Telegram.DRY_META)
-        name = "film_um" if wet else "areal_density_gsm"
+        profile, meta, name = _SAYS[scan.kind]
         low, high = self._bounds[profile, name]
         values, boxes = scan.values, scan.values.size
         good = boxes
@@ -340,7 +344,7 @@ class PlantNodes:
             "boxes": boxes,
             "edge_left_mm": scan.edges_mm[0],
             "edge_right_mm": scan.edges_mm[1],
-            "direction": int(_DIRECTIONS[scan.direction]),
+            "direction": _DIRECTIONS[scan.direction],
             "quality": 100.0 * good / boxes,
             "t_us": round(scan.t_s * 1e6),
             "web_m": scan.web_m,
@@ -348,11 +352,12 @@ class PlantNodes:
         self._send(meta, fields, scan.scan_id)
 
     def _send_heartbeats(self, now_s: float) -> None:
+        alive: dict[str, Value] = {"state": int(HeartbeatState.OPERATIONAL), "epoch": BOOT_EPOCH, "uptime_s": now_s}
+        stopped: dict[str, Value] = {**alive, "state": int(HeartbeatState.STOPPED)}
+        beat = Telegram.HEARTBEAT
         for node, watch in self._beating:
-            latched = watch is not None and watch.state is NodeState.LATCHED
-            shown = HeartbeatState.STOPPED if latched else HeartbeatState.OPERATIONAL
-            fields: dict[str, Value] = {"state": int(shown), "epoch": BOOT_EPOCH, "uptime_s": now_s}
-            self._send(Telegram.HEARTBEAT, fields, self.cycle, node)
+            latched = watch is not None and watch.state is _LATCHED
+            self._send(beat, stopped if latched else alive, self.cycle, node)
 
     def _send(self, telegram: Telegram, fields: Mapping[str, Value], scan_id: int, node: int = 0) -> None:
         """Hand a telegram to the bus. A bus that is down loses it and the machine runs on."""
