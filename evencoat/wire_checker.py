@@ -12,7 +12,6 @@ nearer of the last command and the fed-back position, because a restarted contro
 from __future__ import annotations
 
 import functools
-import itertools
 import operator
 import re
 from collections import Counter
@@ -33,7 +32,7 @@ from firmware_bridge.frames import Frame
 
 SLACK = 1e-6  # of a unit: decimal numbers in binary, nothing more
 RATE_WINDOW = 10  # commands
-TOGETHER = 128  # commands that may wait to be judged in one go
+TOGETHER = 512  # frames that may wait to be read in one go: what a line sends in about 25 cycles
 _EXTENDED = 1 << 31  # marks 29-bit identifiers
 
 _TO_OUR_UNIT = {  # the units a DBC may use for the few quantities that are judged here
@@ -251,12 +250,13 @@ class _Group:
 class WireChecker:
     """Counts breaches of a line's limits in the commands on its bus.
 
-    Commands wait until there are enough to be judged in one go, or until somebody asks.
+    Frames wait until there are enough to be read and judged in one go, or until somebody asks.
     """
 
     def __init__(self, settings: Settings) -> None:
         """Raises ValueError naming the signal when map and DBC do not carry the commands."""
-        self.commands = 0
+        self._unread: list[Frame] = []
+        self._commands = 0
         self._first: str | None = None
         self._by_limit: Counter[str] = Counter()
         self._line = settings.line
@@ -276,40 +276,53 @@ class WireChecker:
             source.group = self._groups.get(source.telegram)
 
     @property
+    def commands(self) -> int:
+        """How many whole commands there were so far."""
+        self._read()
+        return self._commands
+
+    @property
     def violations(self) -> int:
         """How many there were so far."""
-        self._settle()
+        self._read()
         return self._by_limit.total()
 
     @property
     def by_limit(self) -> dict[str, int]:
         """How many there were of each limit that was broken."""
-        self._settle()
+        self._read()
         return dict(self._by_limit)
 
     @property
     def first(self) -> str | None:
         """Which came first, in words."""
-        self._settle()
+        self._read()
         return self._first
 
     def see(self, frame: Frame) -> None:
-        """Look at one frame of the bus, whoever sent it. Frames that are not commands cost next to nothing."""
-        can_id, data, _, is_extended, _, is_error = frame
-        key = can_id | _EXTENDED if is_extended else can_id
-        source = self._sources.get(key)
-        if source is None or is_error:
-            return
-        if source.is_feedback:
-            self._feedback[key] = data  # decoded only when a pause makes it matter
-            return
-        if source.group is None:  # SYNC
-            t_us = source.number(data)
-            self._t_s = self._t_s if t_us is None else t_us * 1e-6
-            return
-        values = source.decode(data)
-        if values is not None:
-            self._assemble(source.group, key, source, values, data)
+        """Look at one frame of the bus, whoever sent it."""
+        self._unread.append(frame)
+        if len(self._unread) >= TOGETHER:
+            self._read()
+
+    def _read(self) -> None:
+        """Take in what was seen. Frames that are not commands cost next to nothing."""
+        frames, self._unread = self._unread, []
+        for can_id, data, _, is_extended, _, is_error in frames:
+            key = can_id | _EXTENDED if is_extended else can_id
+            source = self._sources.get(key)
+            if source is None or is_error:
+                continue
+            if source.is_feedback:
+                self._feedback[key] = data  # decoded only when a pause makes it matter
+            elif source.group is None:  # SYNC
+                t_us = source.number(data)
+                self._t_s = self._t_s if t_us is None else t_us * 1e-6
+            else:
+                values = source.decode(data)
+                if values is not None:
+                    self._assemble(source.group, key, source, values, data)
+        self._settle()
 
     def _assemble(self, group: _Group, key: int, source: _Source, values: Array, data: bytes) -> None:
         if key in group.seen:  # the rest of the last command never came: nodes refuse it too
@@ -322,12 +335,10 @@ class WireChecker:
         if len(group.seen) < group.frames:
             return
         group.seen.clear()
-        self.commands += 1
-        new = _Command(group.value, self._t_s, source.scan_id(data), self.commands)
+        self._commands += 1
+        new = _Command(group.value, self._t_s, source.scan_id(data), self._commands)
         if group.run and 0.0 <= new.t_s - group.run[-1].t_s <= self._pause_s:
             group.run.append(new)
-            if len(group.run) >= TOGETHER:
-                self._settle()
         else:
             self._begin(group, new)
 
@@ -364,7 +375,13 @@ class WireChecker:
         values, t_s = np.array([command.value for command in run]), np.array([command.t_s for command in run])
         if (np.abs(values @ limits.rows.T - limits.centre) > limits.bound + 0.5 * SLACK).any():
             return False
-        elapsed_s = np.array([self._elapsed_s(last, new) for last, new in itertools.pairwise(run)])
+        observed_s, until = t_s[1:] - t_s[:-1], [command.valid_until for command in run]
+        elapsed_s = np.maximum(observed_s, self._line.control.cycle_s)
+        if until.count(None) not in (0, len(until)):
+            return False  # some of its messages say until when, and some do not
+        if None not in until:
+            claimed_s = (np.diff(np.array(until, dtype=np.int64)) % 2**32) * self._sync_period_s
+            elapsed_s = np.minimum(claimed_s, observed_s + self._sync_period_s)
         rated = values[:, limits.rated]
         moves, far = np.abs(rated[1:] - rated[:-1]), np.abs(rated[RATE_WINDOW:] - rated[:-RATE_WINDOW])
         span_s = t_s[RATE_WINDOW:] - t_s[:-RATE_WINDOW] + self._sync_period_s

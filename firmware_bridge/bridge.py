@@ -29,7 +29,7 @@ from firmware_bridge.error_frames import describe
 from firmware_bridge.frames import Frame
 from firmware_bridge.health import LinkHealth
 from firmware_bridge.line_view import LineView
-from firmware_bridge.link import Transmitter
+from firmware_bridge.link import Outlet, Transmitter
 from firmware_bridge.tx_gate import Gate, Refusal
 
 _LOG = logging.getLogger(__name__)
@@ -56,7 +56,13 @@ class CanLinePort:
         self._transmit = transmit
         self._epoch = epoch
         self._view = LineView(codec, line, wire)
-        self._transmitter = Transmitter(codec)
+        transmitter = Transmitter(codec)
+
+        def outlet(telegram: Telegram, node: int = 0) -> Outlet | None:
+            return transmitter.outlet(telegram, node) if transmit and codec.carries(telegram, node) else None
+
+        self._lips, self._pump = transmitter.outlet(Telegram.DIE_COMMAND), transmitter.outlet(Telegram.PUMP_COMMAND)
+        self._rearming, self._beating = outlet(Telegram.REARM), outlet(Telegram.HEARTBEAT, Node.CONTROLLER)
         self._own_ids = self._ids_sent()
         self._own_numbers = frozenset(can_id for can_id, _ in self._own_ids)
         self._echoes: deque[tuple[int, bytes]] = deque(maxlen=_ECHOES_KEPT)
@@ -71,14 +77,16 @@ class CanLinePort:
 
     def read(self) -> LineInputs | None:
         """Drain the bus. None until the line has been heard completely once. Never raises for what is on the bus."""
-        faults, self._heard_faults = self._heard_faults + self._drain(), []
+        faults = self._drain()
+        if self._heard_faults:
+            faults, self._heard_faults = self._heard_faults + faults, []
         self._view.end_of_read()
         for fault in (self._bus.fault(), self._send_fault):
             if fault is not None:
                 faults.append(f"bus: {fault}")
         if self._view.now_s - self._intruder_s < _INTRUDER_SHOWN_S:
             faults.append("another controller commands this line")
-        inputs = self._view.inputs(tuple(dict.fromkeys(faults)))
+        inputs = self._view.inputs(tuple(dict.fromkeys(faults)) if faults else ())
         self._reads_since_write += 1
         if inputs is not None:
             self._prime_gate(inputs)
@@ -99,19 +107,19 @@ class CanLinePort:
             "ratio_rpm_per_mps": command.pump_ratio_rpm_per_mps,
             "trim_pct": command.pump_trim_pct,
         }
-        encoded: list[Telegram] = []
+        encoded: list[Outlet] = []
         frames: list[Frame] = []
         try:
-            for telegram, fields in ((Telegram.DIE_COMMAND, lips), (Telegram.PUMP_COMMAND, pump)):
-                frames += self._transmitter.frames(telegram, fields, command.valid_until_cycle)
-                encoded.append(telegram)
+            for outlet, fields in ((self._lips, lips), (self._pump, pump)):
+                frames += outlet.frames(fields, command.valid_until_cycle)
+                encoded.append(outlet)
             refusal = self._judge(frames)
         except WireError as error:
             refusal = Refusal(f"wire: {error}", -1, np.nan, np.nan)
         self.last_refusal = refusal
         if refusal is not None:
-            for telegram in encoded:
-                self._transmitter.take_back(telegram)
+            for outlet in encoded:
+                outlet.take_back()
             _LOG.warning("gate refused a command: %s", refusal)
             return False
         self._send(frames)
@@ -119,8 +127,8 @@ class CanLinePort:
 
     def rearm(self) -> None:
         """Ask latched nodes to accept commands again, and let go of a safe stop that we remember."""
-        if self._transmit and self._codec.carries(Telegram.REARM):
-            self._send(self._transmitter.frames(Telegram.REARM, {"epoch": self._epoch}))
+        if self._rearming is not None:
+            self._send(self._rearming.frames({"epoch": self._epoch}))
         self._view.safe_stop = False
 
     def listen(self, timeout_s: float) -> int | None:
@@ -194,10 +202,10 @@ class CanLinePort:
             self._heartbeat(HeartbeatState.OPERATIONAL if commanding else HeartbeatState.PRE_OPERATIONAL)
 
     def _heartbeat(self, state: HeartbeatState) -> None:
-        if not (self._transmit and self._codec.carries(Telegram.HEARTBEAT, Node.CONTROLLER)):
+        if self._beating is None:
             return
         fields: dict[str, Value] = {"state": int(state), "epoch": self._epoch, "uptime_s": int(self._view.uptime_s)}
-        self._send(self._transmitter.frames(Telegram.HEARTBEAT, fields, node=Node.CONTROLLER))
+        self._send(self._beating.frames(fields))
 
     def _send(self, frames: list[Frame]) -> None:
         try:

@@ -236,12 +236,15 @@ def encode(
         part = None if array is None else array[message.segment]
         try:
             frames.append(message.write(fields, scan_id, counter, node, part))
-        except (KeyError, ValueError, OverflowError, TypeError) as error:
-            raise _blamed(message, fields, error) from error
+        except MISFITS as error:
+            raise blamed(message, fields, error) from error
     return frames
 
 
-def _blamed(plan: MessagePlan, fields: Mapping[str, Value], error: Exception) -> WireError:
+MISFITS = (KeyError, ValueError, OverflowError, TypeError)  # what a writer raises for a value that does not fit
+
+
+def blamed(plan: MessagePlan, fields: Mapping[str, Value], error: Exception) -> WireError:
     """Which field did not fit, in words; `error` is what the writer stumbled over."""
     for scalar in plan.scalars:
         field, value = scalar.field, fields.get(scalar.field.name)

@@ -68,5 +68,6 @@ def crc_for(profile: Integrity, position: int, big_endian: bool, data_id: int) -
     else:
         of = f"crc8({name!r} + {before} + {after})"
     order = "big" if big_endian else "little"
-    sealed = f"{before + ' + ' if position else ''}{of}.to_bytes({width}, {order!r}) + {after}"
+    cut = of.replace(after, f"(rest := {after})")
+    sealed = f"{before + ' + ' if position else ''}{cut}.to_bytes({width}, {order!r}) + rest"
     return Crc(of, sealed, *(eval(f"lambda data: {text}", dict(NAMES)) for text in (of, sealed)))

@@ -338,13 +338,16 @@ class LineView:
         return self._fed_back if Telegram.DIE_STATUS in troubled else self._seen
 
     def _link_faults(self, troubled: Mapping[Telegram, LinkState]) -> tuple[str, ...]:
+        beats = self._receiver.troubled_heartbeats(self.now_s)
+        if not (troubled or beats or self._misfit):
+            return ()
         faults = []
         for telegram, link in troubled.items():
             patience_s = SILENT_AFTER_PERIODS * self._periods_s[telegram]
             starting = link is LinkState.NEVER_SEEN and self.now_s - self._first_s <= patience_s
             if telegram is not Telegram.HEARTBEAT and not starting:
                 faults.append(f"{_plain(telegram)}: {link}")
-        for node, link in self._receiver.troubled_heartbeats(self.now_s).items():
+        for node, link in beats.items():
             name = Node(node).name.lower().replace("_", " ") if node in set(Node) else f"node {node}"
             faults.append(f"heartbeat of {name}: {link}")
         return (*faults, *self._misfit.values())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firmware_bridge.codec import EXTENDED, Codec, Value, encode, packed_array, refuse_unknown
+from firmware_bridge.codec import EXTENDED, MISFITS, Codec, Value, blamed, encode, packed_array, refuse_unknown
 from firmware_bridge.contract import Telegram
 from firmware_bridge.frames import Frame
 from firmware_bridge.health import LinkHealth, LinkRecord, LinkState, Verdict
@@ -35,13 +35,18 @@ class Message:
     t_s: float
 
 
+_FLOAT64 = np.dtype(np.float64)
+
+
 class Outlet:
     """One telegram of one node on its way out: its plan, its next number, and what was found of its last fields."""
 
-    __slots__ = ("array", "counter", "last", "names", "node", "packed", "plan")
+    __slots__ = ("array", "counter", "last", "name", "names", "node", "packed", "plan", "write")
 
     def __init__(self, plan: TelegramPlan, node: int) -> None:
         self.plan, self.node, self.array = plan, node, plan.array
+        self.name = "" if plan.array is None else plan.array.scale.field.name
+        self.write = plan.messages[0].write if len(plan.messages) == 1 and plan.array is None else None
         self.counter = 0
         self.names: tuple[str, ...] = ()  # that are known to be right
         self.last: bytes | None = None
@@ -53,19 +58,29 @@ class Outlet:
         if names != self.names:
             refuse_unknown(self.plan, fields)
             self.names = names
-        array = None if self.array is None else self._array(self.array, fields)
-        frames = encode(self.plan, fields, array, scan_id, self.counter, self.node)
+        if self.write is None:
+            array = None if self.array is None else self._array(self.array, fields)
+            frames = encode(self.plan, fields, array, scan_id, self.counter, self.node)
+        else:  # a single frame, as most are
+            try:
+                frames = [self.write(fields, scan_id, self.counter, self.node, None)]
+            except MISFITS as error:
+                raise blamed(self.plan.messages[0], fields, error) from error
         self.counter += 1  # the codec cuts it to the width that the wire gives it
         return frames
 
+    def take_back(self) -> None:
+        """The last telegram was not sent: its number goes to the next one, so that receivers see no gap."""
+        self.counter -= 1
+
     def _array(self, array: WholeArray, fields: Mapping[str, Value]) -> list[Packed] | None:
         """The packed array; most positions and commands repeat the last ones, and are not reckoned again."""
-        values = fields.get(array.scale.field.name)
-        if not isinstance(values, np.ndarray) or values.dtype != np.float64:
+        values = fields.get(self.name)
+        if not isinstance(values, np.ndarray) or values.dtype != _FLOAT64:
             return packed_array(self.plan, fields)
         same = values.tobytes()
         if same != self.last or values.ndim != 1:
-            self.packed, self.last = packed_array(self.plan, fields), same
+            self.packed, self.last = array.packed(values), same
         return self.packed
 
 
@@ -86,10 +101,6 @@ class Transmitter:
     def frames(self, telegram: Telegram, fields: Mapping[str, Value], scan_id: int = 0, node: int = 0) -> list[Frame]:
         """Encode the next telegram. Raises what Codec.encode raises; the counter then stays."""
         return self.outlet(telegram, node).frames(fields, scan_id)
-
-    def take_back(self, telegram: Telegram, node: int = 0) -> None:
-        """The last telegram was not sent: its number goes to the next one, so that receivers see no gap."""
-        self._outlets[telegram, node].counter -= 1
 
 
 _OK = Verdict.OK  # to look up a member of an enum takes as long as all that is done with it here
@@ -147,7 +158,7 @@ class _Inlet:
         if self.values is None or blocks != self.last:
             assert self.array is not None
             self.last, self.values = blocks, self.array.values(blocks)
-            self.values.flags.writeable = False
+            self.values.setflags(write=False)
         return self.values
 
 

@@ -8,7 +8,7 @@ tests.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +30,7 @@ from firmware_bridge.contract import (
     Telegram,
     ZoneStatus,
 )
-from firmware_bridge.link import Message, Receiver, Transmitter
+from firmware_bridge.link import Message, Outlet, Receiver, Transmitter
 from plant_sim import actuators, plant
 from plant_sim.gauges import GaugeReading
 from plant_sim.plant import Command, Plant, PlantState, Readings
@@ -41,10 +41,11 @@ STALLED_AFTER_S = 1.0  # a motor that does not follow for so long reports a faul
 FAULT_KEPT_S = 30.0  # and keeps it so long after it was last asked to move, so that it is tried again some day
 BOOT_EPOCH = 1
 _DIRECTIONS = {0: int(ScanDirection.ARRAY), 1: int(ScanDirection.FORWARD), -1: int(ScanDirection.BACKWARD)}
-_DRY = (Telegram.DRY_PROFILE, Telegram.DRY_META, "areal_density_gsm")
-_SAYS = dict.fromkeys(GaugeKind, _DRY) | {GaugeKind.WET_ARRAY: (Telegram.WET_PROFILE, Telegram.WET_META, "film_um")}
 TIME_ROUNDING_S = 1e-6  # steps are summed in floating point
-_OPERATING, _LATCHED = NodeState.OPERATING, NodeState.LATCHED  # asked for in every step; a look-up takes its time
+# Asked for in every step, and a look-up takes its time:
+_OPERATING, _LATCHED = NodeState.OPERATING, NodeState.LATCHED
+_DIE_COMMAND, _PUMP_COMMAND = Telegram.DIE_COMMAND, Telegram.PUMP_COMMAND
+_REARM, _SAFE_STOP = Telegram.REARM, Telegram.SAFE_STOP
 
 
 class TruthRow(NamedTuple):
@@ -65,7 +66,8 @@ class CommandWatch:
 
     def __init__(self, period_s: float) -> None:
         self.state = NodeState.HOLDING
-        self._timeout_s = COMMAND_TIMEOUT_PERIODS * period_s
+        self._hold_after_s = COMMAND_TIMEOUT_PERIODS * period_s + TIME_ROUNDING_S
+        self._latch_after_s = max(LATCH_AFTER_S, COMMAND_TIMEOUT_PERIODS * period_s) + TIME_ROUNDING_S
         self._last_s: float | None = None
 
     def admit(self, now_s: float) -> bool:
@@ -80,9 +82,9 @@ class CommandWatch:
         if self._last_s is None:
             return
         silent_s = now_s - self._last_s
-        if silent_s > max(LATCH_AFTER_S, self._timeout_s) + TIME_ROUNDING_S:
+        if silent_s > self._latch_after_s:
             self.latch()
-        elif silent_s > self._timeout_s + TIME_ROUNDING_S and self.state is _OPERATING:
+        elif silent_s > self._hold_after_s and self.state is _OPERATING:
             self.state = NodeState.HOLDING
 
     def latch(self) -> None:
@@ -211,17 +213,10 @@ class PlantNodes:
         listened = [Telegram.DIE_COMMAND, Telegram.PUMP_COMMAND, Telegram.REARM, Telegram.SAFE_STOP]
         expected = {Telegram.DIE_COMMAND: period_s, Telegram.PUMP_COMMAND: period_s}
         self._receiver = Receiver(codec, [t for t in listened if codec.carries(t)], expected)
-        transmitter = Transmitter(codec)
-        sent = [(t, 0) for t in Telegram if t is not Telegram.HEARTBEAT] + [(Telegram.HEARTBEAT, int(n)) for n in Node]
-        self._outlets = {key: transmitter.outlet(*key) for key in sent if codec.carries(*key)}
+        self._outlets = _Outlets(codec, [int(node) for node, there in _gauges(truth) if there])
         self._deadline_modulus = {t: codec.scan_modulus(t) for t in expected if codec.has_scan_id(t)}
-        self._bounds = {key: codec.bounds(*key) for key in _reported(codec)}
-        self._beating: list[tuple[int, CommandWatch | None]] = [
-            (int(Node.DIE), self.die.watch),
-            (int(Node.PUMP), self.pump.watch),
-            *((int(node), None) for node, there in _gauges(truth) if there),
-            (int(Node.ENCODER), None),
-        ]
+        watches = {int(Node.DIE): self.die.watch, int(Node.PUMP): self.pump.watch}
+        self._beating = [(outlet, watches.get(node)) for node, outlet in self._outlets.beats]
         self._sync = Rhythm(codec.wire.sync_period_s)
         self._line_state = Rhythm(LINE_STATE_PERIOD_S)
         self._feedback = Rhythm(period_s)
@@ -267,18 +262,18 @@ class PlantNodes:
 
     def _obey(self, message: Message, now_s: float) -> None:
         telegram, fields = message.telegram, message.fields
-        if telegram is Telegram.SAFE_STOP:
+        if telegram is _SAFE_STOP:
             self.die.hold()
             self.die.watch.latch()
             self.pump.watch.latch()
-        elif telegram is Telegram.REARM:
+        elif telegram is _REARM:
             self.die.watch.rearm()
             self.pump.watch.rearm()
         elif self._expired(message):
             self.commands_expired += 1
-        elif telegram is Telegram.DIE_COMMAND:
+        elif telegram is _DIE_COMMAND:
             self.die.command(np.asarray(fields["gap_um"], dtype=np.float64), now_s)
-        elif telegram is Telegram.PUMP_COMMAND:
+        elif telegram is _PUMP_COMMAND:
             self.pump.command(float(fields["ratio_rpm_per_mps"]), float(fields["trim_pct"]), now_s)
 
     def _expired(self, message: Message) -> bool:
@@ -296,12 +291,12 @@ class PlantNodes:
             self._send_sync(readings)
         if self._line_state.due(now_s):
             state = {"state": int(readings.line_state), "roll": 1, "batch": readings.batch}
-            self._send(Telegram.LINE_STATE, state, self.cycle)
+            self._send(self._outlets.line_state, state, self.cycle)
         if self._feedback.due(now_s):
-            self._send(Telegram.DIE_FEEDBACK, {"gap_um": readings.lip_fed_back_um}, self.cycle)
+            self._send(self._outlets.lips, {"gap_um": readings.lip_fed_back_um}, self.cycle)
             self._send_pump_feedback(readings)
         if self._status.due(now_s):
-            self._send(Telegram.DIE_STATUS, {"zone_status": self.die.zone_status()}, self.cycle)
+            self._send(self._outlets.status, {"zone_status": self.die.zone_status()}, self.cycle)
         for scan in readings.scans:
             self._send_scan(scan)
         if self._heartbeat.due(now_s):
@@ -314,7 +309,7 @@ class PlantNodes:
             "web_m": readings.web_m,
             "encoder_valid": int(readings.encoder_valid),
         }
-        self._send(Telegram.SYNC, fields, self.cycle)
+        self._send(self._outlets.sync, fields, self.cycle)
 
     def _send_pump_feedback(self, readings: Readings) -> None:
         fields: dict[str, Value] = {
@@ -324,21 +319,20 @@ class PlantNodes:
             "temperature_c": readings.slurry_temperature_c,
             "node_state": int(self.pump.watch.state),
         }
-        low, high = self._bounds.get((Telegram.PUMP_FEEDBACK, "pressure_kpa"), (0.0, 0.0))
+        low, high = self._outlets.pressure_kpa
         fields["pressure_kpa"] = min(max(readings.pump_pressure_kpa, low), high)
-        self._send(Telegram.PUMP_FEEDBACK, fields, self.cycle)
+        self._send(self._outlets.pump, fields, self.cycle)
 
     def _send_scan(self, scan: GaugeReading) -> None:
         """A profile, and its meta telegram where the wire has one. What the wire cannot carry is reported invalid."""
-        profile, meta, name = _SAYS[scan.kind]
-        low, high = self._bounds[profile, name]
+        profile, meta, name, low, high = self._outlets.gauges[scan.kind]
         values, boxes = scan.values, scan.values.size
         good = boxes
         if not low <= values.item(values.argmin()) <= values.item(values.argmax()) <= high:
             valid = (values >= low) & (values <= high)
             values, good = np.where(valid, values, np.nan), int(np.count_nonzero(valid))
         self._send(profile, {name: values}, scan.scan_id)
-        if (meta, 0) not in self._outlets:
+        if meta is None:
             return
         fields: dict[str, Value] = {
             "boxes": boxes,
@@ -354,14 +348,12 @@ class PlantNodes:
     def _send_heartbeats(self, now_s: float) -> None:
         alive: dict[str, Value] = {"state": int(HeartbeatState.OPERATIONAL), "epoch": BOOT_EPOCH, "uptime_s": now_s}
         stopped: dict[str, Value] = {**alive, "state": int(HeartbeatState.STOPPED)}
-        beat = Telegram.HEARTBEAT
-        for node, watch in self._beating:
+        for outlet, watch in self._beating:
             latched = watch is not None and watch.state is _LATCHED
-            self._send(beat, stopped if latched else alive, self.cycle, node)
+            self._send(outlet, stopped if latched else alive, self.cycle)
 
-    def _send(self, telegram: Telegram, fields: Mapping[str, Value], scan_id: int, node: int = 0) -> None:
+    def _send(self, outlet: Outlet | None, fields: Mapping[str, Value], scan_id: int) -> None:
         """Hand a telegram to the bus. A bus that is down loses it and the machine runs on."""
-        outlet = self._outlets.get((telegram, node))
         if outlet is None:  # not on this wire
             return
         for frame in outlet.frames(fields, scan_id):
@@ -375,11 +367,27 @@ def _gauges(truth: Truth) -> tuple[tuple[Node, bool], ...]:
     return (Node.WET_GAUGE, truth.wet is not None), (Node.DRY_GAUGE, truth.dry is not None)
 
 
-def _reported(codec: Codec) -> list[tuple[Telegram, str]]:
-    """Fields whose bounds on this wire the nodes must keep by themselves."""
-    fields = [
-        (Telegram.WET_PROFILE, "film_um"),
-        (Telegram.DRY_PROFILE, "areal_density_gsm"),
-        (Telegram.PUMP_FEEDBACK, "pressure_kpa"),
-    ]
-    return [(telegram, name) for telegram, name in fields if codec.has_field(telegram, name)]
+class _Outlets:
+    """Where the nodes' telegrams go out, None for those that are not on this wire, and what the wire can carry of them.
+
+    gauges: outlets of profile and meta, the profile's field and its bounds, by kind. beats: by node, in their order.
+    """
+
+    def __init__(self, codec: Codec, gauges: Sequence[int]) -> None:
+        transmitter = Transmitter(codec)
+
+        def outlet(telegram: Telegram, node: int = 0) -> Outlet | None:
+            return transmitter.outlet(telegram, node) if codec.carries(telegram, node) else None
+
+        def bounds(telegram: Telegram, name: str) -> tuple[float, float]:
+            return codec.bounds(telegram, name) if codec.has_field(telegram, name) else (0.0, 0.0)
+
+        self.sync, self.line_state = outlet(Telegram.SYNC), outlet(Telegram.LINE_STATE)
+        self.lips, self.status = outlet(Telegram.DIE_FEEDBACK), outlet(Telegram.DIE_STATUS)
+        self.pump, self.pressure_kpa = outlet(Telegram.PUMP_FEEDBACK), bounds(Telegram.PUMP_FEEDBACK, "pressure_kpa")
+        wet = outlet(Telegram.WET_PROFILE), outlet(Telegram.WET_META), "film_um"
+        dry = outlet(Telegram.DRY_PROFILE), outlet(Telegram.DRY_META), "areal_density_gsm"
+        self.gauges = dict.fromkeys(GaugeKind, (*dry, *bounds(Telegram.DRY_PROFILE, dry[2])))
+        self.gauges[GaugeKind.WET_ARRAY] = (*wet, *bounds(Telegram.WET_PROFILE, wet[2]))
+        nodes = (int(Node.DIE), int(Node.PUMP), *gauges, int(Node.ENCODER))
+        self.beats = [(node, outlet(Telegram.HEARTBEAT, node)) for node in nodes]

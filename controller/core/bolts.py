@@ -153,9 +153,10 @@ def _judged(out: BoolArray, evidence: Array, weighed: Array) -> BoolArray:
     A bolt's neighbours share in what it does to the web: of those side by side the worst is it.
     """
     mean = weighed / evidence
-    share = (1.0 + mean) / max(1.0 + float(np.median(mean)), 0.2) - 1.0
+    share = (1.0 + mean) / max(1.0 + _median(mean), 0.2) - 1.0
     sigmas = -share * np.sqrt(evidence)
-    padded = np.pad(share, 2, constant_values=np.inf)
+    padded = np.full(share.size + 4, np.inf)
+    padded[2:-2] = share
     beside = np.minimum(np.minimum(padded[:-4], padded[1:-3]), np.minimum(padded[3:-1], padded[4:]))
     falls = (share < OUT_BELOW) & (sigmas > OUT_SIGMAS) & (share <= beside)
     judged: BoolArray = np.where(out, sigmas > BACK_SIGMAS, falls)
@@ -164,14 +165,21 @@ def _judged(out: BoolArray, evidence: Array, weighed: Array) -> BoolArray:
 
 def _around(step_um: Array) -> Array:
     """How far the two neighbours on either side have gone together, (zones,), um."""
-    padded = np.pad(step_um, 2)
+    padded = np.zeros(step_um.size + 4)
+    padded[2:-2] = step_um
     around: Array = padded[:-4] + padded[1:-3] + padded[3:-1] + padded[4:]
     return around
 
 
+def _median(values: Array) -> float:
+    """The median of numbers that are none of them NaN, as numpy has it at ten times the cost."""
+    order = np.sort(values)
+    return 0.5 * float(order[(order.size - 1) // 2] + order[order.size // 2])
+
+
 def _noise_um(before: float, change_um: Array) -> float:
     """Standard deviation of what the web says from look to look; most bolts are well, so their median knows."""
-    now = max(MAD_TO_SIGMA * float(np.median(np.abs(change_um))), 1e-6)
+    now = max(MAD_TO_SIGMA * _median(np.abs(change_um)), 1e-6)
     return now if not np.isfinite(before) else before + 0.1 * (now - before)
 
 

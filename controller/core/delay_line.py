@@ -55,7 +55,7 @@ class DelayLine:
         """
         sample = math.floor(web_m / self.step_m)
         forward = sample - self.head
-        if not self.wants(web_m):
+        if self.filled and -JITTER_SAMPLES <= forward <= 0:  # as `wants` has it
             return self
         rows = self.rows
         if not self.filled or forward < 0 or forward >= rows:
@@ -70,19 +70,15 @@ class DelayLine:
         """
         if not self.filled:
             return None
-        position = web_m / self.step_m
-        tail = self.head - self.filled + 1
-        position = min(max(position, float(tail)), float(self.head))
+        blocks, head = self.blocks, self.head
+        position, tail = web_m / self.step_m, head - self.filled + 1
+        position = tail if position < tail else head if position > head else position
         low = math.floor(position)
-        high = min(low + 1, self.head)
-        share = position - low
-        row: Array = (1.0 - share) * self._row(low) + share * self._row(high)
-        return row
-
-    def _row(self, sample: int) -> Array:
-        block, within = divmod(sample % self.rows, BLOCK_ROWS)
-        row: Array = self.blocks[block][within]
-        return row
+        share, rows = position - low, BLOCK_ROWS * len(blocks)
+        here, next_one = low % rows, (low + 1 if low < head else head) % rows
+        before: Array = blocks[here // BLOCK_ROWS][here % BLOCK_ROWS]
+        after: Array = blocks[next_one // BLOCK_ROWS][next_one % BLOCK_ROWS]
+        return (1.0 - share) * before + share * after
 
     def holds(self, web_m: float) -> bool:
         """Whether `web_m` lies inside what the line remembers."""
@@ -93,6 +89,11 @@ class DelayLine:
 def _written(blocks: tuple[Array, ...], places: Sequence[int], row: Array) -> tuple[Array, ...]:
     """The blocks with `row` at these places of the ring."""
     changed = list(blocks)
+    if len(places) == 1:
+        block, within = divmod(places[0], BLOCK_ROWS)
+        changed[block] = blocks[block].copy()
+        changed[block][within] = row
+        return tuple(changed)
     for block in {place // BLOCK_ROWS for place in places}:
         changed[block] = blocks[block].copy()
     for place in places:

@@ -98,19 +98,20 @@ def _certify_gap(envelope: Envelope, wish: Array, last: Array, dt_s: float) -> t
     if not _near(last):
         middle = 0.5 * (lips.gap_min_um + lips.gap_max_um)
         last = _between(np.where(np.isfinite(last), last, middle), -FAR, FAR)
-    here = _nearest(last / count)
+    stood = last / count
+    here = _nearest(stood)
     touched: list[Limit] = []
-    if not _near(wish):
+    if wish is not last and not _near(wish):
         if np.count_nonzero(np.isfinite(wish)) < wish.size:
             touched.append(Limit.FINITE)  # whoever answers so for one bolt is not to be believed for the others
             wish = here * count
         wish = _between(wish, -FAR, FAR)
-    goal = wished = wish / count
+    goal = wished = stood if wish is last else wish / count
     if not counts.low <= goal.item(goal.argmin()) <= goal.item(goal.argmax()) <= counts.high:
         goal = _between(wished, counts.low, counts.high)
         if np.count_nonzero(np.abs(goal - wished) > 1e-6):
             touched.append(Limit.RANGE)
-    target, bound = _target(counts, goal)
+    target, bound = _target(counts, goal, here if goal is stood else _nearest(goal))
     touched += bound
     step = _whole(lips.rate_um_per_s * max(0.0, dt_s) / count)
     certified, bound = _walk(counts, here, target, step)
@@ -149,7 +150,9 @@ def _slope(gap: Array) -> Array:
 
 
 def _bend(gap: Array) -> Array:
-    bend: Array = gap[:-2] - 2 * gap[1:-1] + gap[2:]
+    """Second differences."""
+    slope = gap[1:] - gap[:-1]
+    bend: Array = slope[1:] - slope[:-1]
     return bend
 
 
@@ -167,11 +170,14 @@ def _excess(value: Array, limit: float) -> Array:
     return excess
 
 
-def _target(counts: _Counts, goal: Array) -> tuple[Array, list[Limit]]:
-    """The point near `goal` (counts, in range) that neighbour and bend limits allow: `goal` itself when they do."""
-    target = _nearest(goal)
-    bound = [Limit.NEIGHBOUR] if _largest(_slope(target)) > counts.neighbour else []
-    bound += [Limit.BEND] if _largest(_bend(target)) > counts.bend else []
+def _target(counts: _Counts, goal: Array, target: Array) -> tuple[Array, list[Limit]]:
+    """The point near `goal` (counts, in range) that neighbour and bend limits allow.
+
+    `target`, which is `goal` in whole counts, when they do.
+    """
+    slope = _slope(target)
+    bound = [Limit.NEIGHBOUR] if _largest(slope) > counts.neighbour else []
+    bound += [Limit.BEND] if _largest(_slope(slope)) > counts.bend else []
     if not bound:
         return target, bound
     bend = max(counts.bend - BEND_ROUNDING, 0)
@@ -204,6 +210,8 @@ def _walk(counts: _Counts, last: Array, target: Array, step: float) -> tuple[Arr
     First each bolt at its own full rate: that keeps range and neighbour limits by itself, but may bend the lip. Then
     all along the straight line; then the best roundings of points on it, the shortest of which can always move on.
     """
+    if target is last:  # a wish to stay, as most are
+        return last, []
     move = target - last
     furthest = _largest(move)
     if furthest == 0.0:

@@ -207,7 +207,7 @@ def _adapted(mean: Mean, state: EstimateState, inputs: LineInputs) -> EstimateSt
 def modelled_effect(estimator: Estimator, inputs: LineInputs) -> Array:
     """What lips and pump, as fed back, should do to the web now leaving the die: (zones,), each coordinate."""
     effect = np.empty(inputs.gap_um.size)
-    effect[:-1] = inputs.gap_um @ estimator.response.effects
+    effect[:-1] = inputs.gap_um.dot(estimator.response.effects)
     effect[-1] = log_ratio(inputs.pump_ratio_rpm_per_mps, inputs.pump_trim_pct, estimator.ratio_nominal_rpm_per_mps)
     return effect
 
@@ -227,7 +227,7 @@ def fused_profile_gsm(estimator: Estimator, state: EstimateState) -> Array:
 def bias_pct(estimator: Estimator, state: EstimateState) -> Array:
     """What the dry gauge taught about the wet one, (zones,), percent."""
     offset = state.offset.mean
-    bias: Array = 100.0 * (estimator.response.basis @ offset[:-1] + offset[-1])
+    bias: Array = 100.0 * (estimator.response.basis.dot(offset[:-1]) + offset[-1])
     return bias
 
 
@@ -242,18 +242,18 @@ def mean_log(error: Array) -> float:
 
 
 def to_coordinates(response: ResponseModel, error: Array) -> Array:
-    """Log errors of zones -> shapes and mean, (zones,)."""
+    """Log errors of zones -> shapes and mean, (zones,). At this size `dot` costs half of what `@` does."""
     mean = mean_log(error)
     coordinates = np.empty(error.size)
-    coordinates[:-1] = (error - mean) @ response.basis
+    coordinates[:-1] = (error - mean).dot(response.basis)
     coordinates[-1] = mean
     return coordinates
 
 
 def to_error(response: ResponseModel, coordinates: Array) -> Array:
     """Shapes and mean -> log errors of zones, (zones,). To second order in the shape, which is a few percent."""
-    shape = response.basis @ coordinates[:-1]
-    error: Array = shape + (float(coordinates[-1]) - 0.5 * float(shape @ shape) / shape.size)
+    shape = response.basis.dot(coordinates[:-1])
+    error: Array = shape + (coordinates.item(-1) - 0.5 * float(shape.dot(shape)) / shape.size)
     return error
 
 
@@ -265,7 +265,7 @@ def _take_wet(
     effect = model.at(at_die_m)
     if seen.share < USABLE_SHARE or effect is None:  # no encoder yet: nothing can be placed along the web
         return state._replace(model=model, wet_reference=seen.reference, good_share=seen.share)
-    error = _filled(estimator, seen, state.film.mean + effect, state.film.readings)
+    error = seen.error if seen.whole else _filled(estimator, seen, state.film.mean + effect, state.film.readings)
     coordinates = to_coordinates(estimator.response, error)
     disturbance = coordinates - effect
     film = _film(estimator, state, model, disturbance, seen.share, at_die_m)
@@ -274,7 +274,7 @@ def _take_wet(
     if estimator.offset is not None:
         wet_seen, wet_last = _summed(estimator, state, gauge, coordinates, at_die_m)
     known, spread = state.learnt, state.scales
-    if model.holds(at_die_m):
+    if estimator.mean is not None and model.holds(at_die_m):
         known, spread = _taught(estimator, state, disturbance, film, seen.whole, at_die_m)
     return EstimateState(
         model=model,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,8 +12,7 @@ PATIENCE_S = 5.0  # a bolt that is away from its target and has not moved for th
 STILL_UM = 0.05  # a bolt that is within this of where it stood is standing still
 
 
-@dataclass(frozen=True, slots=True)
-class FollowState:
+class FollowState(NamedTuple):
     """still_s: how long each bolt has stood away from its target, (zones,); stood_um: where it stands."""
 
     still_s: Array
@@ -35,8 +34,9 @@ def follow(
     away, moved = np.abs(target_um - position_um), np.abs(position_um - state.stood_um)
     bound_um = lips.backlash_um + 2.0 * lips.resolution_um
     if away.item(away.argmax()) <= bound_um and moved.item(moved.argmax()) < STILL_UM:  # all is well; NaN never is
-        still_s = np.zeros(away.size)
-        return FollowState(still_s, state.stood_um), still_s > PATIENCE_S
+        if np.count_nonzero(state.still_s):
+            state = FollowState(np.zeros(away.size), state.stood_um)
+        return state, np.zeros(away.size, dtype=np.bool_)
     still = moved < STILL_UM
     still_s = np.where((away > bound_um) & still, state.still_s + dt_s, 0.0)
     return FollowState(still_s=still_s, stood_um=np.where(still, state.stood_um, position_um)), still_s > PATIENCE_S

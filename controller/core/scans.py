@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,8 +61,7 @@ def _lend_edges(weights: Array) -> None:
     weights[empty & ~left, -1] = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneScan:
+class ZoneScan(NamedTuple):
     """A scan as zones see it. error: (zones,), holes bridged; reference: of the outlier gate; share: of good boxes."""
 
     error: Array
@@ -79,7 +79,7 @@ def to_zones(gauge: GaugeModel, reference: Array, scan: GaugeScan, reading: Arra
         error = np.log(reading) - gauge.log_target
         followed = _followed(gauge, reference, error)
         if followed is not None:
-            return ZoneScan(gauge.mean @ error, gauge.every_zone, True, followed, 1.0)
+            return ZoneScan(gauge.mean.dot(error), gauge.every_zone, True, followed, 1.0)
     positive = valid & (reading > 0.0) & (reading < np.inf)
     error = np.log(np.where(positive, reading, 1.0)) - gauge.log_target
     good = positive & (np.abs(error) < IMPLAUSIBLE_LOG)
@@ -139,4 +139,7 @@ def _largest(values: Array) -> float:
 
 def _median(values: Array) -> float:
     """Upper median, (n,) -> scalar; numpy's own costs eight times as much at this size."""
-    return float(np.partition(values, values.size // 2)[values.size // 2])
+    middle, sorted_at_middle = values.size // 2, values.copy()
+    sorted_at_middle.partition(middle)
+    median: float = sorted_at_middle.item(middle)
+    return median

@@ -208,7 +208,7 @@ def test_without_a_scan_id_the_counter_groups_the_segments_and_counts_on() -> No
 def test_a_number_taken_back_is_used_again() -> None:
     transmitter = Transmitter(shipped_codec())
     first = transmitter.frames(Telegram.REARM, {"epoch": 1})
-    transmitter.take_back(Telegram.REARM)
+    transmitter.outlet(Telegram.REARM).take_back()
     assert transmitter.frames(Telegram.REARM, {"epoch": 1}) == first
 
 
