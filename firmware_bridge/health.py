@@ -109,10 +109,6 @@ class LinkRecord:
             return LinkState.NEVER_SEEN
         return LinkState.SILENT if now_s - self.last_s > self.patience_s else LinkState.OK
 
-    def is_ok(self, now_s: float) -> bool:
-        """Whether `state` is OK: what is asked of every link in every cycle."""
-        return self.last_s is not None and now_s - self.last_s <= self.patience_s and not self.faulty
-
     def health(self, now_s: float) -> LinkHealth:
         """The link's health at `now_s`, with all counts."""
         return LinkHealth(

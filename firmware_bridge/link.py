@@ -6,8 +6,9 @@ The bridge and the plant's nodes import it. Time is an argument: seconds of what
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -199,12 +200,12 @@ class Receiver:
         record = inlet.record or self._heartbeats.get(node) or self._heartbeat(node)
         key = can_id | node << 32 if inlet.many_senders else can_id
         if opened is not None and not record.bucket and record.counters.get(key) == counter - 1:
-            record.counters[key] = counter  # the next in sequence, as nearly always: nothing to judge
+            record.counters[key] = counter  # the next in sequence on a sound link, as nearly always: nothing to judge
             self.verdict = _OK
         else:
             self.verdict = _judged(record, inlet, key, counter, opened is not None)
-        if self.verdict is not _OK or record.faulty:
-            return None
+            if self.verdict is not _OK or record.faulty:
+                return None
         first_s = now_s
         if inlet.segments > 1:
             assembly = self._assembled(inlet, node, scan_id, fields, block, now_s)
@@ -234,11 +235,11 @@ class Receiver:
 
     def troubled(self, now_s: float) -> dict[Telegram, LinkState]:
         """The expected links that are not OK, in one word each. HEARTBEAT's is that of whichever node came last."""
-        return {t: record.state(now_s) for t, record in self._expected if not record.is_ok(now_s)}
+        return _troubled(self._expected, now_s)
 
     def troubled_heartbeats(self, now_s: float) -> dict[int, LinkState]:
         """The heartbeats that are not OK, of every node that was ever heard."""
-        return {n: record.state(now_s) for n, record in self._heartbeats.items() if not record.is_ok(now_s)}
+        return _troubled(self._heartbeats.items(), now_s)
 
     def heartbeats(self, now_s: float) -> dict[int, LinkHealth]:
         """Health of the heartbeat of every node that was ever heard."""
@@ -302,3 +303,15 @@ def _judged(record: LinkRecord, inlet: _Inlet, key: int, counter: int, crc_ok: b
     if inlet.counter_modulus:
         return record.judge(key, counter, inlet.counter_modulus, crc_ok)
     return Verdict.OK if crc_ok else Verdict.ERROR
+
+
+_Key = TypeVar("_Key")
+
+
+def _troubled(records: Iterable[tuple[_Key, LinkRecord]], now_s: float) -> dict[_Key, LinkState]:
+    """Those whose state is not OK. All are asked in every cycle, so what `state` would say is looked at in place."""
+    return {
+        key: record.state(now_s)
+        for key, record in records
+        if record.last_s is None or now_s - record.last_s > record.patience_s or record.faulty
+    }

@@ -46,6 +46,7 @@ TIME_ROUNDING_S = 1e-6  # steps are summed in floating point
 _OPERATING, _LATCHED = NodeState.OPERATING, NodeState.LATCHED
 _DIE_COMMAND, _PUMP_COMMAND = Telegram.DIE_COMMAND, Telegram.PUMP_COMMAND
 _REARM, _SAFE_STOP = Telegram.REARM, Telegram.SAFE_STOP
+_STOPPED = LineState.STOPPED
 
 
 class TruthRow(NamedTuple):
@@ -168,7 +169,7 @@ class PumpNode:
 
     def speed_rpm(self, web_speed_mps: float, encoder_valid: bool, line_state: LineState) -> float:
         """What the drive shall turn at."""
-        if not encoder_valid or line_state is LineState.STOPPED:
+        if not encoder_valid or line_state is _STOPPED:
             return 0.0
         return self.ratio_rpm_per_mps * web_speed_mps * (1.0 + self.trim_pct / 100.0)
 

@@ -101,7 +101,7 @@ def watch(bolts: Bolts, state: BoltState, seen: EstimateState, inputs: LineInput
             block=blocks.begun(zones, inputs.web_m, seen.film.readings), evidence=state.evidence,
             weighed=state.weighed, out=state.out
         )  # fmt: skip
-    state = state._replace(block=blocks.gathered(state.block, seen, inputs.gap_um))
+    state = BoltState(blocks.gathered(state.block, seen, inputs.gap_um), *state[1:])  # half the time of _replace
     return state if passed_m < bolts.block_m else _looked(bolts, state, inputs.web_m)
 
 
