@@ -217,6 +217,33 @@ def test_commands_that_only_repeat_the_last_one_still_move_the_window_of_the_rat
     assert wire.checker.first is not None and "over 10 commands in 0.000 s" in wire.checker.first
 
 
+@given(seed=st.integers(0, 2**32 - 1), share=st.sampled_from([0.0, 0.02, 0.3]))
+@settings(max_examples=20, deadline=None)
+def test_what_is_counted_does_not_depend_on_who_asks_when(seed: int, share: float) -> None:
+    """Frames are read and judged many at a time: breaches, pauses, repeats and both groups mixed, asked for or not."""
+    rng = np.random.default_rng(seed)
+    wire, asked = started(), WireChecker(LINE_40)
+    gap_um, trim_pct = FLAT, 0.0
+    for _ in range(150):
+        wire.sync(1 if rng.random() < 0.9 else int(rng.integers(0, 6)))
+        if rng.random() < 0.1:
+            wire.feedback(gap_um, trim_pct)
+        if rng.random() < 0.5:
+            gap_um = np.round(gap_um + rng.uniform(-1.0, 1.0, 40) * (40.0 if rng.random() < share else 0.4), 1)
+        if rng.random() < 0.5:
+            move_pct = float(rng.uniform(-1.0, 1.0)) * (6.0 if rng.random() < share else 0.04)
+            trim_pct = round(min(max(trim_pct + move_pct, -20.0), 20.0), 3)
+        wire.lips(gap_um, keep=slice(0, 1 if rng.random() < share else 2))
+        wire.pump(trim_pct)
+    for frame in wire.frames:
+        asked.see(frame)
+        assert asked.violations == sum(asked.by_limit.values())
+    assert len(wire.frames) > wire_checker.TOGETHER
+    assert (wire.checker.commands, wire.checker.by_limit) == (asked.commands, asked.by_limit)
+    assert wire.checker.first == asked.first
+    assert wire.checker.violations > 0 or share < 0.3
+
+
 def test_half_a_command_is_no_command() -> None:
     wire = started().walk([FLAT])
     wire.sync()
