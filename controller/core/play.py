@@ -164,7 +164,7 @@ def watch(play: Play | None, state: PlayState | None, seen: EstimateState, input
     if not (inputs.encoder_valid and inputs.gap_valid.all() and 0.0 <= passed_m < 2.0 * play.block_m):
         begins = inputs.encoder_valid and bool(np.isfinite(state.lips_um).all())
         begun_m = inputs.web_m if begins else np.nan
-        return _begun(state)._replace(begun_m=begun_m, film_readings=seen.film.readings)
+        return _begun(play, state)._replace(begun_m=begun_m, film_readings=seen.film.readings)
     read, reads = state.read, state.reads
     if seen.film.readings != state.film_readings:
         read, reads = read + seen.film.newest[: read.size], reads + 1
@@ -177,17 +177,16 @@ def watch(play: Play | None, state: PlayState | None, seen: EstimateState, input
     return state if passed_m < play.block_m else _looked(play, state, inputs.web_m)
 
 
-def rested(state: PlayState | None) -> PlayState | None:
-    """What was gathered goes, what was learnt stays: the web was torn, or the map is another."""
-    return None if state is None else _begun(state)
+def rested(play: Play | None, state: PlayState | None) -> PlayState | None:
+    """What was gathered goes, what was learnt stays: the map is another, with modes of its own."""
+    return None if play is None or state is None else _begun(play, state)
 
 
-def _begun(state: PlayState) -> PlayState:
-    nothing = np.full(state.read.size, np.nan)
-    unknown = np.full(state.stood.shape, np.nan)
+def _begun(play: Play, state: PlayState) -> PlayState:
+    modes, unknown = play.effects.shape[1], np.full(state.stood.shape, np.nan)
     return state._replace(
-        begun_m=np.nan, read=np.zeros(state.read.size), reads=0, stood=np.zeros(state.stood.shape), stands=0,
-        read_before=nothing, stood_um=unknown, stood_before_um=unknown
+        begun_m=np.nan, read=np.zeros(modes), reads=0, stood=np.zeros(state.stood.shape), stands=0,
+        read_before=np.full(modes, np.nan), stood_um=unknown, stood_before_um=unknown
     )  # fmt: skip
 
 

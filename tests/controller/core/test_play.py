@@ -161,3 +161,22 @@ def test_taking_over_moves_nothing_whatever_the_lips_do_in_their_play():
 def test_no_play_is_modelled_where_none_is_told_and_for_other_laws():
     assert configure(worn_line(0.0), CYCLE_S).play is None
     assert configure(make_line(law=LawName.IMC), CYCLE_S).play is None
+
+
+def test_another_map_with_other_modes_begins_a_block_and_keeps_what_was_learnt():
+    """Narrower lips make more modes useful."""
+    wide, narrow = worn_line(1.0, die={"kernel_fwhm_pitches": 2.5}), worn_line(1.0, die={"kernel_fwhm_pitches": 1.2})
+    web = WornWeb(wide, 2.0, noise=0.002)
+    config, state, _ = run(web, 60.0)
+    other = configure(narrow, CYCLE_S).play
+    assert other is not None
+    assert config.play.effects.shape[1] < other.effects.shape[1]
+    turned = play.rested(other, state.play)
+    np.testing.assert_array_equal(turned.weight, state.play.weight)
+    np.testing.assert_array_equal(turned.lips_um, state.play.lips_um)
+    seen, inputs = state.estimate, web.inputs()
+    for _ in range(30):
+        inputs = inputs._replace(web_m=inputs.web_m + 0.5)
+        seen = seen._replace(film=seen.film._replace(readings=seen.film.readings + 1))
+        turned = play.watch(other, turned, seen, inputs)
+    assert turned.looks > state.play.looks
