@@ -26,7 +26,7 @@ import numpy as np
 from controller.core import blocks
 from controller.core.blocks import Block
 from controller.core.estimate import EstimateState, Estimator
-from controller.core.response import lip_matrix, local_gain_per_um
+from controller.core.response import lip_matrix, local_gain_per_um, moved
 from controller.line.description import Array, DieDescription, LineDescription
 from controller.line.profile import LineInputs
 
@@ -110,18 +110,6 @@ def _effect(line: LineDescription, numbers: Array) -> Array:
     lips = lip_matrix(die)
     effect: Array = local_gain_per_um(replace(line, die=die)) * (lips - lips.mean(axis=0, keepdims=True))
     return effect
-
-
-def moved(die: DieDescription, numbers: Array) -> DieDescription:
-    """The die's description with the four numbers on it."""
-    gain, kernel, shift, stretch = (float(number) for number in numbers)
-    return replace(
-        die,
-        gain_factor=die.gain_factor * float(np.exp(gain)),
-        kernel_fwhm_pitches=die.kernel_fwhm_pitches * float(np.exp(kernel)),
-        alignment_shift_mm=die.alignment_shift_mm + shift * die.zone_pitch_mm,
-        alignment_stretch_pct=die.alignment_stretch_pct + 100.0 * stretch,
-    )
 
 
 def described(line: LineDescription, numbers: Array, sigma: Array) -> LineDescription:
