@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 
 from controller.commission.identify import Found
 from controller.commission.procedure import Outcome
-from controller.line.description import LineDescription
+from controller.line.description import Doubt, LineDescription
 from evencoat.settings_model import LineFile, Table, Text
 
 SUFFIX = ".model.toml"
@@ -143,6 +143,7 @@ def applied(line: LineDescription, model: ModelFile) -> LineDescription:
         alignment_stretch_pct=response.alignment_stretch_pct,
         bolt_gains=tuple(response.bolt_gains),
         bolt_delivery=tuple(response.bolt_delivery),
+        doubt=_doubt(line, model),
     )
     wet, dry = line.wet_gauge, line.dry_gauge
     if wet is not None and model.gauges.wet_distance_m is not None:
@@ -150,6 +151,20 @@ def applied(line: LineDescription, model: ModelFile) -> LineDescription:
     if dry is not None and model.gauges.dry_distance_m is not None:
         dry = replace(dry, distance_m=model.gauges.dry_distance_m)
     return replace(line, die=die, wet_gauge=wet, dry_gauge=dry)
+
+
+def _doubt(line: LineDescription, model: ModelFile) -> Doubt | None:
+    """One standard deviation of what was found; None where the file does not say."""
+    told, response = model.doubt, model.response
+    if not told:
+        return None
+    return Doubt(
+        gain=told.get("gain_factor", 0.0) / response.gain_factor,
+        kernel=told.get("kernel_fwhm_pitches", 0.0) / response.kernel_fwhm_pitches,
+        shift_pitches=told.get("alignment_shift_mm", 0.0) / line.die.zone_pitch_mm,
+        stretch=told.get("alignment_stretch_pct", 0.0) / 100.0,
+        delay_s=told.get("distance_m", 0.0) / line.web_speed_mps,
+    )
 
 
 def proposed(line: LineDescription, file: LineFile, found: Found, evidence: dict[str, float]) -> ModelFile:

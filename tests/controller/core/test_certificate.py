@@ -63,12 +63,12 @@ def test_a_norm_is_never_too_small_and_hardly_too_large(seed, rows, columns, dec
     exact = np.linalg.svd(matrices, compute_uv=False)[:, 0]
     found = norms(matrices)
     assert (found >= exact * (1.0 - 1e-9)).all()
-    assert (found <= exact * 1.005).all()
+    assert (found <= exact * 1.01).all()
 
 
 def test_equal_singular_values_are_no_trouble_and_nothing_has_no_norm():
     turned, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(80, 80)))
-    assert norms(turned[None])[0] == pytest.approx(1.0, rel=0.005)
+    assert norms(turned[None])[0] == pytest.approx(1.0, rel=0.01)
     assert norms(turned[None])[0] >= 1.0
     assert norms(np.zeros((1, 5, 5)))[0] < 1e-100
 
@@ -180,7 +180,7 @@ def test_whatever_is_certified_is_stable(case):
     for where in (np.ones(5), rng.choice([-1.0, 1.0], 5), rng.uniform(-1.0, 1.0, 5)):
         true = misfit(line, model, where[:4] * sides[:4])
         delay_s = max(math.trunc(where[4] * sides[4] / step_s) * step_s, step_s - dead_s)
-        assert certify(point(true, abs(delay_s)), loop).quick <= 1.005 * box.quick  # norms are within half a percent
+        assert certify(point(true, abs(delay_s)), loop).quick <= 1.01 * box.quick  # norms are within a percent
         assert left_over(true, loop, delay_s, step_s, rng) < 0.9
 
 
@@ -255,7 +255,7 @@ def test_a_die_with_ends_is_worse_than_an_endless_one(zones):
     ours = certify(point(misfit(line, model, shift)), loop_of(model, 20.0)).misfit
     assert ours > 1.05 * without_edges(line, shift)
     exact = np.linalg.svd(misfit(line, model, shift) - np.eye(model.modes), compute_uv=False)[0]
-    assert (1.0 - 1e-9) * exact <= ours <= 1.005 * exact
+    assert (1.0 - 1e-9) * exact <= ours <= 1.01 * exact
 
 
 def test_what_an_endless_die_would_certify_and_a_real_one_does_not_survive():
@@ -282,8 +282,8 @@ def test_nobody_inside_a_box_is_worse_than_the_box(seed, zones):
     sides = np.array([box.gain, box.kernel, box.shift_pitches, box.stretch])
     for _ in range(20):
         inside = certify(point(misfit(line, model, rng.uniform(-1.0, 1.0, 4) * sides), box.delay_s), loop)
-        assert inside.misfit <= 1.005 * worst.misfit  # norms are within half a percent
-        assert inside.delay <= 1.005 * worst.delay
+        assert inside.misfit <= 1.01 * worst.misfit  # norms are within a percent
+        assert inside.delay <= 1.01 * worst.delay
         assert inside.slow <= 1.01 * worst.slow
 
 
