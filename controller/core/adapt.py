@@ -35,6 +35,7 @@ NAMES = ("gain", "kernel width", "alignment", "stretch")
 PRIOR = np.array([0.25, 0.2, 0.3, 0.005])  # deviations about the description; alignment at least as unsure as described
 BOX = np.array([1.0, 0.8, 1.5, 0.03])  # no number leaves this, about the description
 INSENSITIVE = np.array([0.12, 0.12, 0.12, 0.005])  # differences that are not worth a new model
+FINER = 0.4  # times those, while somebody makes bumps to find out
 SURE_SIGMAS = 3.0
 LOOKS_MIN = 2
 WORTH = 400.0  # looks as telling as the noise is large that evidence may weigh; older evidence gives way beyond
@@ -221,13 +222,17 @@ def deviation(known: Adaptation, state: AdaptState) -> Array:
     return np.asarray(np.sqrt(np.diag(unsure)), dtype=np.float64)
 
 
-def proposal(known: Adaptation, state: AdaptState) -> Array | None:
-    """Numbers that are surely and noticeably better than those in use, (4,); None while there are none."""
+def proposal(known: Adaptation, state: AdaptState, tested: bool = False) -> Array | None:
+    """Numbers that are surely and noticeably better than those in use, (4,); None while there are none.
+
+    `tested`: bumps are being made to find out, and smaller differences are worth a new model too.
+    """
     if state.looks < LOOKS_MIN or state.block.stands:  # a look was just taken
         return None
     best, sigma = mean(known, state), deviation(known, state)
     inside: Array = np.minimum(np.maximum(best - state.centre, -BOX), BOX) + state.centre
-    if not ((np.abs(inside) > INSENSITIVE) & (np.abs(inside) > SURE_SIGMAS * sigma)).any():
+    worth = INSENSITIVE * (FINER if tested else 1.0)
+    if not ((np.abs(inside) > worth) & (np.abs(inside) > SURE_SIGMAS * sigma)).any():
         return None
     return inside
 
