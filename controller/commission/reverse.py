@@ -21,9 +21,13 @@ from controller.line.description import Array, LineDescription
 
 SHARE = 0.15  # of the tolerance, that a zone is off target at least; up to offset.SHARE_MAX where play asks for it
 APART = (3, 4, 5, 6)  # zones from bump to bump: neighbours' kernels hardly overlap
-HOLD_DELAYS = 3.0  # dead times of web that a pattern is held: adapt looks once a dead time, from one to the next
+HOLD_DELAYS = 3.25  # dead times of web that a pattern is held: adapt looks once a dead time, and a swing in the middle
+# of one is two halves to it; no whole number, so that not all of them are
 SWINGS = 12
 MARGIN = 1.2  # times the moves that adapt looks at
+ROOM = 3.0  # times the bumps' share that the web has to be inside its tolerance before the first one
+NEAR = 0.9  # of the tolerance: a web that is believed so far off is left alone
+TOO_UNEVEN = "the web came too near to its tolerance"
 NOT_THE_LAW = "no map is learnt here: the law is not the adaptive one, or a head behind the dryer is the only gauge"
 TOO_MUCH_PLAY = "play and resolution would swallow what bumps inside the tolerance make of the lips: commission instead"
 
@@ -60,15 +64,16 @@ class ReverseBump:
         line, known = config.line, config.adaptation
         self._shapes, worth = patterns(line)
         self._hold_m = HOLD_DELAYS * line.primary_gauge.distance_m
-        self._swings, self._next_m = swings, -math.inf
+        self.swings, self._next_m = swings, -math.inf
         self.done, self.over, self.why = 0, False, ""
-        one_log = math.log1p(line.target.tolerance_pct / 100.0)
+        self._target_gsm = line.target_profile_gsm
+        self._tolerance_log = math.log1p(line.target.tolerance_pct / 100.0)
         least_um = 0.5 * (known.least_um + known.play_um) if known is not None else math.inf  # from swing to swing
-        needed = MARGIN * least_um / max(worth * one_log, 1e-9)
+        needed = MARGIN * least_um / max(worth * self._tolerance_log, 1e-9)
         self.share = max(SHARE, needed)
         if needed > SHARE_MAX:
             self.over, self.why = True, TOO_MUCH_PLAY if known is not None else NOT_THE_LAW
-        self._size_log = self.share * one_log
+        self._size_log = self.share * self._tolerance_log
 
     def turn(self, trace: Trace) -> OperatorRequest | None:
         """After a cycle."""
@@ -76,14 +81,21 @@ class ReverseBump:
             return None
         if trace.mode_actual is not Mode.AUTO or trace.rung is not Rung.OWN:
             return self._end(f"the loop is not in AUTO on its own law: {trace.outcome}")
-        if trace.web_m < self._next_m:
+        nearness = self._nearness(trace)
+        if nearness > NEAR:
+            return self._end(TOO_UNEVEN)
+        if trace.web_m < self._next_m or (not self.done and nearness > 1.0 - ROOM * self.share):
             return None
-        if self.done >= self._swings:
+        if self.done >= self.swings:
             return self._end("all bumps were made")
         shape = self._shapes[self.done // 2 % len(self._shapes)]
         size_log = self._size_log if self.done % 2 == 0 else -self._size_log
         self.done, self._next_m = self.done + 1, trace.web_m + self._hold_m
         return OperatorRequest(offset_log=size_log * shape, offset_m=1.5 * self._hold_m)
+
+    def _nearness(self, trace: Trace) -> float:
+        """How far the zone that is furthest off is from its target, as believed, over the tolerance."""
+        return float(np.abs(np.log(trace.profile_gsm / self._target_gsm)).max()) / self._tolerance_log
 
     def _end(self, why: str) -> OperatorRequest:
         """Back to the target."""
