@@ -22,7 +22,7 @@ from rich.text import Text
 from controller.core import certificate, estimate
 from controller.core.envelope import Applied, Envelope, certify
 from controller.core.ladder import SLOWER
-from controller.core.law import certified_s, frozen
+from controller.core.law import SURE_SIGMAS, certified_s, frozen
 from controller.core.response import ResponseModel, believe, lip_matrix, local_gain_per_um
 from controller.line.command import UncertifiedCommand
 from controller.line.description import Array, Doubt, GaugeDescription, LawName, LineDescription
@@ -132,7 +132,8 @@ class Region:
     """How wrong the belief of the response may be while the lips' loop is certified, by controller.core.certificate.
 
     gain_factor (either way), alignment_mm and delay_s each alone; together_share of all three at once, gain as a log.
-    deviations: how many standard deviations of all that was found at once; None where nothing was.
+    deviations: how many standard deviations of all that was found at once; None where nothing was. least_s: shortest
+    closed-loop time that is certified for as many of them as the law takes into account; None where there is none.
     """
 
     closed_loop_cd_s: float
@@ -141,6 +142,7 @@ class Region:
     delay_s: float
     together_share: float
     deviations: float | None
+    least_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -543,7 +545,14 @@ def _region(line: LineDescription, asked_s: float) -> Region:
         delay_s=delay_s,
         together_share=scale(Doubt(gain=gain, shift_pitches=shift, delay_s=delay_s)),
         deviations=None if found is None else scale(found, DEVIATIONS_MAX),
+        least_s=None if found is None else _least_s(line, estimator, found, asked_s),
     )
+
+
+def _least_s(line: LineDescription, estimator: estimate.Estimator, found: Doubt, asked_s: float) -> float | None:
+    known = certificate.misfits(line, estimator.response, found.times(SURE_SIGMAS))
+    least_s = certificate.least_closed_loop_s(known, asked_s, lambda closed_s: frozen(line, estimator, closed_s))
+    return least_s if math.isfinite(least_s) else None
 
 
 # --- print -------------------------------------------------------------------------------------------------------
@@ -619,6 +628,8 @@ def _region_lines(regions: tuple[Region, ...]) -> Iterator[str]:
         found = ""
         if region.deviations is not None:
             found = f" All that was found may be wrong by {region.deviations:.1f} standard deviations at once."
+        if region.least_s is not None:
+            found += f" For {SURE_SIGMAS:g} of them {region.least_s:.2g} s would be long enough."
         yield (
             f"At {region.closed_loop_cd_s:g} s: gain by a factor of {region.gain_factor:.2f}, alignment by "
             f"{region.alignment_mm:.1f} mm or delay by {region.delay_s:.1f} s; all at once by "

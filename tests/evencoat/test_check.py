@@ -223,7 +223,21 @@ def test_what_was_found_is_held_against_the_region() -> None:
         die = replace(LINE_40.line.die, doubt=Doubt(gain=gain))
         report = verdict(replace(LINE_40, line=replace(LINE_40.line, die=die)))
         assert report.certified[0].deviations == pytest.approx(deviations, rel=0.03)
+        least_s = report.certified[0].least_s
+        assert least_s is not None and least_s <= 8.0 and json.loads(json.dumps(report.as_dict()))
         assert f"{report.certified[0].deviations:.1f} standard deviations" in " ".join(printed(report).split())
+
+
+def test_a_doubt_that_asks_for_more_time_gets_it_and_one_that_no_time_helps_is_said_so() -> None:
+    """Delay wrong by 12 s: the strongest mode takes 12 s. A whole zone out of line: no time is long enough."""
+    for doubt, closed_s, least_s in (
+        (Doubt(delay_s=12.0), 8.0 * 1.25**2, pytest.approx(12.0, rel=0.03)),
+        (Doubt(shift_pitches=1.0), 64.0, None),
+    ):
+        die = replace(LINE_40.line.die, doubt=doubt)
+        own = verdict(replace(LINE_40, line=replace(LINE_40.line, die=die))).certified[0]
+        assert own.closed_loop_cd_s == pytest.approx(closed_s)
+        assert own.least_s == least_s
 
 
 def test_a_pi_is_not_certified() -> None:
