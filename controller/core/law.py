@@ -257,7 +257,7 @@ def certified_s(line: LineDescription, estimator: Estimator, asked_s: float) -> 
 
     A line that nobody has looked at is run as its file asks. Where no time is certified, as slowly as we go. What
     commissioning finds allows what a line asks for, at three deviations too; what `adapt` has learnt after two looks
-    does so at one, and at two it would cost 1.5 % of sigma, with less than half the travel.
+    does so at one; at two it would cost 1 to 1.5 % of sigma, for less than half the travel.
     """
     doubt = line.die.doubt
     if doubt is None or not estimator.response.modes:
