@@ -2,8 +2,9 @@
 
 In AUTO, few well separated zones are asked to be a little off target, up and down in turn, by a share of the tolerance;
 then the target is as before. The lips make large moves for these small changes, large enough for `core.adapt` to learn
-from what comes back. The web never leaves its tolerance for it: where the map is right it follows the target, where it
-is wrong it does not follow wholly. The whole test is a request like any other; the core bounds and ends it.
+from what comes back. It begins when the web is well inside its tolerance and ends when it comes near to it: where the
+map is right the web follows the target, where it is wrong it goes elsewhere by about as little. The whole test is a
+request like any other; the core bounds and ends it.
 """
 
 from __future__ import annotations
