@@ -19,10 +19,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from controller.core import certificate, estimate
 from controller.core.envelope import Applied, Envelope, certify
+from controller.core.ladder import SLOWER
+from controller.core.law import SURE_SIGMAS, certified_s, frozen
 from controller.core.response import ResponseModel, believe, lip_matrix, local_gain_per_um
 from controller.line.command import UncertifiedCommand
-from controller.line.description import Array, GaugeDescription, LineDescription
+from controller.line.description import Array, Doubt, GaugeDescription, LawName, LineDescription
 from evencoat.settings import Settings, compile_codec
 from firmware_bridge.codec import Codec
 from firmware_bridge.contract import DIE_STATUS_PERIOD_S, HEARTBEAT_PERIOD_S, LINE_STATE_PERIOD_S, Telegram, WireError
@@ -30,6 +33,8 @@ from firmware_bridge.tx_gate import Gate
 
 PROFILE_PCT = 3.0  # the profile error that lips should be able to remove, half width
 DRIFT_TIME_CONSTANTS_S = (60.0, 300.0, 1200.0)  # a minute, five, twenty: fast, usual and slow drifts of a coating line
+LOOKED_AT = Doubt(gain=math.log(20.0), shift_pitches=3.0)  # errors beyond these are not looked for; delay: dead times
+LOOKED_AT_DELAYS, DEVIATIONS_MAX = 10.0, 10.0
 TRIAL_STEPS = 30  # certified commands in one walk of the trial
 CANOPEN_NODE_RANGES = (0x080, 0x180, 0x200, 0x280, 0x300, 0x380, 0x400, 0x480, 0x500, 0x580, 0x600, 0x700)  # + node
 CANOPEN_SHARED = (0x000, 0x080, 0x100)  # NMT, SYNC, TIME (CiA 301, pre-defined connection set)
@@ -123,6 +128,24 @@ class Ability:
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """How wrong the belief of the response may be while the lips' loop is certified, by controller.core.certificate.
+
+    gain_factor (either way), alignment_mm and delay_s each alone; together_share of all three at once, gain as a log.
+    deviations: how many standard deviations of all that was found at once; None where nothing was. least_s: shortest
+    closed-loop time that is certified for as many of them as the law takes into account; None where there is none.
+    """
+
+    closed_loop_cd_s: float
+    gain_factor: float
+    alignment_mm: float
+    delay_s: float
+    together_share: float
+    deviations: float | None
+    least_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class CheckReport:
     """The verdict on one line file."""
 
@@ -135,6 +158,7 @@ class CheckReport:
     bus_load_max_pct: float
     gate: GateProof
     ability: Ability
+    certified: tuple[Region, ...]  # of the line's own law and of the slowed one below it; none under a PI
     commissioned: str  # whose model is in use; empty where the line is as its file says
 
     @property
@@ -174,6 +198,7 @@ def verdict(settings: Settings) -> CheckReport:
         bus_load_max_pct=settings.wire.max_load_pct,
         gate=gate,
         ability=ability,
+        certified=_regions(line),
         commissioned=_commissioned(settings),
     )
 
@@ -489,6 +514,47 @@ def _model_findings(settings: Settings) -> Iterator[Finding]:
             yield Finding(Level.WARNING, "model.bolt_delivery", f"bolts that {words}: {', '.join(bolts)}")
 
 
+# --- how wrong the belief may be -------------------------------------------------------------------------------------
+
+
+def _regions(line: LineDescription) -> tuple[Region, ...]:
+    """Of the line's own law and of the slowed one below it on the ladder. A PI is tuned, not certified."""
+    control = line.control
+    if control.law is LawName.PI or not believe(line).modes:
+        return ()
+    slowed = replace(line, control=replace(control, law=LawName.IMC))
+    return _region(line, control.closed_loop_cd_s), _region(slowed, SLOWER * control.closed_loop_cd_s)
+
+
+def _region(line: LineDescription, asked_s: float) -> Region:
+    model = believe(line)
+    estimator = estimate.build(line, model)
+    closed_s = certified_s(line, estimator, asked_s)
+    loop, found = frozen(line, estimator, closed_s), line.die.doubt
+
+    def scale(box: Doubt, most: float = 1.0) -> float:
+        return certificate.largest_scale(line, model, box, loop, most)
+
+    gain = LOOKED_AT.gain * scale(Doubt(gain=LOOKED_AT.gain))
+    shift = LOOKED_AT.shift_pitches * scale(Doubt(shift_pitches=LOOKED_AT.shift_pitches))
+    delay_s = LOOKED_AT_DELAYS * loop.dead_s * scale(Doubt(delay_s=LOOKED_AT_DELAYS * loop.dead_s))
+    return Region(
+        closed_loop_cd_s=closed_s,
+        gain_factor=math.exp(gain),
+        alignment_mm=shift * line.die.zone_pitch_mm,
+        delay_s=delay_s,
+        together_share=scale(Doubt(gain=gain, shift_pitches=shift, delay_s=delay_s)),
+        deviations=None if found is None else scale(found, DEVIATIONS_MAX),
+        least_s=None if found is None else _least_s(line, estimator, found, asked_s),
+    )
+
+
+def _least_s(line: LineDescription, estimator: estimate.Estimator, found: Doubt, asked_s: float) -> float | None:
+    known = certificate.misfits(line, estimator.response, found.times(SURE_SIGMAS))
+    least_s = certificate.least_closed_loop_s(known, asked_s, lambda closed_s: frozen(line, estimator, closed_s))
+    return least_s if math.isfinite(least_s) else None
+
+
 # --- print -------------------------------------------------------------------------------------------------------
 
 
@@ -514,6 +580,9 @@ def render(report: CheckReport) -> Group:
         *(Padding(Text(line), (0, 0, 0, 2)) for line in _ability_lines(report.ability)),
         _drift_table(report.ability),
     ]
+    if report.certified:
+        parts.append(_heading("How wrong gain, alignment and delay may be: lips' loop certified, nothing being learnt"))
+        parts += [Padding(Text(line), (0, 0, 0, 2)) for line in _region_lines(report.certified)]
     return Group(*parts)
 
 
@@ -552,6 +621,20 @@ def _drift_table(ability: Ability) -> Table:
         shares = (f"{share:.1f} %" for share in gauge.out_of_reach_pct.values())
         table.add_row(f"  {gauge.name}", f"{gauge.dead_time_s:.1f}", f"{gauge.zone_noise_pct:.2f}", *shares)
     return table
+
+
+def _region_lines(regions: tuple[Region, ...]) -> Iterator[str]:
+    for region in regions:
+        found = ""
+        if region.deviations is not None:
+            found = f" All that was found may be wrong by {region.deviations:.1f} standard deviations at once."
+        if region.least_s is not None:
+            found += f" For {SURE_SIGMAS:g} of them {region.least_s:.2g} s would be long enough."
+        yield (
+            f"At {region.closed_loop_cd_s:g} s: gain by a factor of {region.gain_factor:.2f}, alignment by "
+            f"{region.alignment_mm:.1f} mm or delay by {region.delay_s:.1f} s; all at once by "
+            f"{100.0 * region.together_share:.0f} % of each.{found}"
+        )
 
 
 def _ability_lines(ability: Ability) -> tuple[str, ...]:

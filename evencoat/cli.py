@@ -227,13 +227,23 @@ def commission(
     seed: SeedOption = 1,
     journal: Annotated[Path | None, typer.Option(help="Write the cycle journal (SQLite) here.")] = None,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Keep page, figures and proposed model here.")] = None,
+    reverse: Annotated[
+        bool, typer.Option("--reverse", help="Only see whether the map still fits, loop closed, web in tolerance.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find gain, kernel, alignment, delay, and dead or reversed bolts by safe tests; the result awaits your sign-off.
 
     Moves lips and pump, through the same envelope and gate as everything. Web that is out of tolerance as it is found
     is tested boldly, web inside its tolerance so that it stays there. --seed also draws the line that is rehearsed on.
+    --reverse keeps the loop closed under the adaptive law, with the model in use, and asks it for small bumps.
     """
+    if reverse:
+        if signed or budget_m is not None:
+            _wrong(
+                "reverse: takes neither --sign-off nor --budget-m: it stays inside the tolerance, and you look first"
+            )
+        _reverse(line, bus, yes, scenario if rehearse else None, seed, journal, out_dir, as_json)
     with _clear_errors():
         from evencoat.commission import CommissionPlan, Rehearsal, default_budget_m, keep, sign_off
         from evencoat.commission import commission as commissioned
@@ -372,6 +382,49 @@ def figures_table(controllers: Mapping[str, Mapping[str, Any]]) -> Table:
         values = ((figures[key], digits) for _, key, digits in columns)
         table.add_row(name, *("-" if value is None else f"{value:.{digits}f}" for value, digits in values))
     return table
+
+
+def _reverse(
+    line: str,
+    bus: str,
+    yes: bool,
+    scenario: str | None,
+    seed: int,
+    journal: Path | None,
+    out_dir: Path | None,
+    as_json: bool,
+) -> NoReturn:
+    """`commission --reverse`; rehearsed where a scenario is given."""
+    with _clear_errors():
+        from evencoat.commission import Rehearsal
+        from evencoat.processes import StopFlag
+        from evencoat.settings import load_line
+        from evencoat.upkeep import UpkeepPlan, keep, upkeep
+
+        settings, played = load_line(line), None
+        if scenario is not None:
+            from plant_sim.scenario import Scenario
+
+            played = Rehearsal(Scenario.load(scenario), seed)
+        elif not yes:
+            _ask(f"This closes the loop of {settings.line.name} and makes small bumps beside its target. Go on?")
+        with _bar(not as_json) as (bar, task):
+            done = upkeep(
+                UpkeepPlan(settings, bus, played, journal),
+                StopFlag().listen(),
+                lambda phase, share, words: bar.update(task, completed=share, description=f"{phase}: {words}"),
+            )
+        folder = out_dir or Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S_reverse")
+        kept = keep(done, folder)
+    if as_json:
+        _print_json({**done.as_dict(), "kept": str(kept)})
+    else:
+        out.print(f"{done.why}; {done.bumps} bumps in {done.line_min:.1f} min", markup=False)
+        for words in done.words:
+            out.print(words, soft_wrap=True, markup=False)
+        if done.model:
+            out.print(f'to take it into use: evencoat sign-off --line {line} {folder} --name "YOUR NAME"', markup=False)
+    raise typer.Exit(0 if done.finished and done.told else ANSWER_IS_NO)
 
 
 def commission_table(line: LineDescription, done: Commissioned) -> Group:

@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 
 from controller.commission.identify import Found
 from controller.commission.procedure import Outcome
-from controller.line.description import LineDescription
+from controller.line.description import Array, Doubt, LineDescription
 from evencoat.settings_model import LineFile, Table, Text
 
 SUFFIX = ".model.toml"
@@ -143,6 +143,7 @@ def applied(line: LineDescription, model: ModelFile) -> LineDescription:
         alignment_stretch_pct=response.alignment_stretch_pct,
         bolt_gains=tuple(response.bolt_gains),
         bolt_delivery=tuple(response.bolt_delivery),
+        doubt=_doubt(line, model),
     )
     wet, dry = line.wet_gauge, line.dry_gauge
     if wet is not None and model.gauges.wet_distance_m is not None:
@@ -150,6 +151,20 @@ def applied(line: LineDescription, model: ModelFile) -> LineDescription:
     if dry is not None and model.gauges.dry_distance_m is not None:
         dry = replace(dry, distance_m=model.gauges.dry_distance_m)
     return replace(line, die=die, wet_gauge=wet, dry_gauge=dry)
+
+
+def _doubt(line: LineDescription, model: ModelFile) -> Doubt | None:
+    """One standard deviation of what was found; None where the file does not say."""
+    told, response = model.doubt, model.response
+    if not told:
+        return None
+    return Doubt(
+        gain=told.get("gain_factor", 0.0) / response.gain_factor,
+        kernel=told.get("kernel_fwhm_pitches", 0.0) / response.kernel_fwhm_pitches,
+        shift_pitches=told.get("alignment_shift_mm", 0.0) / line.die.zone_pitch_mm,
+        stretch=told.get("alignment_stretch_pct", 0.0) / 100.0,
+        delay_s=told.get("distance_m", 0.0) / line.web_speed_mps,
+    )
 
 
 def proposed(line: LineDescription, file: LineFile, found: Found, evidence: dict[str, float]) -> ModelFile:
@@ -182,6 +197,43 @@ def proposed(line: LineDescription, file: LineFile, found: Found, evidence: dict
             "bolt_gains": round(float(found.bolt_gain_sd.mean()), 4),
             "distance_m": round(found.distance_sd_m, 4),
         },
+        evidence={name: round(value, 4) for name, value in evidence.items()},
+    )
+
+
+def learnt(
+    line: LineDescription, file: LineFile, sigma: Array, known: ModelFile | None, evidence: dict[str, float]
+) -> ModelFile:
+    """What a running loop learnt of the map, as a model that nobody has signed yet: `line` as it is now believed.
+
+    sigma: (4,), of what controller.core.adapt learns, in its units. What was known otherwise stays as it was.
+    """
+    die, pitch = line.die, line.die.zone_pitch_mm
+    gain, kernel, shift, stretch = (float(one) for one in sigma)
+    near = {"wet_distance_m": line.wet_gauge.distance_m} if line.wet_gauge else {}
+    far = {"dry_distance_m": line.dry_gauge.distance_m} if line.dry_gauge else {}
+    doubt = {
+        "gain_factor": gain * die.gain_factor,
+        "kernel_fwhm_pitches": kernel * die.kernel_fwhm_pitches,
+        "alignment_shift_mm": shift * pitch,
+        "alignment_stretch_pct": 100.0 * stretch,
+    }
+    return ModelFile(
+        line=line.name,
+        belongs_to=fingerprint(file),
+        found_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        response=ResponseTable(
+            gain_factor=round(die.gain_factor, 5),
+            kernel_fwhm_pitches=round(die.kernel_fwhm_pitches, 4),
+            kernel_lobe=round(die.kernel_lobe, 4),
+            alignment_shift_mm=round(die.alignment_shift_mm, 3),
+            alignment_uncertainty_mm=round(die.alignment_uncertainty_mm, 3),
+            alignment_stretch_pct=round(die.alignment_stretch_pct, 4),
+            bolt_gains=list(die.bolt_gains),
+            bolt_delivery=list(die.bolt_delivery),
+        ),
+        gauges=PlacesTable(**(near | far)),
+        doubt=(known.doubt if known else {}) | {name: round(value, 5) for name, value in doubt.items()},
         evidence={name: round(value, 4) for name, value in evidence.items()},
     )
 

@@ -26,8 +26,8 @@ import numpy as np
 from controller.core import blocks
 from controller.core.blocks import Block
 from controller.core.estimate import EstimateState, Estimator
-from controller.core.response import lip_matrix, local_gain_per_um
-from controller.line.description import Array, DieDescription, LineDescription
+from controller.core.response import lip_matrix, local_gain_per_um, moved
+from controller.line.description import Array, DieDescription, Doubt, LineDescription
 from controller.line.profile import LineInputs
 
 GAIN, KERNEL, SHIFT, STRETCH = range(4)  # logs of factors, pitches, and a share
@@ -35,6 +35,7 @@ NAMES = ("gain", "kernel width", "alignment", "stretch")
 PRIOR = np.array([0.25, 0.2, 0.3, 0.005])  # deviations about the description; alignment at least as unsure as described
 BOX = np.array([1.0, 0.8, 1.5, 0.03])  # no number leaves this, about the description
 INSENSITIVE = np.array([0.12, 0.12, 0.12, 0.005])  # differences that are not worth a new model
+FINER = 0.4  # times those, while somebody makes bumps to find out
 SURE_SIGMAS = 3.0
 LOOKS_MIN = 2
 WORTH = 400.0  # looks as telling as the noise is large that evidence may weigh; older evidence gives way beyond
@@ -112,23 +113,14 @@ def _effect(line: LineDescription, numbers: Array) -> Array:
     return effect
 
 
-def moved(die: DieDescription, numbers: Array) -> DieDescription:
-    """The die's description with the four numbers on it."""
-    gain, kernel, shift, stretch = (float(number) for number in numbers)
-    return replace(
-        die,
-        gain_factor=die.gain_factor * float(np.exp(gain)),
-        kernel_fwhm_pitches=die.kernel_fwhm_pitches * float(np.exp(kernel)),
-        alignment_shift_mm=die.alignment_shift_mm + shift * die.zone_pitch_mm,
-        alignment_stretch_pct=die.alignment_stretch_pct + 100.0 * stretch,
-    )
-
-
 def described(line: LineDescription, numbers: Array, sigma: Array) -> LineDescription:
-    """The line with the numbers on its die, and an alignment as unsure as it now is, never more than before."""
-    die = moved(line.die, numbers)
+    """The line with the numbers on its die, as unsure as they are, and an alignment never more so than before."""
+    die, found = moved(line.die, numbers), line.die.doubt
+    gain, kernel, shift, stretch = (float(one) for one in sigma)
+    doubt = Doubt(gain, kernel, shift, stretch, found.delay_s if found is not None else 0.0)
     unsure_mm = max(SURE_SIGMAS * float(sigma[SHIFT]), ALIGNMENT_FLOOR) * die.zone_pitch_mm
-    return replace(line, die=replace(die, alignment_uncertainty_mm=min(unsure_mm, die.alignment_uncertainty_mm)))
+    unsure_mm = min(unsure_mm, die.alignment_uncertainty_mm)
+    return replace(line, die=replace(die, alignment_uncertainty_mm=unsure_mm, doubt=doubt))
 
 
 def init(zones: int) -> AdaptState:
@@ -230,13 +222,17 @@ def deviation(known: Adaptation, state: AdaptState) -> Array:
     return np.asarray(np.sqrt(np.diag(unsure)), dtype=np.float64)
 
 
-def proposal(known: Adaptation, state: AdaptState) -> Array | None:
-    """Numbers that are surely and noticeably better than those in use, (4,); None while there are none."""
+def proposal(known: Adaptation, state: AdaptState, tested: bool = False) -> Array | None:
+    """Numbers that are surely and noticeably better than those in use, (4,); None while there are none.
+
+    `tested`: bumps are being made to find out, and smaller differences are worth a new model too.
+    """
     if state.looks < LOOKS_MIN or state.block.stands:  # a look was just taken
         return None
     best, sigma = mean(known, state), deviation(known, state)
     inside: Array = np.minimum(np.maximum(best - state.centre, -BOX), BOX) + state.centre
-    if not ((np.abs(inside) > INSENSITIVE) & (np.abs(inside) > SURE_SIGMAS * sigma)).any():
+    worth = INSENSITIVE * (FINER if tested else 1.0)
+    if not ((np.abs(inside) > worth) & (np.abs(inside) > SURE_SIGMAS * sigma)).any():
         return None
     return inside
 

@@ -18,7 +18,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from simple_pid import PID
 
-from controller.core import kalman
+from controller.core import certificate, kalman
+from controller.core.certificate import Loop
 from controller.core.envelope import Applied
 from controller.core.estimate import EstimateState, Estimator, log_ratio, mean_log
 from controller.core.response import ResponseModel
@@ -28,6 +29,8 @@ from controller.line.description import Array, LawName, LineDescription
 SURELY2 = 4.0  # mean square of what a calm filter lags by, over its variance, at which it is twice as fast
 CALM_BEHIND_SCANNER = 16.0  # times: noise of whole passes is not worth its travel, which would be three times a PI's
 SWIFT_S = 1.0  # a pump need not be slower where the estimate is of the web at the die
+SURE_SIGMAS = 1.0  # in each of what was found of the response: corners of that box are two deviations away, and more
+SLOWER_STEP, SLOWEST = 1.25, 8.0  # times the closed-loop time asked for, until it is, and at most
 ACTUATOR_LAG_S = 0.3  # believed lag of lips and pump drive; part of the lag that SIMC divides out
 
 
@@ -215,16 +218,16 @@ def build(line: LineDescription, estimator: Estimator) -> Law:
     """The law that the line's description names, tuned from it."""
     control, response = line.control, estimator.response
     modes = Modes(response, estimator.ratio_nominal_rpm_per_mps, control.dead_band_um)
-    roll_off = response.gains[0] / response.gains if response.modes else np.ones(0)
-    if control.law in (LawName.IMC, LawName.ADAPTIVE):  # what the estimate's own filter takes is not waited for again
-        smoothing_s = kalman.smoothing_s(estimator.film, estimator.primary.period_s)
-        filter_cd_s = control.closed_loop_cd_s * roll_off - smoothing_s[: response.modes]
-        filter_md_s = control.closed_loop_md_s - float(smoothing_s[-1])
-        calm = control.law is LawName.ADAPTIVE and estimator.scanner is not None
+    if control.law in (LawName.IMC, LawName.ADAPTIVE):
+        filter_md_s = control.closed_loop_md_s - float(
+            kalman.smoothing_s(estimator.film, estimator.primary.period_s)[-1]
+        )
         if control.law is LawName.ADAPTIVE:  # it believes of the web at the die: no dead time is waited for
             filter_md_s = min(filter_md_s, SWIFT_S)
-            filter_cd_s = filter_cd_s * (CALM_BEHIND_SCANNER if calm else 1.0)
-        return Imc(modes, np.maximum(filter_cd_s, control.cycle_s), max(filter_md_s, control.cycle_s), calm)
+        closed_s = certified_s(line, estimator, control.closed_loop_cd_s)
+        calm = _is_calm(line, estimator)
+        return Imc(modes, filters_s(line, estimator, closed_s), max(filter_md_s, control.cycle_s), calm)
+    roll_off = _roll_off(response)
     dead_s = estimator.primary.distance_m / line.web_speed_mps
     lag_s = ACTUATOR_LAG_S + control.cycle_s + estimator.primary.period_s
     return ModalPi(
@@ -232,6 +235,58 @@ def build(line: LineDescription, estimator: Estimator) -> Law:
         cd=tuple(simc(dead_s, lag_s, closed_loop_s) for closed_loop_s in control.closed_loop_cd_s * roll_off),
         md=simc(dead_s, lag_s, control.closed_loop_md_s),
     )
+
+
+def _roll_off(response: ResponseModel) -> Array:
+    """How much longer the loop of each mode takes than that of the strongest, (modes,)."""
+    return response.gains[0] / response.gains if response.modes else np.ones(0)
+
+
+def _is_calm(line: LineDescription, estimator: Estimator) -> bool:
+    return line.control.law is LawName.ADAPTIVE and estimator.scanner is not None
+
+
+def filters_s(line: LineDescription, estimator: Estimator, closed_s: float) -> Array:
+    """IMC's filter of each mode for a closed-loop time of the strongest, (modes,), s.
+
+    What the estimate's own filter takes is not waited for again.
+    """
+    modes = estimator.response.modes
+    smoothing_s = kalman.smoothing_s(estimator.film, estimator.primary.period_s)[:modes]
+    filter_s = closed_s * _roll_off(estimator.response) - smoothing_s
+    if _is_calm(line, estimator):
+        filter_s = CALM_BEHIND_SCANNER * filter_s
+    return np.maximum(filter_s, line.control.cycle_s)
+
+
+def frozen(line: LineDescription, estimator: Estimator, closed_s: float) -> Loop:
+    """The lips' loop under `Imc` with everything learnt held still, as controller.core.certificate looks at it.
+
+    A reading is used until the next one comes: a period is waited for on top of the dead time.
+    """
+    gauge, modes = estimator.primary, estimator.response.modes
+    smoothing_s = kalman.smoothing_s(estimator.film, gauge.period_s)[:modes]
+    dead_s = gauge.distance_m / line.web_speed_mps + gauge.period_s
+    return Loop.of(filters_s(line, estimator, closed_s), smoothing_s, dead_s)
+
+
+def certified_s(line: LineDescription, estimator: Estimator, asked_s: float) -> float:
+    """The closed-loop time asked for, or longer, s: long enough for what is found of the response not to be sure.
+
+    A line that nobody has looked at is run as its file asks. Where no time is certified, as slowly as we go. What
+    commissioning finds allows what a line asks for, at three deviations too; what `adapt` has learnt after two looks
+    does so at one; at two it would cost 1 to 1.5 % of sigma, for less than half the travel.
+    """
+    doubt = line.die.doubt
+    if doubt is None or not estimator.response.modes:
+        return asked_s
+    known = certificate.misfits(line, estimator.response, doubt.times(SURE_SIGMAS))
+    closed_s = asked_s
+    while closed_s < SLOWEST * asked_s:
+        if certificate.certify(known, frozen(line, estimator, closed_s)).certified:
+            return closed_s
+        closed_s *= SLOWER_STEP
+    return SLOWEST * asked_s
 
 
 def simc(dead_s: float, lag_s: float, closed_loop_s: float) -> PurePi:

@@ -7,7 +7,7 @@ local flow by (2 + 1/n) f_lip dH/H, and pre-metering takes its mean out again.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -77,6 +77,20 @@ def lip_matrix(die: DieDescription) -> Array:
         kernel = kernel * np.asarray(die.bolt_gains)
     matrix: Array = kernel / kernel.sum(axis=1, keepdims=True)
     return matrix * np.asarray(die.bolt_delivery) if die.bolt_delivery else matrix
+
+
+def moved(die: DieDescription, numbers: Array) -> DieDescription:
+    """The die's description with four numbers on it, (4,): logs of gain and kernel factors, shift in pitches, stretch
+    as a share.
+    """
+    gain, kernel, shift, stretch = (float(number) for number in numbers)
+    return replace(
+        die,
+        gain_factor=die.gain_factor * float(np.exp(gain)),
+        kernel_fwhm_pitches=die.kernel_fwhm_pitches * float(np.exp(kernel)),
+        alignment_shift_mm=die.alignment_shift_mm + shift * die.zone_pitch_mm,
+        alignment_stretch_pct=die.alignment_stretch_pct + 100.0 * stretch,
+    )
 
 
 def local_gain_per_um(line: LineDescription) -> float:

@@ -22,6 +22,7 @@ from controller.core import (
     exchange,
     ladder,
     law,
+    offset,
     plausibility,
     play,
     response,
@@ -83,6 +84,7 @@ class State(NamedTuple):
     law: law.LawState | None
     applied: envelope.Applied | None
     manual: UncertifiedCommand | None
+    offset: offset.Offset | None  # of the target, while a reverse bump is on
 
 
 def configure(line: LineDescription, sync_period_s: float, known: Statistics | None = None) -> Config:
@@ -121,6 +123,7 @@ def init(config: Config, requested: Mode) -> State:
         law=None,
         applied=None,
         manual=None,
+        offset=None,
     )
 
 
@@ -145,13 +148,16 @@ def step(
     judged, rungs = _on_the_ladder(config, state, judged, asked, seen, inputs, standing, idle)
 
     manual = _manual(state, judged, asked, applied)
+    beside = offset.kept(config.line, state.offset, asked, judged.actual, inputs.web_m)
     acting = _law(config, rungs)
     fresh = state.law is None or state.supervisor.actual is not judged.actual or state.ladder.rung != rungs.rung
     memory = acting.track(seen, standing) if fresh or state.law is None else state.law
     moving = inputs.encoder_valid and not fresh  # taking over takes no time: the first wish is where things stand
     web_s = inputs.web_speed_mps * dt_s / config.line.web_speed_mps if moving else 0.0
+    memory = memory if fresh else offset.aimed(config.estimator.response, acting, memory, state.offset, beside)
+    to_answer = offset.sought(config.estimator.response, seen, beside)
     stood = standing if _acts(judged) else applied
-    memory, asked_for = _wish(acting, judged, memory, seen, stood, manual, web_s)
+    memory, asked_for = _wish(acting, judged, memory, to_answer, stood, manual, web_s)
     wish, spread = _with_those_who_can(config, judged, asked_for, stood, inputs, idle)
     wish = play.driven(config.play, lips, wish, stood, applied) if _acts(judged) else wish
     answered = not _acts(judged) or _finite(wish)
@@ -171,7 +177,8 @@ def step(
     known_now, bound, out = (seen, index, rungs), (limits, limited), _out_of_use(idle, inputs)
     trace = _trace(config, state, inputs, judged, known_now, wish, command, bound, out, sent)
     kept = memory if known and answered else None
-    state = State(state.cycle + 1, seen, index, follow, watched, judged, rungs, fitting, lips, "", kept, now, manual)
+    told = (rungs, fitting, lips, "", kept, now, manual, beside)
+    state = State(state.cycle + 1, seen, index, follow, watched, judged, *told)
     return state, command if sent else None, trace
 
 
@@ -182,7 +189,7 @@ def renewed(config: Config, state: State) -> tuple[Config, State]:
     """
     if config.adaptation is None or state.supervisor.actual is not Mode.AUTO:
         return config, state
-    numbers = adapt.proposal(config.adaptation, state.adapt)
+    numbers = adapt.proposal(config.adaptation, state.adapt, tested=state.offset is not None)
     if numbers is None:
         return config, state
     sigma = adapt.deviation(config.adaptation, state.adapt)

@@ -102,6 +102,8 @@ class OperatorRequest:
     gap_um: Array | None = None  # manual lip targets
     pump_trim_pct: float | None = None
     rearm: bool = False
+    offset_log: Array | None = None  # (zones,), log of areal density beside the target, for a reverse bump in AUTO
+    offset_m: float = 0.0  # metres of web that it is to last
 
     def then(self, later: OperatorRequest) -> OperatorRequest:
         """Both requests in one; where both say something, the later one counts."""
@@ -110,4 +112,6 @@ class OperatorRequest:
             gap_um=later.gap_um if later.gap_um is not None else self.gap_um,
             pump_trim_pct=later.pump_trim_pct if later.pump_trim_pct is not None else self.pump_trim_pct,
             rearm=self.rearm or later.rearm,
+            offset_log=later.offset_log if later.offset_log is not None else self.offset_log,
+            offset_m=later.offset_m if later.offset_log is not None else self.offset_m,
         )

@@ -57,6 +57,30 @@ class GaugeDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """How wrong the belief of the response may be: half widths of a box about it, or one standard deviation each.
+
+    gain and kernel are logs of factors; shift in pitches, stretch as a share of the width; delay_s of the transport.
+    """
+
+    gain: float = 0.0
+    kernel: float = 0.0
+    shift_pitches: float = 0.0
+    stretch: float = 0.0
+    delay_s: float = 0.0
+
+    def times(self, factor: float) -> Doubt:
+        """The same, `factor` times as wide."""
+        return Doubt(
+            factor * self.gain,
+            factor * self.kernel,
+            factor * self.shift_pitches,
+            factor * self.stretch,
+            factor * self.delay_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class DieDescription:
     """The slot die as its drawing tells it, and what is believed of its response."""
 
@@ -73,6 +97,7 @@ class DieDescription:
     alignment_stretch_pct: float = 0.0  # bolts stand so much further apart, about the middle, than the gauges' zones
     bolt_gains: tuple[float, ...] = ()  # each bolt's pull against its neighbours'; () is 1 for all
     bolt_delivery: tuple[float, ...] = ()  # of a bolt's moves that reach the lip: 1, 0 dead, -1 reversed; () is 1
+    doubt: Doubt | None = None  # one standard deviation of what was found; None where nobody has looked
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from controller.line.description import Doubt, LawName
 from evencoat.check import CheckReport, Level, render, telegram_rates_hz, verdict
 from evencoat.settings import Settings, compile_codec, load_line, read_line, shipped_lines
 from firmware_bridge.contract import Telegram
@@ -23,6 +25,12 @@ def refused(report: CheckReport, subject: str) -> str:
     assert found, report.findings
     assert not report.ok
     return found[0]
+
+
+def printed(report: CheckReport) -> str:
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(render(report))
+    return console.export_text()
 
 
 def with_gate(settings: Settings, **parts: float) -> Settings:
@@ -190,8 +198,51 @@ def test_the_report_is_plain_data_and_prints_its_findings() -> None:
     assert plain["ok"] is False
     assert plain["line"] == "line-40"
     assert plain["findings"][0]["level"] == "refused"
-    console = Console(width=120, record=True, file=io.StringIO())
-    console.print(render(report))
-    text = console.export_text()
+    text = printed(report)
     for words in ("line-40 is refused", "bus.max_load_pct", "contains the envelope", "Waves down to", "die_command"):
         assert words in text
+
+
+def test_how_wrong_line_40_may_be_by_hand() -> None:
+    """Delay alone: the closed-loop time of the strongest mode, 8 s, and of the slowed law below, 16 s. Gain alone: 2 by
+    the small gain. Alignment: at least a sixth of the finest wave of 2.05 zones, and below a quarter."""
+    own, slowed = REPORT_40.certified
+    assert (own.closed_loop_cd_s, slowed.closed_loop_cd_s) == (8.0, 16.0)
+    assert own.delay_s == pytest.approx(8.0, rel=0.03)
+    assert slowed.delay_s == pytest.approx(16.0, rel=0.03)
+    assert own.gain_factor == pytest.approx(2.0, rel=0.03)
+    pitch_mm = LINE_40.line.die.zone_pitch_mm
+    assert 2.05 / 6.0 < own.alignment_mm / pitch_mm < 2.05 / 4.0
+    assert 0.2 < own.together_share < 1.0
+    assert own.deviations is None
+
+
+def test_what_was_found_is_held_against_the_region() -> None:
+    """In gain alone, ln 2 over the deviation: 34 of 2 %, of which no more than ten are counted; 3.5 of 20 %."""
+    for gain, deviations in ((0.02, 10.0), (0.2, math.log(2.0) / 0.2)):
+        die = replace(LINE_40.line.die, doubt=Doubt(gain=gain))
+        report = verdict(replace(LINE_40, line=replace(LINE_40.line, die=die)))
+        assert report.certified[0].deviations == pytest.approx(deviations, rel=0.03)
+        least_s = report.certified[0].least_s
+        assert least_s is not None and least_s <= 8.0 and json.loads(json.dumps(report.as_dict()))
+        assert f"{report.certified[0].deviations:.1f} standard deviations" in " ".join(printed(report).split())
+
+
+def test_a_doubt_that_asks_for_more_time_gets_it_and_one_that_no_time_helps_is_said_so() -> None:
+    """Delay wrong by 12 s: the strongest mode takes 12 s. A whole zone out of line: no time is long enough."""
+    for doubt, closed_s, least_s in (
+        (Doubt(delay_s=12.0), 8.0 * 1.25**2, pytest.approx(12.0, rel=0.03)),
+        (Doubt(shift_pitches=1.0), 64.0, None),
+    ):
+        die = replace(LINE_40.line.die, doubt=doubt)
+        own = verdict(replace(LINE_40, line=replace(LINE_40.line, die=die))).certified[0]
+        assert own.closed_loop_cd_s == pytest.approx(closed_s)
+        assert own.least_s == least_s
+
+
+def test_a_pi_is_not_certified() -> None:
+    line = replace(LINE_40.line, control=replace(LINE_40.line.control, law=LawName.PI))
+    report = verdict(replace(LINE_40, line=line))
+    assert report.certified == ()
+    assert "lips' loop certified" not in printed(report)
+    assert "lips' loop certified" in printed(REPORT_40)

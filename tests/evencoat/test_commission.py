@@ -66,6 +66,12 @@ def test_a_proposal_changes_nothing_until_somebody_signs_it(
     assert signed.model is not None and signed.model.signed_off_by == NAME
     assert signed.line.die.gain_factor == read_model(proposal(rehearsed)).response.gain_factor
     assert signed.line.die.alignment_uncertainty_mm < signed.drawn.die.alignment_uncertainty_mm
+    doubt = signed.line.die.doubt
+    assert doubt is not None and signed.drawn.die.doubt is None
+    told = signed.model.doubt
+    assert doubt.shift_pitches * signed.line.die.zone_pitch_mm == pytest.approx(told["alignment_shift_mm"])
+    assert doubt.delay_s * signed.line.web_speed_mps == pytest.approx(told["distance_m"])
+    assert 0.0 < doubt.gain < 0.03 and 0.0 < doubt.kernel < 0.06 and 0.0 <= doubt.stretch < 0.01
     assert load_line(line, commissioned=False).line == signed.drawn
 
 

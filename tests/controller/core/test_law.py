@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core import estimate, kalman, law
+from controller.core import certificate, estimate, kalman, law
 from controller.core.envelope import Applied
 from controller.core.estimate import EstimateState, Estimator
 from controller.core.law import Imc, Law, ModalPi
 from controller.core.response import believe
 from controller.line.command import UncertifiedCommand
-from controller.line.description import Array, LawName, LineDescription
+from controller.line.description import Array, Doubt, LawName, LineDescription
 from tests.factories import identical, lip_response_per_um, make_line
 
 LAWS = [LawName.PI, LawName.IMC, LawName.ADAPTIVE]
@@ -87,6 +87,61 @@ def test_a_filter_is_never_faster_than_a_cycle():
     built, _ = build(make_line(law=LawName.IMC, control={"closed_loop_cd_s": 0.1, "closed_loop_md_s": 0.1}))
     assert isinstance(built, Imc)
     assert built.filter_cd_s.min() == built.filter_md_s == 0.1
+
+
+# ------------------------------------------------------------------------------------- as fast as it is certified
+
+
+def filters_s(line: LineDescription) -> Array:
+    built, _ = build(line)
+    assert isinstance(built, Imc)
+    return built.filter_cd_s
+
+
+def doubted(doubt: Doubt | None, law_name: LawName = LawName.IMC) -> LineDescription:
+    return make_line(16, law_name, die={"doubt": doubt, "alignment_uncertainty_mm": 4.0})
+
+
+@pytest.mark.parametrize("law_name", [LawName.IMC, LawName.ADAPTIVE])
+def test_who_is_sure_or_has_never_looked_is_as_fast_as_asked(law_name):
+    never = filters_s(doubted(None, law_name))
+    np.testing.assert_array_equal(filters_s(doubted(Doubt(), law_name)), never)
+    commissioned = Doubt(0.015, 0.03, 0.03, 0.0005, 0.02)  # what commissioning goes on for
+    np.testing.assert_array_equal(filters_s(doubted(commissioned, law_name)), never)
+
+
+def test_the_less_is_known_the_slower_the_lips_and_what_is_built_is_certified():
+    """Of the delay, alone, and of gain, shift and delay at once."""
+    asked = filters_s(doubted(None))
+    for doubt in (Doubt(delay_s=60.0), Doubt(0.7, 0.0, 0.2, 0.0, 15.0)):
+        slower, slowest = (doubted(doubt.times(scale)) for scale in (0.5, 1.0))
+        assert (filters_s(slower) >= asked).all()
+        assert (filters_s(slowest) >= filters_s(slower)).all()
+        assert filters_s(slowest)[0] > 1.2 * asked[0]
+        _, estimator = build(slowest)
+        closed_s = law.certified_s(slowest, estimator, 20.0)
+        assert closed_s < 20.0 * law.SLOWEST
+        box = certificate.misfits(slowest, estimator.response, doubt.times(law.SURE_SIGMAS))
+        assert certificate.certify(box, law.frozen(slowest, estimator, closed_s)).certified
+        assert not certificate.certify(box, law.frozen(slowest, estimator, 20.0)).certified
+
+
+def test_where_nothing_is_certified_the_lips_go_as_slowly_as_they_do():
+    line = doubted(Doubt(shift_pitches=0.8))
+    _, estimator = build(line)
+    assert law.certified_s(line, estimator, 20.0) == 20.0 * law.SLOWEST
+
+
+def test_the_certificate_looks_at_the_law_that_is_built():
+    """Filter and smoothing in either order, and dead time with the period that a reading is used for."""
+    line = doubted(None)
+    built, estimator = build(line)
+    assert isinstance(built, Imc)
+    loop = law.frozen(line, estimator, line.control.closed_loop_cd_s)
+    smoothing_s = kalman.smoothing_s(estimator.film, 0.1)[: loop.slow_s.size]
+    np.testing.assert_allclose(loop.slow_s + loop.quick_s, built.filter_cd_s + smoothing_s)
+    assert (loop.slow_s >= loop.quick_s).all()
+    assert loop.dead_s == pytest.approx(3.1)
 
 
 # ---------------------------------------------------------------------------------------------- the pure PI
