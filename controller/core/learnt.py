@@ -7,6 +7,8 @@ The shapes are as everywhere (`estimate`). The mean is film plus what lies betwe
 - a new batch has a course (`course`): the pressure shows at once when it comes and how fast, for rheology and solids
   mix alike; how much, only the dry gauge can tell, and then all that is still to come is answered before it is seen.
 
+- what comes between pressure and wet gauge is rheology, or the gauge's own bias (`blame`): the dry gauge tells which.
+
 On a line whose only gauge stands behind the dryer the pressure follows the slip since the metre that it sees.
 Where there is no pressure sensor, the dry gauge alone tells a batch's course. Everything learnt is bounded, and begins
 anew where it belongs: a batch's size and course with each batch, noise with each gap in the readings.
@@ -18,7 +20,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from controller.core import course, flow
+from controller.core import blame, course, flow
+from controller.core.blame import Blame
 from controller.core.course import Course
 from controller.core.flow import Flow, Meter
 from controller.core.statistics import TURN_OF_PULSE_S, Noise, Statistics, own_noise
@@ -42,6 +45,7 @@ class Mean:
 
     meter: Meter
     near: bool  # a wet gauge stands next to the die
+    reach_m: float  # from the die to the gauge behind the dryer
     level_start2: float
     level_rate: float
     level2: float
@@ -79,6 +83,7 @@ class Learnt(NamedTuple):
     film: float = math.nan
     fresh_m: float = math.nan
     trust: Trust = Trust()
+    blame: Blame | None = None  # where there are a wet gauge and a dry one
 
 
 def build(line: LineDescription, film: Noise, offset: Noise | None, known: Statistics) -> Mean:
@@ -101,6 +106,7 @@ def build(line: LineDescription, film: Noise, offset: Noise | None, known: Stati
             slowest_rpm=0.1 * line.pump_ratio_nominal_rpm_per_mps * speed,
         ),
         near=near,
+        reach_m=line.dry_gauge.distance_m if near and line.dry_gauge is not None else 0.0,
         level_start2=float(level.start[-1]),
         level_rate=max(rate, 1e-12),
         level2=float(level.reading[-1]),
@@ -111,7 +117,9 @@ def none(mean: Mean) -> Learnt:
     """Nothing heard yet."""
     dry, pressed = course.begun(0.0, mean.level_start2, 0.0), course.begun(0.0, 1.0, 0.0)
     weight = course.likely(dry.told)
-    return Learnt(None, math.nan, flow.none(mean.meter), dry, math.nan, math.nan, pressed, math.nan, weight)
+    told = blame.none(mean.reach_m, max(mean.meter.pace_m, mean.reach_m / 300.0)) if mean.reach_m else None
+    meter = flow.none(mean.meter)
+    return Learnt(None, math.nan, meter, dry, math.nan, math.nan, pressed, math.nan, weight, blame=told)
 
 
 def cycle(mean: Mean, learnt: Learnt, inputs: LineInputs) -> Learnt:
@@ -132,10 +140,11 @@ def cycle(mean: Mean, learnt: Learnt, inputs: LineInputs) -> Learnt:
 
 def wet(mean: Mean, learnt: Learnt, reading: float, at_m: float) -> Learnt:
     """The wet gauge's reading of the metre at_m, log, less what the actuators did."""
-    known, between = flow.met(mean.meter, learnt.flow, reading, at_m)
+    before, (known, between) = learnt.flow.film, flow.met(mean.meter, learnt.flow, reading, at_m)
     learnt = learnt._replace(flow=known)
     if math.isnan(between):
         return learnt
+    learnt = _parted(mean, learnt, before)
     return _followed(mean, learnt, between, known.film.at_m, PRESSED_RATE, known.film.apart.variance)
 
 
@@ -154,6 +163,9 @@ def dry(mean: Mean, learnt: Learnt, reading: float, at_m: float, doubt: float, f
         if math.isnan(left_out) != math.isnan(learnt.left_out) or known < 0.0:
             drifted2 += mean.level_start2  # followed from another place: the level is another
         reading -= learnt.trust.share * film
+    elif learnt.blame is not None:
+        learnt = _blamed(mean, learnt, learnt.blame, reading, at_m)
+        reading -= _bias(learnt, at_m)
     here = course.arrived(_since_s(mean, learnt, at_m))
     told = course.seen(learnt.dry, reading, here, drifted2, mean.level2 * doubt)
     learnt = learnt._replace(dry=told, dry_m=at_m, left_out=left_out, fresh_m=math.nan)
@@ -174,6 +186,7 @@ def _refreshed(mean: Mean, learnt: Learnt, web_m: float) -> Learnt:
     level = course.at(learnt.dry, learnt.weight, here)
     film = math.nan
     if mean.near:
+        level += learnt.blame.bias if learnt.blame is not None else 0.0
         film = flow.film_now(mean.meter, learnt.flow, math.nan)
     elif not math.isnan(learnt.left_out):
         film = learnt.trust.share * float(learnt.flow.memory[3, -1])
@@ -211,6 +224,33 @@ def _followed(mean: Mean, learnt: Learnt, reading: float, at_m: float, rate: flo
     told = course.seen(learnt.pressed, reading, course.arrived(since_s), drifted2, noise2 + PRESSED_NOISE2)
     weight = course.likely(told.told + learnt.dry.told)
     return learnt._replace(pressed=told, pressed_m=at_m, weight=weight)
+
+
+def _parted(mean: Mean, learnt: Learnt, before: flow.Film) -> Learnt:
+    """Pressure and wet gauge after one more block of web; what a batch does to the rheology is left out."""
+    film, told = learnt.flow.film, learnt.blame
+    if told is None:
+        return learnt
+    passed_s = _passed_s(mean, before.at_m, film.at_m)
+    running = _runs2(mean, learnt, film.at_m) > 2.0 * film.drift.rate
+    steady = 0.0 < passed_s < flow.LONGEST_GAP_S and not running
+    return learnt._replace(blame=blame.parted(told, film.rheology - before.rheology if steady else 0.0, film.at_m))
+
+
+def _blamed(mean: Mean, learnt: Learnt, told: Blame, reading: float, at_m: float) -> Learnt:
+    """What the dry gauge makes of it; the bias that is blamed on nobody any more is level from now on."""
+    found = blame.confirmed(told, reading, at_m, mean.meter.speed_mps, mean.level_rate, mean.level2)
+    if found.share == told.share:
+        return learnt._replace(blame=found)
+    then = blame.then(found, at_m)
+    level = learnt.dry.level + (told.share - found.share) * (0.0 if math.isnan(then) else then)
+    return learnt._replace(blame=found, dry=learnt.dry._replace(level=level))
+
+
+def _bias(learnt: Learnt, at_m: float) -> float:
+    """The wet gauge's bias that the readings of the metre at_m are already without, log."""
+    then = blame.then(learnt.blame, at_m) if learnt.blame is not None else 0.0
+    return 0.0 if math.isnan(then) or learnt.blame is None else learnt.blame.share * then
 
 
 def _trusted(mean: Mean, learnt: Learnt, reading: float, film: float, at_m: float) -> Learnt:

@@ -12,7 +12,7 @@ from controller.core import step as core
 from controller.line.command import ActuatorCommand, Mode
 from controller.line.description import LawName
 from controller.line.profile import LineInputs
-from evencoat.league import field
+from evencoat.league import field, table
 from evencoat.league.field import Match
 from evencoat.league.metrics import TrueWeb
 from evencoat.league.rehearsal import Wrong
@@ -138,6 +138,19 @@ def test_who_knows_of_the_play_is_more_even_for_no_more_travel() -> None:
     assert done.score.sigma_cd_pct < 0.95 * plain.score.sigma_cd_pct
     assert done.bolt_travel_um < 1.05 * plain.bolt_travel_um
     assert player.state.ladder.rung == 0
+
+
+def test_a_wet_gauge_that_drifts_away_is_found_out() -> None:
+    """2 % within 400 s. Measured: MD 0.28 % against 0.44 % by who takes all that parts for rheology; clairvoyant 0.19."""
+    ramp = dict(table.FAULTS)["wet-bias-ramp"]
+    match = field.draw("nominal", 1, 25.0)
+    drifts = tuple(play for play in match.scenario.plays if play.name != "batch-change")
+    match = replace(match, scenario=replace(match.scenario, plays=(*drifts, *ramp)))
+    player, done = played(match)
+    assert done.score.sigma_md_pct < 0.36
+    assert player.state.estimate.learnt is not None
+    assert player.state.estimate.learnt.blame is not None
+    assert player.state.estimate.learnt.blame.share > 0.5
 
 
 def test_a_pump_that_gives_way_is_held_to_the_target() -> None:
