@@ -141,7 +141,7 @@ def test_who_knows_of_the_play_is_more_even_for_no_more_travel() -> None:
 
 
 def test_a_wet_gauge_that_drifts_away_is_found_out() -> None:
-    """2 % within 400 s. Measured: MD 0.28 % against 0.44 % by who takes all that parts for rheology; clairvoyant 0.19."""
+    """2 % within 400 s. Measured: MD 0.28 %, against 0.44 % of who takes all for rheology; the clairvoyant 0.19."""
     ramp = dict(table.FAULTS)["wet-bias-ramp"]
     match = field.draw("nominal", 1, 25.0)
     drifts = tuple(play for play in match.scenario.plays if play.name != "batch-change")
