@@ -28,6 +28,7 @@ from controller.line.description import Array, LawName, LineDescription
 
 SURELY2 = 4.0  # mean square of what a calm filter lags by, over its variance, at which it is twice as fast
 CALM_BEHIND_SCANNER = 16.0  # times: noise of whole passes is not worth its travel, which would be three times a PI's
+CALM_PASSES = 1.25  # of a head that the filter takes at least: a fifth of the travel for 0.3 % of sigma
 SWIFT_S = 1.0  # a pump need not be slower where the estimate is of the web at the die
 SURE_SIGMAS = 1.0  # in each of what was found of the response: corners of that box are two deviations away, and more
 SLOWER_STEP, SLOWEST = 1.25, 8.0  # times the closed-loop time asked for, until it is, and at most
@@ -255,7 +256,7 @@ def filters_s(line: LineDescription, estimator: Estimator, closed_s: float) -> A
     smoothing_s = kalman.smoothing_s(estimator.film, estimator.primary.period_s)[:modes]
     filter_s = closed_s * _roll_off(estimator.response) - smoothing_s
     if _is_calm(line, estimator):
-        filter_s = CALM_BEHIND_SCANNER * filter_s
+        filter_s = np.maximum(CALM_BEHIND_SCANNER * filter_s, CALM_PASSES * estimator.primary.period_s)
     return np.maximum(filter_s, line.control.cycle_s)
 
 
