@@ -1,6 +1,7 @@
 """Told wrongly what a line is, does the controller stay stable, and how soon is the web as even as it ever gets?
 
-    python benchmarks/robustness.py [--quick] [--json] [--lines N] [--controller C] [--minutes M] [--out DIR]
+    python benchmarks/robustness.py [--quick] [--json] [--lines N] [--first SEED] [--controller C] [--minutes M]
+                                    [--out DIR]
 
 Each line is told with +-40 % in gain, +-30 % in kernel width, half a zone in alignment and +-20 % in distance, each way
 at random. Reached: the RMS of a two-minute window is within 1.2 of the steady one, the median over the second half.
@@ -73,6 +74,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--controller", default="adaptive", help="who plays")
     parser.add_argument("--lines", type=int, help="lines of each family (default 100, quick 3)")
+    parser.add_argument("--first", type=int, default=1, help="seed of the first line of each family")
     parser.add_argument("--minutes", type=float, default=12.0, help="length of a run")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--out", type=Path, help="keep robustness.json and robustness.txt here")
@@ -81,7 +83,7 @@ def main() -> None:
     lines = arguments.lines or (3 if arguments.quick else 100)
     jobs = [
         (arguments.controller, name, seed, arguments.minutes * (LONGER if FAMILIES[name].scanner_only else 1.0))
-        for seed in range(1, lines + 1)
+        for seed in range(arguments.first, arguments.first + lines)
         for name in names
     ]
     began, results = time.perf_counter(), []
@@ -102,7 +104,12 @@ def summed_up(
     """Everything that is known so far."""
     rows = [row(name, [r for r in results if r.family == name]) for name in names]
     rows.append(row("all", results))
-    told = {"controller": arguments.controller, "minutes": arguments.minutes, "took_s": round(took_s, 1)}
+    told = {
+        "controller": arguments.controller,
+        "first": arguments.first,
+        "minutes": arguments.minutes,
+        "took_s": round(took_s, 1),
+    }
     return {"machine": machine(), **told, "rows": rows, "runs": [asdict(result) for result in results]}
 
 
