@@ -1,10 +1,11 @@
 """Who runs a line best? Everybody on the same lines, limits and seeds, beside the bounds that nobody passes.
 
     python benchmarks/closed_loop.py [--quick] [--json] [--faults] [--lines N] [--minutes M]
-                                     [--controllers A,B] [--results FILE] [--out DIR]
+                                     [--controllers A,B] [--of C] [--results FILE] [--out DIR]
 
 Plant and controller take turns directly at 2 Hz, without frames. Every family of plant_sim.families, with a new batch
 in each; `--faults` plays the fault league instead. Medians and tails over lines, 95 % bootstrap intervals of medians.
+`--of C` also says how far C stands below each other player, line by line.
 Rivals are tuned as the committed search found (evencoat/league/tuning.json). `--out` keeps table and picture.
 `--results` keeps every match as it ends, and plays none again that is in the file: a league that was stopped goes on,
 and players can be added later. Whoever changes a player takes its lines out of the file, or names another.
@@ -104,6 +105,16 @@ def text(rows: list[dict[str, Any]]) -> str:
     return "\n".join(shown)
 
 
+def text_of_gains(gains: list[dict[str, Any]]) -> str:
+    """How far one stands below the others, for people."""
+    shown = [f"{'of':12}{'below':13}{'family':22}{'lines':>5}{'median %':>10}{'from':>8}{'to':>8}{'above on':>10}"]
+    for g in gains:
+        ends = f"{g['below_pct_median']:>10.1f}{g['below_pct_low']:>8.1f}{g['below_pct_high']:>8.1f}"
+        head = f"{g['controller']:12}{g['other']:13}{g['family']:22}{g['lines']:>5}"
+        shown.append(f"{head}{ends}{g['lines_above']:>10}")
+    return "\n".join(shown)
+
+
 def picture(rows: list[dict[str, Any]], path: Path) -> None:
     """Sigma over the clairvoyant's, by family and controller."""
     import matplotlib
@@ -140,25 +151,28 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="length of a run (default 40, quick 16)")
     parser.add_argument("--controllers", help="only these, with commas between; ratios need the clairvoyant")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--of", help="also say how far this one stands below each other on the same lines")
     parser.add_argument("--results", type=Path, help="keep every match here, and play none that is in it already")
     parser.add_argument("--out", type=Path, help="keep table.json, table.txt and league.png here")
     arguments = parser.parse_args()
     arguments.lines = arguments.lines or (1 if arguments.quick else 3 if arguments.faults else 12)
     arguments.minutes = arguments.minutes or (16.0 if arguments.quick else 40.0)
     began = time.perf_counter()
-    rows = table.rows(play(arguments))
+    results = play(arguments)
+    rows, gains = table.rows(results), table.gains(results, arguments.of) if arguments.of else []
     took_s = round(time.perf_counter() - began, 1)
-    document = {"machine": machine(), "minutes": arguments.minutes, "took_s": took_s, "rows": rows}
+    document = {"machine": machine(), "minutes": arguments.minutes, "took_s": took_s, "rows": rows, "gains": gains}
+    shown = "\n\n".join([text(rows), *([text_of_gains(gains)] if gains else [])])
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
         (arguments.out / "table.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        (arguments.out / "table.txt").write_text(text(rows) + "\n", encoding="utf-8")
+        (arguments.out / "table.txt").write_text(shown + "\n", encoding="utf-8")
         picture(rows, arguments.out / "league.png")
     if arguments.json:
         print(json.dumps(document, indent=1))
         return
     print(" ".join(f"{key}={value}" for key, value in machine().items()), f"took_s={took_s}")
-    print(text(rows))
+    print(shown)
 
 
 if __name__ == "__main__":
