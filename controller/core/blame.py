@@ -27,12 +27,17 @@ MOST = 8e-3  # log: no move of the reading counts for more; steps are something 
 class Blame(NamedTuple):
     """What is remembered. apart: what the two have parted by, log; along: the same by metre, (1,).
 
-    past: dry minus wet and apart at the last looks; at_m: metre of the newest. product, square, noise: sums of what
-    moves had in common, of the square of apart's, and of that times the variance that readings move by anyhow.
+    read, stood, reads: sums of dry minus wet and of apart since the last look: noise of the wet gauge is in both, and
+    single readings would find it in common. past: their means at the last looks; at_m: where the newest ended.
+    product, square, noise: sums of what moves had in common, of the square of apart's, and of that times the variance
+    that readings move by anyhow.
     """
 
     apart: float
     along: DelayLine
+    read: float = 0.0
+    stood: float = 0.0
+    reads: int = 0
     past: tuple[tuple[float, float], ...] = ()
     at_m: float = math.nan
     product: float = 0.0
@@ -69,18 +74,27 @@ def confirmed(blame: Blame, reading: float, at_m: float, speed_mps: float, rate:
     rate, reading2: how fast that drifts for other reasons, log^2/s, and the variance of one reading, log^2.
     """
     apart = then(blame, at_m)
-    passed_s = (at_m - blame.at_m) / speed_mps
-    if math.isnan(apart) or 0.0 <= passed_s < STRETCH_S:
+    if math.isnan(apart):
         return blame
-    if not STRETCH_S <= passed_s < 2.0 * STRETCH_S:
-        return blame._replace(past=((reading, apart),), at_m=at_m)
+    passed_s = (at_m - blame.at_m) / speed_mps
+    if not 0.0 <= passed_s < 2.0 * STRETCH_S:
+        return blame._replace(read=0.0, stood=0.0, reads=0, past=(), at_m=at_m)
+    blame = blame._replace(read=blame.read + reading, stood=blame.stood + apart, reads=blame.reads + 1)
+    return blame if passed_s < STRETCH_S else _looked(blame, at_m, rate, reading2)
+
+
+def _looked(blame: Blame, at_m: float, rate: float, reading2: float) -> Blame:
+    """The end of a stretch: compare it with the one a window ago."""
+    reading, apart = blame.read / blame.reads, blame.stood / blame.reads
     product, square, noise = KEPT * blame.product, KEPT * blame.square + (1.0 - KEPT) * AT_FIRST2, KEPT * blame.noise
     if len(blame.past) == WINDOW:
         read, stood = blame.past[0]
         moved, seen = apart - stood, min(max(reading - read, -MOST), MOST)
         product, square = product + moved * seen, square + moved * moved
-        noise += moved * moved * (rate * WINDOW * STRETCH_S + 2.0 * reading2)
+        noise += moved * moved * (rate * WINDOW * STRETCH_S + 2.0 * reading2 / blame.reads)
     surely = product - SURELY * math.sqrt(WINDOW * noise)  # windows overlap
     share = min(max(surely / square, 0.0), 1.0)
     past = (*blame.past, (reading, apart))[-WINDOW:]
-    return blame._replace(past=past, at_m=at_m, product=product, square=square, noise=noise, share=share)
+    return blame._replace(
+        read=0.0, stood=0.0, reads=0, past=past, at_m=at_m, product=product, square=square, noise=noise, share=share
+    )

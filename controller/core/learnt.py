@@ -232,7 +232,9 @@ def _parted(mean: Mean, learnt: Learnt, before: flow.Film) -> Learnt:
     if told is None:
         return learnt
     passed_s = _passed_s(mean, before.at_m, film.at_m)
-    running = _runs2(mean, learnt, film.at_m) > 2.0 * film.drift.rate
+    since_s = _since_s(mean, learnt, film.at_m)
+    coming = 0.0 < since_s < float(learnt.weight @ course.LENGTHS_S)
+    running = coming or _runs2(mean, learnt, film.at_m) > 2.0 * film.drift.rate
     steady = 0.0 < passed_s < flow.LONGEST_GAP_S and not running
     return learnt._replace(blame=blame.parted(told, film.rheology - before.rheology if steady else 0.0, film.at_m))
 
