@@ -228,7 +228,7 @@ def commission(
     journal: Annotated[Path | None, typer.Option(help="Write the cycle journal (SQLite) here.")] = None,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Keep page, figures and proposed model here.")] = None,
     reverse: Annotated[
-        bool, typer.Option("--reverse", help="Only see whether the map still fits, loop closed, web in tolerance.")
+        bool, typer.Option("--reverse", help="See whether the map still fits, by small bumps, loop closed.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
