@@ -29,6 +29,7 @@ from controller.line.description import Array, LawName, LineDescription
 SURELY2 = 4.0  # mean square of what a calm filter lags by, over its variance, at which it is twice as fast
 CALM_BEHIND_SCANNER = 16.0  # times: noise of whole passes is not worth its travel, which would be three times a PI's
 CALM_PASSES = 1.25  # of a head that the filter takes at least: a fifth of the travel for 0.3 % of sigma
+DELAY_DOUBT = 0.4  # of the dead time to a gauge behind the dryer: a quicker pump would not bear its being a fifth off
 SWIFT_S = 1.0  # a pump need not be slower where the estimate is of the web at the die
 SURE_SIGMAS = 1.0  # in each of what was found of the response: corners of that box are two deviations away, and more
 SLOWER_STEP, SLOWEST = 1.25, 8.0  # times the closed-loop time asked for, until it is, and at most
@@ -224,7 +225,10 @@ def build(line: LineDescription, estimator: Estimator) -> Law:
             kalman.smoothing_s(estimator.film, estimator.primary.period_s)[-1]
         )
         if control.law is LawName.ADAPTIVE:  # it believes of the web at the die: no dead time is waited for
-            filter_md_s = min(filter_md_s, SWIFT_S)
+            doubt_s = (
+                0.0 if estimator.wet is not None else DELAY_DOUBT * estimator.primary.distance_m / line.web_speed_mps
+            )
+            filter_md_s = min(filter_md_s, max(SWIFT_S, doubt_s))
         closed_s = certified_s(line, estimator, control.closed_loop_cd_s)
         calm = _is_calm(line, estimator)
         return Imc(modes, filters_s(line, estimator, closed_s), max(filter_md_s, control.cycle_s), calm)
