@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 
 from controller.commission.identify import Found
 from controller.commission.procedure import Outcome
-from controller.line.description import Array, Doubt, LineDescription
+from controller.line.description import Array, DieDescription, Doubt, LineDescription
 from evencoat.settings_model import LineFile, Table, Text
 
 SUFFIX = ".model.toml"
@@ -174,19 +174,8 @@ def proposed(line: LineDescription, file: LineFile, found: Found, evidence: dict
     far = {} if found.other_m is None else {"dry_distance_m": round(found.other_m, 3)}
     unsure_pitches = max(SURE_SIGMAS * found.shift_sd, ALIGNMENT_FLOOR_PITCHES)
     return ModelFile(
-        line=line.name,
-        belongs_to=fingerprint(file),
-        found_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        response=ResponseTable(
-            gain_factor=round(die.gain_factor, 5),
-            kernel_fwhm_pitches=round(die.kernel_fwhm_pitches, 4),
-            kernel_lobe=round(die.kernel_lobe, 4),
-            alignment_shift_mm=round(die.alignment_shift_mm, 3),
-            alignment_uncertainty_mm=round(unsure_pitches * pitch, 3),
-            alignment_stretch_pct=round(die.alignment_stretch_pct, 4),
-            bolt_gains=[round(float(gain), 4) for gain in die.bolt_gains],
-            bolt_delivery=[float(share) for share in die.bolt_delivery],
-        ),
+        **_of(line, file),
+        response=_response(die, unsure_pitches * pitch),
         gauges=PlacesTable(**(near | far)),
         doubt={
             "gain_factor": round(found.gain_sd * line.die.gain_factor, 5),
@@ -219,22 +208,31 @@ def learnt(
         "alignment_stretch_pct": 100.0 * stretch,
     }
     return ModelFile(
-        line=line.name,
-        belongs_to=fingerprint(file),
-        found_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        response=ResponseTable(
-            gain_factor=round(die.gain_factor, 5),
-            kernel_fwhm_pitches=round(die.kernel_fwhm_pitches, 4),
-            kernel_lobe=round(die.kernel_lobe, 4),
-            alignment_shift_mm=round(die.alignment_shift_mm, 3),
-            alignment_uncertainty_mm=round(die.alignment_uncertainty_mm, 3),
-            alignment_stretch_pct=round(die.alignment_stretch_pct, 4),
-            bolt_gains=list(die.bolt_gains),
-            bolt_delivery=list(die.bolt_delivery),
-        ),
+        **_of(line, file),
+        response=_response(die, die.alignment_uncertainty_mm),
         gauges=PlacesTable(**(near | far)),
         doubt=(known.doubt if known else {}) | {name: round(value, 5) for name, value in doubt.items()},
         evidence={name: round(value, 4) for name, value in evidence.items()},
+    )
+
+
+def _of(line: LineDescription, file: LineFile) -> dict[str, str]:
+    """Which line a model is of, and since when."""
+    found_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"line": line.name, "belongs_to": fingerprint(file), "found_at": found_at}
+
+
+def _response(die: DieDescription, unsure_mm: float) -> ResponseTable:
+    """A die as it is believed, with an alignment as unsure as that, in digits that people read."""
+    return ResponseTable(
+        gain_factor=round(die.gain_factor, 5),
+        kernel_fwhm_pitches=round(die.kernel_fwhm_pitches, 4),
+        kernel_lobe=round(die.kernel_lobe, 4),
+        alignment_shift_mm=round(die.alignment_shift_mm, 3),
+        alignment_uncertainty_mm=round(unsure_mm, 3),
+        alignment_stretch_pct=round(die.alignment_stretch_pct, 4),
+        bolt_gains=[round(float(gain), 4) for gain in die.bolt_gains],
+        bolt_delivery=[float(share) for share in die.bolt_delivery],
     )
 
 

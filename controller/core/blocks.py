@@ -1,6 +1,6 @@
 """What was read and where things stood, block of web by block: one dead time long, so that a block is read in the next.
 
-Both who watch what moves do to the web (`bolts`, `adapt`) gather so.
+All who watch what moves do to the web (`bolts`, `adapt`, `play`) gather so.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from controller.line.description import Array
 
 
 class Block(NamedTuple):
-    """The block under way: its first metre, NaN before any; sums of readings (coordinates) and of positions, (zones,),
-    and how many of each; how many readings the film had had."""
+    """The block under way: its first metre, NaN before any; sums of readings (coordinates) and of positions, (zones,)
+    or a row for each guess of them, and how many of each; how many readings the film had had."""
 
     begun_m: float
     read: Array
@@ -31,7 +31,7 @@ class Block(NamedTuple):
 
     @property
     def mean_stood_um(self) -> Array:
-        """Mean positions, (zones,), um."""
+        """Mean positions, um, in the shape in which they were gathered."""
         mean: Array = self.stood / max(self.stands, 1)
         return mean
 

@@ -165,7 +165,8 @@ def dry(mean: Mean, learnt: Learnt, reading: float, at_m: float, doubt: float, f
         reading -= learnt.trust.share * film
     elif learnt.blame is not None:
         learnt = _blamed(mean, learnt, learnt.blame, reading, at_m)
-        reading -= _bias(learnt, at_m)
+        assert learnt.blame is not None
+        reading -= _bias(learnt.blame, at_m)
     here = course.arrived(_since_s(mean, learnt, at_m))
     told = course.seen(learnt.dry, reading, here, drifted2, mean.level2 * doubt)
     learnt = learnt._replace(dry=told, dry_m=at_m, left_out=left_out, fresh_m=math.nan)
@@ -240,19 +241,22 @@ def _parted(mean: Mean, learnt: Learnt, before: flow.Film) -> Learnt:
 
 
 def _blamed(mean: Mean, learnt: Learnt, told: Blame, reading: float, at_m: float) -> Learnt:
-    """What the dry gauge makes of it; the bias that is blamed on nobody any more is level from now on."""
+    """What the dry gauge makes of it; the bias that is blamed on nobody any more is level from now on.
+
+    Where what they had parted by is remembered no more, as when the encoder was set back, all of it is.
+    """
+    then = blame.then(told, at_m)
+    if math.isnan(then):
+        level = learnt.dry.level + told.bias
+        return learnt._replace(blame=told._replace(share=0.0, product=0.0), dry=learnt.dry._replace(level=level))
     found = blame.confirmed(told, reading, at_m, mean.meter.speed_mps, mean.level_rate, mean.level2)
-    if found.share == told.share:
-        return learnt._replace(blame=found)
-    then = blame.then(found, at_m)
-    level = learnt.dry.level + (told.share - found.share) * (0.0 if math.isnan(then) else then)
+    level = learnt.dry.level + (told.share - found.share) * then
     return learnt._replace(blame=found, dry=learnt.dry._replace(level=level))
 
 
-def _bias(learnt: Learnt, at_m: float) -> float:
+def _bias(told: Blame, at_m: float) -> float:
     """The wet gauge's bias that the readings of the metre at_m are already without, log."""
-    then = blame.then(learnt.blame, at_m) if learnt.blame is not None else 0.0
-    return 0.0 if math.isnan(then) or learnt.blame is None else learnt.blame.share * then
+    return told.share * blame.then(told, at_m) if told.share else 0.0
 
 
 def _trusted(mean: Mean, learnt: Learnt, reading: float, film: float, at_m: float) -> Learnt:

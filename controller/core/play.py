@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from controller.core import blocks
+from controller.core.blocks import Block
 from controller.core.envelope import Applied
 from controller.core.estimate import EstimateState, Estimator
 from controller.line.command import UncertifiedCommand
@@ -54,19 +56,14 @@ class Play:
 class PlayState(NamedTuple):
     """What is remembered. lips_um (sizes, zones); weight (sizes,): likelihood of each, sum 1; evidence (sizes,), log.
 
-    Of the block of web under way: its first metre, sums of readings and of lips, as believed last. Of the blocks
-    before: mean reading, lips of the one that is being read now, and of the one before that; NaN before any.
+    block: of web, under way, with where the lips of each size stood and, last, those believed in. Of the blocks before:
+    mean reading, lips of the one that is being read now, and of the one before that; NaN before any.
     """
 
     lips_um: Array
     weight: Array
     evidence: Array
-    begun_m: float
-    read: Array
-    reads: int
-    film_readings: int
-    stood: Array
-    stands: int
+    block: Block
     read_before: Array
     stood_um: Array
     stood_before_um: Array
@@ -96,14 +93,11 @@ def init(play: Play | None) -> PlayState | None:
     """Nothing heard yet."""
     if play is None:
         return None
-    sizes, (zones, modes) = play.prior.size, play.effects.shape
-    unknown = np.full((sizes + 1, zones), np.nan)
-    none, nothing = np.zeros(sizes), np.full(modes, np.nan)
-    lips = np.full((sizes, zones), np.nan)
+    sizes, zones = play.prior.size, play.effects.shape[0]
+    none, unknown = np.zeros(sizes), np.full((sizes + 1, zones), np.nan)
     return PlayState(
-        lips, _likely(play, none), none, np.nan, np.zeros(modes), 0, 0, np.zeros((sizes + 1, zones)), 0, nothing,
-        unknown, unknown, 1.0, 0
-    )  # fmt: skip
+        unknown[:-1], _likely(play, none), none, blocks.begun(zones), unknown[-1], unknown, unknown, 1.0, 0
+    )
 
 
 def follow(play: Play | None, state: PlayState | None, inputs: LineInputs) -> PlayState | None:
@@ -160,47 +154,40 @@ def watch(play: Play | None, state: PlayState | None, seen: EstimateState, input
     """One cycle: gather readings and lips; at the end of a block of web, look."""
     if play is None or state is None or not play.learns:
         return state
-    passed_m = inputs.web_m - state.begun_m
+    passed_m = inputs.web_m - state.block.begun_m
     if not (inputs.encoder_valid and inputs.gap_valid.all() and 0.0 <= passed_m < 2.0 * play.block_m):
         begins = inputs.encoder_valid and bool(np.isfinite(state.lips_um).all())
-        begun_m = inputs.web_m if begins else np.nan
-        return _begun(play, state)._replace(begun_m=begun_m, film_readings=seen.film.readings)
-    read, reads = state.read, state.reads
-    if seen.film.readings != state.film_readings:
-        read, reads = read + seen.film.newest[: read.size], reads + 1
-    stood = state.stood.copy()
-    stood[:-1] += state.lips_um
-    stood[-1] += state.weight @ state.lips_um
-    state = state._replace(
-        read=read, reads=reads, film_readings=seen.film.readings, stood=stood, stands=state.stands + 1
-    )
+        return _begun(state, inputs.web_m if begins else np.nan, seen.film.readings)
+    stood_um = np.vstack((state.lips_um, state.weight @ state.lips_um))
+    state = state._replace(block=blocks.gathered(state.block, seen, stood_um))
     return state if passed_m < play.block_m else _looked(play, state, inputs.web_m)
 
 
-def rested(play: Play | None, state: PlayState | None) -> PlayState | None:
-    """What was gathered goes, what was learnt stays: the map is another, with modes of its own."""
-    return None if play is None or state is None else _begun(play, state)
+def rested(state: PlayState | None) -> PlayState | None:
+    """What was gathered goes, what was learnt stays: the map is another, with coordinates of its own."""
+    return None if state is None else _begun(state, np.nan, 0)
 
 
-def _begun(play: Play, state: PlayState) -> PlayState:
-    modes, unknown = play.effects.shape[1], np.full(state.stood.shape, np.nan)
-    return state._replace(
-        begun_m=np.nan, read=np.zeros(modes), reads=0, stood=np.zeros(state.stood.shape), stands=0,
-        read_before=np.full(modes, np.nan), stood_um=unknown, stood_before_um=unknown
-    )  # fmt: skip
+def _begun(state: PlayState, web_m: float, film_readings: int) -> PlayState:
+    unknown = np.full((state.weight.size + 1, state.lips_um.shape[1]), np.nan)
+    block = blocks.begun(state.lips_um.shape[1], web_m, film_readings)
+    return state._replace(block=block, read_before=unknown[-1], stood_um=unknown, stood_before_um=unknown)
 
 
 def _looked(play: Play, state: PlayState, web_m: float) -> PlayState:
     """The end of a block. What it read left the die during the block before it: it belongs to that one's lips."""
-    read = state.read / state.reads if state.reads else np.full(state.read.size, np.nan)
-    changed, moved_um = read - state.read_before, state.stood_um - state.stood_before_um
+    over, zones, modes = state.block, state.lips_um.shape[1], play.effects.shape[1]
+    read = over.mean_read if over.mean_read is not None else np.full(zones, np.nan)
+    changed, moved_um = (read - state.read_before)[:modes], state.stood_um - state.stood_before_um
     after = state._replace(
-        begun_m=web_m, read=np.zeros(read.size), reads=0, stood=np.zeros(state.stood.shape), stands=0, read_before=read,
-        stood_um=state.stood / max(state.stands, 1), stood_before_um=state.stood_um
-    )  # fmt: skip
+        block=blocks.begun(zones, web_m, over.film_readings),
+        read_before=read,
+        stood_um=over.mean_stood_um,
+        stood_before_um=state.stood_um,
+    )
     if not (np.isfinite(changed).all() and np.isfinite(moved_um).all()):
         return after
-    return _weighed(play, after, changed, moved_um @ play.effects, state.reads)
+    return _weighed(play, after, changed, moved_um @ play.effects, over.reads)
 
 
 def _weighed(play: Play, state: PlayState, changed: Array, foretold: Array, reads: int) -> PlayState:

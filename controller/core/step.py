@@ -202,7 +202,7 @@ def renewed(config: Config, state: State) -> tuple[Config, State]:
         bolts=state.bolts._replace(block=blocks.begun(config.line.zones)),
         ladder=ladder.rested(state.ladder),
         adapt=adapt.accepted(state.adapt, numbers),
-        play=play.rested(new.play, state.play),
+        play=play.rested(state.play),
         news=adapt.words(config.line.die, numbers, sigma),
         law=None,
     )

@@ -212,3 +212,15 @@ def test_a_quiet_day_in_closed_loop_and_then_a_step():
     assert after.max() < 4e-3  # never beyond the other side
     assert np.abs(after[20:]).max() < 4e-3
     assert known.dry.level2.max() < 1e-4 and known.flow.film.film2 < 1e-4
+
+
+def test_what_was_blamed_on_the_gauge_becomes_level_where_the_memory_of_it_is_lost():
+    """The encoder was set back: nothing says any more what the two had parted by at the metre now read."""
+    mean = configure(adaptive_line(), CYCLE_S).estimator.mean
+    known = learnt.none(mean)
+    for metre in range(200):
+        known = learnt.dry(mean, known, 0.010, float(metre), 1.0)
+    known = known._replace(blame=known.blame._replace(share=0.8, apart=-0.005))
+    after = learnt.dry(mean, known, 0.006, 200.0, 1.0)  # what level and bias say together
+    np.testing.assert_allclose(after.dry.level, 0.006, atol=1e-5)
+    assert after.blame.bias == 0.0

@@ -171,7 +171,7 @@ def test_another_map_with_other_modes_begins_a_block_and_keeps_what_was_learnt()
     other = configure(narrow, CYCLE_S).play
     assert other is not None
     assert config.play.effects.shape[1] < other.effects.shape[1]
-    turned = play.rested(other, state.play)
+    turned = play.rested(state.play)
     np.testing.assert_array_equal(turned.weight, state.play.weight)
     np.testing.assert_array_equal(turned.lips_um, state.play.lips_um)
     seen, inputs = state.estimate, web.inputs()
