@@ -27,7 +27,7 @@ from controller.core import blocks
 from controller.core.blocks import Block
 from controller.core.estimate import EstimateState, Estimator
 from controller.core.response import lip_matrix, local_gain_per_um, moved
-from controller.line.description import Array, DieDescription, Doubt, LineDescription
+from controller.line.description import Array, DieDescription, LineDescription
 from controller.line.profile import LineInputs
 
 GAIN, KERNEL, SHIFT, STRETCH = range(4)  # logs of factors, pitches, and a share
@@ -114,13 +114,10 @@ def _effect(line: LineDescription, numbers: Array) -> Array:
 
 
 def described(line: LineDescription, numbers: Array, sigma: Array) -> LineDescription:
-    """The line with the numbers on its die, as unsure as they are, and an alignment never more so than before."""
-    die, found = moved(line.die, numbers), line.die.doubt
-    gain, kernel, shift, stretch = (float(one) for one in sigma)
-    doubt = Doubt(gain, kernel, shift, stretch, found.delay_s if found is not None else 0.0)
+    """The line with the numbers on its die, and an alignment as unsure as it now is, never more than before."""
+    die = moved(line.die, numbers)
     unsure_mm = max(SURE_SIGMAS * float(sigma[SHIFT]), ALIGNMENT_FLOOR) * die.zone_pitch_mm
-    unsure_mm = min(unsure_mm, die.alignment_uncertainty_mm)
-    return replace(line, die=replace(die, alignment_uncertainty_mm=unsure_mm, doubt=doubt))
+    return replace(line, die=replace(die, alignment_uncertainty_mm=min(unsure_mm, die.alignment_uncertainty_mm)))
 
 
 def init(zones: int) -> AdaptState:

@@ -93,6 +93,7 @@ def configure(line: LineDescription, sync_period_s: float, known: Statistics | N
     `known` are the statistics believed of its disturbances and gauges; None takes the defaults.
     """
     estimator = estimate.build(line, response.believe(line), known)
+    line = law.certified(line, estimator)
     own, learns = law.build(line, estimator), line.control.law is LawName.ADAPTIVE
     return Config(
         line=line,

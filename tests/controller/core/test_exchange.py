@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from controller.core import adapt, blocks, estimate, exchange, response
+from controller.core import adapt, blocks, certificate, estimate, exchange, response
 from controller.core import step as core
 from controller.line.command import Mode
-from controller.line.description import Array, LawName, LineDescription
+from controller.line.description import Array, Doubt, LawName, LineDescription
 from tests.factories import lip_response_per_um, make_inputs, make_line, wet_scan
 
 LINE = make_line(12, LawName.ADAPTIVE)
@@ -111,3 +111,23 @@ def test_a_mirrored_lesson_is_the_mirrored_map() -> None:
     one = response.believe(replace(LINE, die=adapt.moved(LINE.die, numbers))).matrix
     other = response.believe(replace(LINE, die=adapt.moved(LINE.die, mirrored))).matrix
     np.testing.assert_allclose(other, one[::-1, ::-1], atol=1e-12)
+
+
+def test_a_map_learnt_while_running_inherits_the_certified_time_and_searches_for_none(monkeypatch) -> None:
+    """The search takes longer than a cycle; what was found of the line before it ran has slowed its lips already."""
+    line = replace(LINE, die=replace(LINE.die, doubt=Doubt(delay_s=30.0)))
+    config = core.configure(line, 0.1)
+    closed_s = config.line.control.closed_loop_cd_s
+    assert closed_s > 1.2 * LINE.control.closed_loop_cd_s
+    _, state, _ = running(cycles=60)
+    lesson = state.adapt._replace(
+        information=np.eye(4) * 1e4, weighed=1e4 * np.array([0.4, 0.0, 0.0, 0.0]), looks=5, block=blocks.begun(12)
+    )
+
+    def never(*_: object) -> None:
+        raise AssertionError("a search within a cycle")
+
+    monkeypatch.setattr(certificate, "misfits", never)
+    new, _ = core.renewed(config, state._replace(adapt=lesson))
+    assert new is not config
+    assert new.line.control.closed_loop_cd_s == closed_s
