@@ -26,6 +26,9 @@ from controller.core.law import SURE_SIGMAS, certified_s, frozen
 from controller.core.response import ResponseModel, believe, lip_matrix, local_gain_per_um
 from controller.line.command import UncertifiedCommand
 from controller.line.description import Array, Doubt, GaugeDescription, LawName, LineDescription
+from evencoat import check_guest
+from evencoat.check_guest import PumpRegion, pump_regions
+from evencoat.guest import Guest
 from evencoat.settings import Settings, compile_codec
 from firmware_bridge.codec import Codec
 from firmware_bridge.contract import DIE_STATUS_PERIOD_S, HEARTBEAT_PERIOD_S, LINE_STATE_PERIOD_S, Telegram, WireError
@@ -160,6 +163,7 @@ class CheckReport:
     ability: Ability
     certified: tuple[Region, ...]  # of the line's own law and of the slowed one below it; none under a PI
     commissioned: str  # whose model is in use; empty where the line is as its file says
+    pump: tuple[PumpRegion, ...] = ()  # of a line that runs with a network, or is asked about one
 
     @property
     def ok(self) -> bool:
@@ -171,8 +175,11 @@ class CheckReport:
         return {"ok": self.ok, **asdict(self)}
 
 
-def verdict(settings: Settings) -> CheckReport:
-    """Judge a line that settings already accepted. Raises nothing: what is wrong with the wire becomes a finding."""
+def verdict(settings: Settings, guest: Guest | None = None) -> CheckReport:
+    """Judge a line that settings already accepted, with the network that its law shall run with.
+
+    Raises nothing: what is wrong with the wire becomes a finding.
+    """
     findings: list[Finding] = []
     rows: tuple[BusRow, ...] = ()
     line = settings.line
@@ -199,6 +206,7 @@ def verdict(settings: Settings) -> CheckReport:
         gate=gate,
         ability=ability,
         certified=_regions(line),
+        pump=pump_regions(line, guest) if guest is not None else (),
         commissioned=_commissioned(settings),
     )
 
@@ -583,6 +591,11 @@ def render(report: CheckReport) -> Group:
     if report.certified:
         parts.append(_heading("How wrong gain, alignment and delay may be: lips' loop certified, nothing being learnt"))
         parts += [Padding(Text(line), (0, 0, 0, 2)) for line in _region_lines(report.certified)]
+    if report.pump:
+        parts.append(
+            _heading("How wrong the pump's gain and delay may be: its loop certified, nothing learnt")
+        )
+        parts += [Padding(Text(line), (0, 0, 0, 2)) for line in check_guest.lines(report.pump)]
     return Group(*parts)
 
 

@@ -57,18 +57,23 @@ BusOption = Annotated[str, typer.Option("--bus", help=BUS_HELP)]
 ScenarioOption = Annotated[str, typer.Option("--scenario", help="A scenario's name (see `scenarios`) or a TOML file.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same line, same noise.")]
 EofOption = Annotated[bool, typer.Option("--stop-on-eof", help="Also stop when standard input ends.")]
+ModelOption = Annotated[
+    str, typer.Option(help='For neural: digits of a model\'s hash, "shipped" or a file; without it, the model in use.')
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output instead of words.")]
 
 
 @app.command()
-def check(line: LineArgument, as_json: JsonOption = False) -> None:
-    """Judge a line file: verdict, bus load, and what the line can and cannot control."""
+def check(line: LineArgument, model: ModelOption = "", as_json: JsonOption = False) -> None:
+    """Judge a line file: verdict, bus load, what the line can and cannot control, and how wrong its beliefs may be."""
     from evencoat.check import render, verdict
 
     with _clear_errors():
+        from evencoat.guest import asked_for
         from evencoat.settings import load_line
 
-        report = verdict(load_line(line))
+        settings = load_line(line)
+        report = verdict(settings, asked_for(settings.line, model))
     if as_json:
         _print_json(report.as_dict())
     else:
@@ -81,6 +86,7 @@ def sim(
     line: LineArgument,
     scenario: ScenarioOption = "first-shift",
     controller: Annotated[Rival, typer.Option(help="Who runs the line.")] = Rival.IMC,
+    model: ModelOption = "",
     minutes: Annotated[float, typer.Option(min=0.05, max=100_000.0, help="Minutes of line time.")] = 30.0,
     seed: SeedOption = 1,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Keep journal.sqlite and truth.npz here.")] = None,
@@ -92,7 +98,7 @@ def sim(
         from evencoat.simulate import Plan, simulate
         from plant_sim.scenario import Scenario
 
-        plan = Plan(load_line(line), Scenario.load(scenario), controller, minutes, seed)
+        plan = Plan(load_line(line), Scenario.load(scenario), controller, minutes, seed, model)
         with _bar(not as_json) as (bar, task):
             run = simulate(
                 plan, out_dir, lambda minute: bar.update(task, completed=minute / minutes, description="simulating")
@@ -110,8 +116,9 @@ def run(
     bus: BusOption = "",
     mode: Annotated[Mode, typer.Option(help="advisory sends nothing; the others command the line.")] = Mode.ADVISORY,
     controller: Annotated[
-        Rival | None, typer.Option(help="pid, imc or adaptive; without it, the line file's law.")
+        Rival | None, typer.Option(help="pid, imc, adaptive or neural; without it, the line file's law.")
     ] = None,
+    model: ModelOption = "",
     journal: Annotated[Path | None, typer.Option(help="Write the cycle journal (SQLite) here.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after so much line time.")] = None,
     rearm_always: Annotated[
@@ -125,7 +132,7 @@ def run(
 ) -> None:
     """The control daemon: listens only, until told otherwise. SIGTERM stops it; the nodes then hold by themselves."""
     if controller in (Rival.OPEN, Rival.HAND):
-        _wrong(f"controller: {controller} is a way of working, not a law; choose pid, imc or adaptive")
+        _wrong(f"controller: {controller} is a way of working, not a law; choose pid, imc, adaptive or neural")
     _log_to_stderr()
     with _clear_errors():
         from evencoat.processes import DaemonOptions, StopFlag, run_daemon
@@ -134,7 +141,7 @@ def run(
         settings = load_line(line)
         if controller is not None:
             settings = replace(settings, line=prepare(settings.line, controller)[0])
-        options = DaemonOptions(bus, mode, journal, minutes, rearm_always)
+        options = DaemonOptions(bus, mode, journal, minutes, model, rearm_always)
         run_daemon(settings, options, StopFlag().listen(stop_on_eof))
 
 
@@ -179,7 +186,7 @@ def demo(
     line: LineOption = "line-40",
     scenario: ScenarioOption = "first-shift",
     controller: Annotated[
-        Rival, typer.Option(help="Who closes the loop over the bus: pid, imc or adaptive.")
+        Rival, typer.Option(help="Who closes the loop over the bus: pid, imc, adaptive or neural.")
     ] = Rival.IMC,
     minutes: Annotated[float, typer.Option(min=1.0, max=10_000.0, help="Minutes of line time.")] = 26.0,
     seed: SeedOption = 1,
@@ -189,7 +196,7 @@ def demo(
 ) -> None:
     """Watch uneven lips become an even coating: hub, plant and daemon as separate processes, then the rivals."""
     if controller in (Rival.OPEN, Rival.HAND):
-        _wrong(f"controller: {controller} needs no daemon; choose pid, imc or adaptive")
+        _wrong(f"controller: {controller} needs no daemon; choose pid, imc, adaptive or neural")
     with _clear_errors():
         from evencoat.demo import DemoPlan, run_demo
 
@@ -457,6 +464,7 @@ def _clear_errors() -> Iterator[None]:
     """Turn what users can put right into a clear line and an exit code; anything else is our bug and shows itself."""
     from evencoat.errors import RunFailed
     from evencoat.journal import JournalError
+    from evencoat.model_store import ModelStoreError
     from evencoat.settings import SettingsError
     from firmware_bridge.bus import BusError
     from firmware_bridge.contract import WireError
@@ -464,7 +472,7 @@ def _clear_errors() -> Iterator[None]:
 
     try:
         yield
-    except (SettingsError, ScenarioError, WireError, JournalError) as error:
+    except (SettingsError, ScenarioError, WireError, JournalError, ModelStoreError) as error:
         _wrong(str(error))
     except KeyboardInterrupt:
         err.print("stopped; nothing is left running")

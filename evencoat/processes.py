@@ -22,6 +22,7 @@ from controller.core.trace import Trace
 from controller.line.command import Cause, Mode, Outcome, Rung
 from controller.loop import Loop, Sink
 from evencoat.errors import RunFailed
+from evencoat.guest import invited
 from evencoat.journal import CycleJournal, NoSink
 from evencoat.recording import TruthRecorder
 from evencoat.settings import Settings, compile_codec
@@ -77,6 +78,7 @@ class DaemonOptions:
     mode: Mode
     journal: Path | None
     minutes: float | None  # of line time; None runs until stopped
+    model: str = ""  # for the law `neural`: see evencoat.guest
     rearm_always: bool = False  # release nodes that latched because we were silent, not only at the start
 
 
@@ -116,9 +118,11 @@ class Newsroom:
 def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> None:
     """The control process: paced loop, bus, journal, nothing else. ADVISORY sends nothing at all, not even a heartbeat.
 
-    Raises JournalError when the journal is not ours to write, BusError when the bus cannot be opened.
+    Raises JournalError when the journal is not ours to write, BusError when the bus cannot be opened, ModelStoreError
+    when the network that the line's law runs with is refused.
     """
     transmit = options.mode is not Mode.ADVISORY
+    guest = invited(settings.line, options.model)
     journal = CycleJournal(options.journal, settings.line, settings.text) if options.journal else None
     try:
         bus = open_bus(options.bus, settings.wire)
@@ -131,7 +135,7 @@ def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> No
     )
     limit_s = options.minutes * 60.0 if options.minutes is not None else None
     loop = Loop(
-        core.configure(settings.line, settings.wire.sync_period_s),
+        core.configure(settings.line, settings.wire.sync_period_s, guest=guest.network),
         port,
         SyncClock(),
         Newsroom(journal or NoSink(), limit_s, stop),
@@ -139,7 +143,8 @@ def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> No
         rearm_at_start=transmit,
         rearm_always=transmit and options.rearm_always,
     )
-    log.info("daemon", line=settings.line.name, law=str(settings.line.control.law), mode=str(options.mode))
+    own = {"line": settings.line.name, "law": str(settings.line.control.law), "mode": str(options.mode)}
+    log.info("daemon", **own, **({"guest": guest.words} if guest.words else {}))
     try:
         loop.run(stop)
     finally:

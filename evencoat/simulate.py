@@ -7,6 +7,7 @@ the tests use it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from controller.clock import LockstepClock
 from controller.core import step as core
 from controller.line.command import Mode, OperatorRequest
 from controller.loop import Loop, Sink
+from evencoat.guest import Guest, invited
 from evencoat.journal import CycleJournal, NoSink
 from evencoat.league import metrics
 from evencoat.league.rivals import Operator, Rival, prepare
@@ -44,6 +46,7 @@ class Plan:
     rival: Rival
     minutes: float
     seed: int
+    model: str = ""  # for `neural`: see evencoat.guest
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,16 @@ class SimulatedLine:
         self.operator = Operator(line) if plan.rival is Rival.HAND else None
         self.truth = TruthRecorder(truth.lanes)
 
+    @functools.cached_property
+    def guest(self) -> Guest:
+        """The network of the law, read once."""
+        return invited(self.line, self.plan.model)
+
     def controller(self, sink: Sink, mode: Mode) -> Loop:
         """A controller that has just started, on an attachment to the bus of its own. ADVISORY sends nothing."""
         settings, transmit = self.plan.settings, mode is not Mode.ADVISORY
         port = CanLinePort(self.codec, self.hub.attach(), Gate(settings.gate), self.line, settings.wire, transmit)
-        config = core.configure(self.line, settings.wire.sync_period_s)
+        config = core.configure(self.line, settings.wire.sync_period_s, guest=self.guest.network)
         return Loop(config, port, LockstepClock(), sink, mode, rearm_at_start=transmit)
 
     def play(self, minutes: float, controller_lives: bool = True) -> None:
@@ -150,6 +158,7 @@ def _figures(plan: Plan, line: SimulatedLine, wall_s: float) -> dict[str, Any]:
         "line": plan.settings.line.name,
         "scenario": plan.scenario.name,
         "controller": str(plan.rival),
+        "model": line.guest.sha256,
         "seed": plan.seed,
         "minutes": plan.minutes,
         **scored.as_dict(),

@@ -192,7 +192,7 @@ def step(
         memory = acting.limited(memory, asked_for, play.standing(config.play, lips, _after(command)))
     if _acts(judged):
         rungs = ladder.noted(rungs, config.line.zones, limits, limited, missed)
-    known_now, bound, out = (seen, index, rungs), (limits, limited), _out_of_use(idle, inputs)
+    known_now, bound, out = (seen, index, rungs, ahead), (limits, limited), _out_of_use(idle, inputs)
     trace = _trace(config, state, inputs, judged, known_now, wish, command, bound, out, sent)
     kept = memory if known and answered else None
     told = (rungs, fitting, lips, ahead, "", kept, now, manual, beside)
@@ -375,7 +375,7 @@ def _trace(
     state: State,
     inputs: LineInputs,
     judged: supervisor.SupervisorState,
-    known: tuple[estimate.EstimateState, Harris, ladder.LadderState],
+    known: tuple[estimate.EstimateState, Harris, ladder.LadderState, foresight.Foresight | None],
     wish: UncertifiedCommand,
     command: ActuatorCommand,
     bound: tuple[tuple[Limit, ...], int],
@@ -421,7 +421,13 @@ def _trace(
     )
 
 
-def _verdict(config: Config, seen: estimate.EstimateState, index: Harris, rungs: ladder.LadderState) -> Verdict:
+def _verdict(
+    config: Config,
+    seen: estimate.EstimateState,
+    index: Harris,
+    rungs: ladder.LadderState,
+    ahead: foresight.Foresight | None,
+) -> Verdict:
     surprise_cd, surprise_md = estimate.surprise(seen)
     against_pi_cd, against_pi_md = rungs.against_pi
     return Verdict(
@@ -433,4 +439,7 @@ def _verdict(config: Config, seen: estimate.EstimateState, index: Harris, rungs:
         rung_cause=rungs.cause,
         against_pi_cd=against_pi_cd,
         against_pi_md=against_pi_md,
+        guest_pct=100.0 * ahead.correction if ahead is not None and rungs.rung == 0 else 0.0,
+        guest_whole_pct=100.0 * ahead.whole if ahead is not None else 0.0,
+        guest_authority=ahead.authority if ahead is not None else math.nan,
     )

@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 DPI = 150
 INK, SOFT, BAND, PAPER = "#333333", "#8a8a86", "#e4e4e0", "#ffffff"
 THIN, THICK = ("#a9cbe0", "#1c5a8a"), ("#f0c48c", "#a3420f")
-LINE_COLOURS = {"open": "#a8a8a2", "hand": "#b58a4a", "pid": "#9fc0d2", "imc": "#17486f", "adaptive": "#0d6b57"}
+LINE_COLOURS = {
+    "open": "#a8a8a2",
+    "hand": "#b58a4a",
+    "pid": "#9fc0d2",
+    "imc": "#17486f",
+    "adaptive": "#0d6b57",
+    "neural": "#5b3a8e",
+}
 SPARE_COLOURS = ("#17486f", "#6a94ad", "#7b6a94", "#5f8a68")
 SCALE_TOLERANCES = 3.0  # roll maps are saturated beyond so many tolerances
 STYLE: Any = {

@@ -20,6 +20,7 @@ LONG_NAMES = {
     "pid": "PID: modal PI and pump",
     "imc": "IMC: modal internal model control",
     "adaptive": "Adaptive: IMC that learns the line",
+    "neural": "Neural: adaptive, and a network that foresees",
 }
 
 
