@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -29,6 +30,8 @@ from firmware_bridge.bridge import CanLinePort
 from firmware_bridge.bus import Bus, BusError
 from firmware_bridge.bus_hub import HubError, HubServer
 from firmware_bridge.bus_pythoncan import open_bus
+from firmware_bridge.contract import Telegram
+from firmware_bridge.health import LinkHealth
 from firmware_bridge.tx_gate import Gate
 
 if TYPE_CHECKING:
@@ -83,8 +86,14 @@ class DaemonOptions:
 class Newsroom:
     """The daemon's sink: every cycle to the journal, and what changed to the log."""
 
-    def __init__(self, journal: Sink, limit_s: float | None, stop: StopFlag) -> None:
-        self._journal, self._limit_s, self._stop = journal, limit_s, stop
+    def __init__(
+        self,
+        journal: Sink,
+        limit_s: float | None,
+        stop: StopFlag,
+        health: Callable[[], Mapping[Telegram, LinkHealth]] = dict,
+    ) -> None:
+        self._journal, self._limit_s, self._stop, self._health = journal, limit_s, stop, health
         self._told: tuple[Mode, Outcome, tuple[str, ...], Rung, Cause] | None = None
         self._started_ns: int | None = None
 
@@ -93,6 +102,8 @@ class Newsroom:
         self._journal.record(trace, step_us, lateness_us)
         news = (trace.mode_actual, trace.outcome, trace.link_faults, trace.rung, trace.rung_cause)
         if news != self._told:
+            if self._told is not None and trace.link_faults != self._told[2]:
+                log_links(self._health())
             self._told = news
             log.info(
                 "mode",
@@ -111,6 +122,13 @@ class Newsroom:
             self._started_ns = trace.t_line_ns
         if self._limit_s is not None and (trace.t_line_ns - self._started_ns) / 1e9 >= self._limit_s:
             self._stop.set()
+
+
+def log_links(links: Mapping[Telegram, LinkHealth]) -> None:
+    """One line of log for each link on which anything ever went wrong: its state, its E2E state, its counts."""
+    for telegram, link in links.items():
+        if link.errors:
+            log.info("link", telegram=str(telegram), state=str(link.state), e2e=str(link.verdict), **link.errors)
 
 
 def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> None:
@@ -134,7 +152,7 @@ def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> No
         core.configure(settings.line, settings.wire.sync_period_s),
         port,
         SyncClock(),
-        Newsroom(journal or NoSink(), limit_s, stop),
+        Newsroom(journal or NoSink(), limit_s, stop, port.health),
         options.mode,
         rearm_at_start=transmit,
         rearm_always=transmit and options.rearm_always,
@@ -143,6 +161,7 @@ def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> No
     try:
         loop.run(stop)
     finally:
+        log_links(port.health())
         port.close()
         if journal is not None:
             journal.event("stop", "daemon stopped")

@@ -26,6 +26,7 @@ from firmware_bridge.contract import (
     WireError,
 )
 from firmware_bridge.error_frames import describe
+from firmware_bridge.flood import FloodWatch
 from firmware_bridge.frames import Frame
 from firmware_bridge.health import LinkHealth
 from firmware_bridge.line_view import LineView
@@ -56,6 +57,7 @@ class CanLinePort:
         self._transmit = transmit
         self._epoch = epoch
         self._view = LineView(codec, line, wire)
+        self._flood = FloodWatch(codec, self._view.periods_s, line.control.cycle_s)
         transmitter = Transmitter(codec)
 
         def outlet(telegram: Telegram, node: int = 0) -> Outlet | None:
@@ -81,6 +83,7 @@ class CanLinePort:
         if self._heard_faults:
             faults, self._heard_faults = self._heard_faults + faults, []
         self._view.end_of_read()
+        faults += self._flood.end_of_read()
         for fault in (self._bus.fault(), self._send_fault):
             if fault is not None:
                 faults.append(f"bus: {fault}")
@@ -157,7 +160,9 @@ class CanLinePort:
         """Feed all pending frames to the view; returns what error frames said."""
         faults = []
         own, feed = self._own_numbers, self._view.feed
-        for frame in self._bus.receive():
+        frames = self._bus.receive()
+        self._flood.see(frames)
+        for frame in frames:
             if frame.is_error:
                 faults.append(f"bus: {describe(frame)}")
             elif frame.can_id in own and (frame.can_id, frame.is_extended) in self._own_ids:

@@ -109,8 +109,8 @@ class LineView:
 
     def _start(self) -> None:
         """Forget everything of an earlier time base."""
-        self._periods_s = self._expected_periods_s()
-        self._receiver = Receiver(self._codec, _LISTENS, self._periods_s)
+        self.periods_s = self._expected_periods_s()
+        self._receiver = Receiver(self._codec, _LISTENS, self.periods_s)
         self._unheard = set(_NEEDED)
         self._sync: Message | None = None
         self._first_s = 0.0
@@ -343,14 +343,19 @@ class LineView:
             return ()
         faults = []
         for telegram, link in troubled.items():
-            patience_s = SILENT_AFTER_PERIODS * self._periods_s[telegram]
+            patience_s = SILENT_AFTER_PERIODS * self.periods_s[telegram]
             starting = link is LinkState.NEVER_SEEN and self.now_s - self._first_s <= patience_s
             if telegram is not Telegram.HEARTBEAT and not starting:
-                faults.append(f"{_plain(telegram)}: {link}")
+                faults.append(f"{_plain(telegram)}: {_worth(link, self._receiver.health(self.now_s)[telegram])}")
         for node, link in beats.items():
             name = Node(node).name.lower().replace("_", " ") if node in set(Node) else f"node {node}"
-            faults.append(f"heartbeat of {name}: {link}")
+            faults.append(f"heartbeat of {name}: {_worth(link, self._receiver.heartbeats(self.now_s)[node])}")
         return (*faults, *self._misfit.values())
+
+
+def _worth(link: LinkState, health: LinkHealth) -> str:
+    """A link's state in words; of a faulty one also which errors made it so."""
+    return f"{link} ({health.verdict})" if link is LinkState.FAULTY else str(link)
 
 
 def _plain(telegram: Telegram) -> str:

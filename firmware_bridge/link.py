@@ -187,6 +187,7 @@ class Receiver:
                 inlet.total = self._records[message.telegram]
             else:
                 inlet.record = self._records[message.telegram]
+                inlet.record.segments = message.segments
         self.verdict: Verdict | None = None  # of the last frame that was ours
 
     def feed(self, frame: Frame, now_s: float) -> Message | None:
@@ -199,11 +200,11 @@ class Receiver:
         counter, scan_id, node, fields, block = (0, 0, inlet.node, {}, None) if opened is None else opened
         record = inlet.record or self._heartbeats.get(node) or self._heartbeat(node)
         key = can_id | node << 32 if inlet.many_senders else can_id
-        if opened is not None and not record.bucket and record.counters.get(key) == counter - 1:
+        if opened is not None and record.sound and record.counters.get(key) == counter - 1:
             record.counters[key] = counter  # the next in sequence on a sound link, as nearly always: nothing to judge
             self.verdict = _OK
         else:
-            self.verdict = _judged(record, inlet, key, counter, opened is not None)
+            self.verdict = record.judge(key, counter, inlet.counter_modulus, opened is not None, now_s)
             if self.verdict is not _OK or record.faulty:
                 return None
         first_s = now_s
@@ -296,13 +297,6 @@ class Receiver:
     def _drop(self, key: tuple[Telegram, int]) -> None:
         del self._pending[key]
         self._records[key[0]].incomplete += 1
-
-
-def _judged(record: LinkRecord, inlet: _Inlet, key: int, counter: int, crc_ok: bool) -> Verdict:
-    """What integrity says of a frame. Without a counter nobody can tell one that repeats or is missing."""
-    if inlet.counter_modulus:
-        return record.judge(key, counter, inlet.counter_modulus, crc_ok)
-    return Verdict.OK if crc_ok else Verdict.ERROR
 
 
 _Key = TypeVar("_Key")
