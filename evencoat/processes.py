@@ -24,6 +24,7 @@ from controller.line.command import Cause, Mode, Outcome, Rung
 from controller.loop import Loop, Sink
 from evencoat.errors import RunFailed
 from evencoat.journal import CycleJournal, NoSink
+from evencoat.keys import authenticator
 from evencoat.recording import TruthRecorder
 from evencoat.settings import Settings, compile_codec
 from firmware_bridge.bridge import CanLinePort
@@ -137,6 +138,7 @@ def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> No
     Raises JournalError when the journal is not ours to write, BusError when the bus cannot be opened.
     """
     transmit = options.mode is not Mode.ADVISORY
+    auth = authenticator(settings, "controller" if transmit else "listener")
     journal = CycleJournal(options.journal, settings.line, settings.text) if options.journal else None
     try:
         bus = open_bus(options.bus, settings.wire)
@@ -145,7 +147,7 @@ def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> No
             journal.close()
         raise
     port = CanLinePort(
-        compile_codec(settings), bus, Gate(settings.gate), settings.line, settings.wire, transmit=transmit
+        compile_codec(settings), bus, Gate(settings.gate), settings.line, settings.wire, transmit=transmit, auth=auth
     )
     limit_s = options.minutes * 60.0 if options.minutes is not None else None
     loop = Loop(
@@ -157,7 +159,13 @@ def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> No
         rearm_at_start=transmit,
         rearm_always=transmit and options.rearm_always,
     )
-    log.info("daemon", line=settings.line.name, law=str(settings.line.control.law), mode=str(options.mode))
+    log.info(
+        "daemon",
+        line=settings.line.name,
+        law=str(settings.line.control.law),
+        mode=str(options.mode),
+        authenticated=auth is not None,
+    )
     try:
         loop.run(stop)
     finally:
@@ -193,7 +201,8 @@ def run_plant(settings: Settings, options: PlantOptions, stop: StopFlag) -> None
     drawn = Truth.draw(settings.drawn, options.seed)
     plant.compile_ahead(Plant.of(drawn, options.scenario, options.seed))
     bus: Bus = open_bus(options.bus, settings.wire)
-    nodes = PlantNodes(settings.drawn, compile_codec(settings), bus, drawn, options.scenario, options.seed)
+    auth = authenticator(settings, "plant")
+    nodes = PlantNodes(settings.drawn, compile_codec(settings), bus, drawn, options.scenario, options.seed, auth)
     recorder = TruthRecorder(drawn.lanes)
     limit_s = options.minutes * 60.0 if options.minutes is not None else float("inf")
 

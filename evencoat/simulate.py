@@ -19,6 +19,7 @@ from controller.core import step as core
 from controller.line.command import Mode, OperatorRequest
 from controller.loop import Loop, Sink
 from evencoat.journal import CycleJournal, NoSink
+from evencoat.keys import in_lockstep
 from evencoat.league import metrics
 from evencoat.league.rivals import Operator, Rival, prepare
 from evencoat.recording import TruthRecorder, true_web
@@ -69,7 +70,16 @@ class SimulatedLine:
         self.checker = WireChecker(settings)
         self.hub.tap(self.checker.see)
         truth = Truth.draw(settings.drawn, plan.seed)
-        self.nodes = PlantNodes(settings.drawn, self.codec, self.hub.attach(), truth, plan.scenario, plan.seed)
+        self._boots = 1
+        self.nodes = PlantNodes(
+            settings.drawn,
+            self.codec,
+            self.hub.attach(),
+            truth,
+            plan.scenario,
+            plan.seed,
+            in_lockstep(settings, self._boots),
+        )
         self.loop = self.controller(sink, mode)
         self.operator = Operator(line) if plan.rival is Rival.HAND else None
         self.truth = TruthRecorder(truth.lanes)
@@ -77,9 +87,16 @@ class SimulatedLine:
     def controller(self, sink: Sink, mode: Mode) -> Loop:
         """A controller that has just started, on an attachment to the bus of its own. ADVISORY sends nothing."""
         settings, transmit = self.plan.settings, mode is not Mode.ADVISORY
-        port = CanLinePort(self.codec, self.hub.attach(), Gate(settings.gate), self.line, settings.wire, transmit)
+        port = self.port(transmit)
         config = core.configure(self.line, settings.wire.sync_period_s)
         return Loop(config, port, LockstepClock(), sink, mode, rearm_at_start=transmit)
+
+    def port(self, transmit: bool) -> CanLinePort:
+        """A door to the line for a controller that has just started."""
+        settings, self._boots = self.plan.settings, self._boots + 1
+        auth = in_lockstep(settings, self._boots)
+        gate, bus = Gate(settings.gate), self.hub.attach()
+        return CanLinePort(self.codec, bus, gate, self.line, settings.wire, transmit, auth=auth)
 
     def play(self, minutes: float, controller_lives: bool = True) -> None:
         """Let line time pass. With `controller_lives` False the plant runs on alone, as after a crash."""

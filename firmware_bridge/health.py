@@ -33,6 +33,7 @@ class Verdict(StrEnum):
     REPEATED = "repeated"
     WRONG_SEQUENCE = "wrong sequence"
     ERROR = "error"
+    NOT_AUTHENTIC = "not authentic"  # ours: sound, and forged or played back; only where frames are authenticated
     NO_NEW_DATA = "no new data"  # of a link: a period went by and nothing whole came in
 
 
@@ -50,6 +51,7 @@ class LinkHealth:
     repeated: int
     wrong_sequence: int
     wrong_crc: int
+    not_authentic: int
     incomplete: int  # scans dropped because a segment did not come in by the deadline
 
     @property
@@ -59,7 +61,7 @@ class LinkHealth:
     @property
     def errors(self) -> dict[str, int]:
         """All that ever went wrong, by its name; nothing that never did."""
-        names = ("lost", "repeated", "wrong_sequence", "wrong_crc", "incomplete")
+        names = ("lost", "repeated", "wrong_sequence", "wrong_crc", "not_authentic", "incomplete")
         return {name: count for name in names if (count := getattr(self, name))}
 
 
@@ -83,6 +85,7 @@ class LinkRecord:
     repeated: int = 0
     wrong_sequence: int = 0
     wrong_crc: int = 0
+    not_authentic: int = 0
     incomplete: int = 0
     bucket: int = 0
     disorder: int = 0
@@ -116,6 +119,12 @@ class LinkRecord:
         full = self.bucket == WRONG_CRC_BUDGET or self.disorder >= DISORDER_BUDGET * self.segments
         self.faulty = full or (self.faulty and not self.sound)
         return verdict
+
+    def distrust(self, now_s: float) -> Verdict:
+        """Count a frame that is not authentic. It changes nothing else: a forger shall not take a link away."""
+        self.not_authentic += 1
+        self._wrong, self._wrong_s = Verdict.NOT_AUTHENTIC, now_s
+        return Verdict.NOT_AUTHENTIC
 
     def _in_order(self, can_id: int, counter: int, modulus: int) -> Verdict:
         last = self.counters.get(can_id)
@@ -162,5 +171,6 @@ class LinkRecord:
             self.repeated,
             self.wrong_sequence,
             self.wrong_crc,
+            self.not_authentic,
             self.incomplete,
         )

@@ -16,6 +16,7 @@ import numpy as np
 
 from controller.line.description import Array, BoolArray, LineDescription
 from controller.line.profile import DryScan, LineInputs, LineState, WetScan
+from firmware_bridge.authentication import Authenticator
 from firmware_bridge.codec import Codec
 from firmware_bridge.contract import (
     DIE_STATUS_PERIOD_S,
@@ -84,8 +85,10 @@ class _PumpTold(NamedTuple):
 class LineView:
     """Feeds on frames, answers with LineInputs."""
 
-    def __init__(self, codec: Codec, line: LineDescription, wire: WireDescription) -> None:
-        self._codec = codec
+    def __init__(
+        self, codec: Codec, line: LineDescription, wire: WireDescription, auth: Authenticator | None = None
+    ) -> None:
+        self._codec, self._auth = codec, auth
         self._line = line
         self._wire = wire
         self._cycle_s = line.control.cycle_s
@@ -110,7 +113,7 @@ class LineView:
     def _start(self) -> None:
         """Forget everything of an earlier time base."""
         self.periods_s = self._expected_periods_s()
-        self._receiver = Receiver(self._codec, _LISTENS, self.periods_s)
+        self._receiver = Receiver(self._codec, _LISTENS, self.periods_s, self._auth)
         self._unheard = set(_NEEDED)
         self._sync: Message | None = None
         self._first_s = 0.0
