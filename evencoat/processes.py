@@ -33,6 +33,7 @@ from firmware_bridge.bus_hub import HubError, HubServer
 from firmware_bridge.bus_pythoncan import open_bus
 from firmware_bridge.contract import Telegram
 from firmware_bridge.health import LinkHealth
+from firmware_bridge.medium import Medium
 from firmware_bridge.tx_gate import Gate
 
 if TYPE_CHECKING:
@@ -223,14 +224,15 @@ def run_plant(settings: Settings, options: PlantOptions, stop: StopFlag) -> None
         log.info("stopped", line_s=round(nodes.truth_row.t_s, 1))
 
 
-def run_hub(path: Path, frame_log: Path | None, stop: StopFlag) -> None:
-    """The bus itself: passes frames between its clients, and keeps a log of them when told where."""
+def run_hub(path: Path, frame_log: Path | None, stop: StopFlag, medium: Medium | None = None) -> None:
+    """The bus itself: passes frames between its clients, as `medium` plays it, and logs them when told where."""
     try:
-        server = HubServer(path, frame_log)
+        server = HubServer(path, frame_log, medium=medium)
     except HubError as error:
         raise RunFailed(str(error)) from error
     with server as hub:
-        log.info("hub", socket=str(path), frame_log=str(frame_log) if frame_log else None)
+        played = str(medium.played) if medium else None
+        log.info("hub", socket=str(path), frame_log=str(frame_log) if frame_log else None, played=played)
         hub.serve(stop)
         log.info("stopped", frames=hub.frames, dropped=hub.dropped)
 

@@ -26,7 +26,8 @@ from evencoat.recording import TruthRecorder, true_web
 from evencoat.settings import Settings, compile_codec
 from evencoat.wire_checker import WireChecker
 from firmware_bridge.bridge import CanLinePort
-from firmware_bridge.bus_memory import MemoryHub
+from firmware_bridge.bus_memory import MemoryHub, PlayedHub
+from firmware_bridge.medium import Medium
 from firmware_bridge.tx_gate import Gate
 from plant_sim import lockstep, plant
 from plant_sim.node import PlantNodes
@@ -59,14 +60,21 @@ class Run:
 class SimulatedLine:
     """A line in one process: plant nodes, bus, port and loop, taking turns one control cycle at a time."""
 
-    def __init__(self, plan: Plan, sink: Sink, progress: Callable[[float], None] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        sink: Sink,
+        progress: Callable[[float], None] | None = None,
+        medium: Medium | None = None,
+    ) -> None:
+        """With `medium` the wire is as bad as that plays it; member 0 is all of the plant's nodes, 1 the controller."""
         self._progress = progress
         settings = plan.settings
         line, mode = prepare(settings.line, plan.rival)
         self.plan, self.line = plan, line
         self.cycle_s = line.control.cycle_s
         self.codec = compile_codec(settings)
-        self.hub = MemoryHub()
+        self.hub = MemoryHub() if medium is None else PlayedHub(medium, lambda: self.nodes.state.t_s)
         self.checker = WireChecker(settings)
         self.hub.tap(self.checker.see)
         truth = Truth.draw(settings.drawn, plan.seed)
