@@ -27,7 +27,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from controller.line.command import Mode
-from evencoat import __version__, model_commands
+from evencoat import __version__, hub_commands, key_commands, model_commands
 from evencoat.league.rivals import Rival, prepare
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(model_commands.app, name="model")
+app.add_typer(key_commands.app, name="key")
+app.command()(hub_commands.play_on)
 out = Console()
 err = Console(stderr=True)
 
@@ -171,6 +173,11 @@ def plant(
 def hub(
     socket: Annotated[Path, typer.Option(help="Where clients connect (a Unix socket).")],
     frame_log: Annotated[Path | None, typer.Option("--log", help="Keep every frame: .log (candump) or .blf.")] = None,
+    play: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help=f"Play a worse wire; repeatable. {hub_commands.NAMES}"),
+    ] = None,
+    seed: SeedOption = 1,
     stop_on_eof: EofOption = False,
 ) -> None:
     """A CAN FD bus for processes on one machine, without CAN hardware or root. python-can attaches with -i evencoat."""
@@ -178,7 +185,7 @@ def hub(
     with _clear_errors():
         from evencoat.processes import StopFlag, run_hub
 
-        run_hub(socket, frame_log, StopFlag().listen(stop_on_eof))
+        run_hub(socket, frame_log, StopFlag().listen(stop_on_eof), hub_commands.medium_of(play or [], seed))
 
 
 @app.command()

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -24,12 +25,16 @@ from controller.loop import Loop, Sink
 from evencoat.errors import RunFailed
 from evencoat.guest import invited
 from evencoat.journal import CycleJournal, NoSink
+from evencoat.keys import authenticator
 from evencoat.recording import TruthRecorder
 from evencoat.settings import Settings, compile_codec
 from firmware_bridge.bridge import CanLinePort
 from firmware_bridge.bus import Bus, BusError
 from firmware_bridge.bus_hub import HubError, HubServer
 from firmware_bridge.bus_pythoncan import open_bus
+from firmware_bridge.contract import Telegram
+from firmware_bridge.health import LinkHealth
+from firmware_bridge.medium import Medium
 from firmware_bridge.tx_gate import Gate
 
 if TYPE_CHECKING:
@@ -85,8 +90,14 @@ class DaemonOptions:
 class Newsroom:
     """The daemon's sink: every cycle to the journal, and what changed to the log."""
 
-    def __init__(self, journal: Sink, limit_s: float | None, stop: StopFlag) -> None:
-        self._journal, self._limit_s, self._stop = journal, limit_s, stop
+    def __init__(
+        self,
+        journal: Sink,
+        limit_s: float | None,
+        stop: StopFlag,
+        health: Callable[[], Mapping[Telegram, LinkHealth]] = dict,
+    ) -> None:
+        self._journal, self._limit_s, self._stop, self._health = journal, limit_s, stop, health
         self._told: tuple[Mode, Outcome, tuple[str, ...], Rung, Cause] | None = None
         self._started_ns: int | None = None
 
@@ -95,6 +106,8 @@ class Newsroom:
         self._journal.record(trace, step_us, lateness_us)
         news = (trace.mode_actual, trace.outcome, trace.link_faults, trace.rung, trace.rung_cause)
         if news != self._told:
+            if self._told is not None and trace.link_faults != self._told[2]:
+                log_links(self._health())
             self._told = news
             log.info(
                 "mode",
@@ -115,6 +128,13 @@ class Newsroom:
             self._stop.set()
 
 
+def log_links(links: Mapping[Telegram, LinkHealth]) -> None:
+    """One line of log for each link on which anything ever went wrong: its state, its E2E state, its counts."""
+    for telegram, link in links.items():
+        if link.errors:
+            log.info("link", telegram=str(telegram), state=str(link.state), e2e=str(link.verdict), **link.errors)
+
+
 def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> None:
     """The control process: paced loop, bus, journal, nothing else. ADVISORY sends nothing at all, not even a heartbeat.
 
@@ -123,6 +143,7 @@ def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> No
     """
     transmit = options.mode is not Mode.ADVISORY
     guest = invited(settings.line, options.model)
+    auth = authenticator(settings, "controller" if transmit else "listener")
     journal = CycleJournal(options.journal, settings.line, settings.text) if options.journal else None
     try:
         bus = open_bus(options.bus, settings.wire)
@@ -131,23 +152,30 @@ def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> No
             journal.close()
         raise
     port = CanLinePort(
-        compile_codec(settings), bus, Gate(settings.gate), settings.line, settings.wire, transmit=transmit
+        compile_codec(settings), bus, Gate(settings.gate), settings.line, settings.wire, transmit=transmit, auth=auth
     )
     limit_s = options.minutes * 60.0 if options.minutes is not None else None
     loop = Loop(
         core.configure(settings.line, settings.wire.sync_period_s, guest=guest.network),
         port,
         SyncClock(),
-        Newsroom(journal or NoSink(), limit_s, stop),
+        Newsroom(journal or NoSink(), limit_s, stop, port.health),
         options.mode,
         rearm_at_start=transmit,
         rearm_always=transmit and options.rearm_always,
     )
-    own = {"line": settings.line.name, "law": str(settings.line.control.law), "mode": str(options.mode)}
-    log.info("daemon", **own, **({"guest": guest.words} if guest.words else {}))
+    log.info(
+        "daemon",
+        line=settings.line.name,
+        law=str(settings.line.control.law),
+        mode=str(options.mode),
+        authenticated=auth is not None,
+        **({"guest": guest.words} if guest.words else {}),
+    )
     try:
         loop.run(stop)
     finally:
+        log_links(port.health())
         port.close()
         if journal is not None:
             journal.event("stop", "daemon stopped")
@@ -179,7 +207,8 @@ def run_plant(settings: Settings, options: PlantOptions, stop: StopFlag) -> None
     drawn = Truth.draw(settings.drawn, options.seed)
     plant.compile_ahead(Plant.of(drawn, options.scenario, options.seed))
     bus: Bus = open_bus(options.bus, settings.wire)
-    nodes = PlantNodes(settings.drawn, compile_codec(settings), bus, drawn, options.scenario, options.seed)
+    auth = authenticator(settings, "plant")
+    nodes = PlantNodes(settings.drawn, compile_codec(settings), bus, drawn, options.scenario, options.seed, auth)
     recorder = TruthRecorder(drawn.lanes)
     limit_s = options.minutes * 60.0 if options.minutes is not None else float("inf")
 
@@ -200,14 +229,15 @@ def run_plant(settings: Settings, options: PlantOptions, stop: StopFlag) -> None
         log.info("stopped", line_s=round(nodes.truth_row.t_s, 1))
 
 
-def run_hub(path: Path, frame_log: Path | None, stop: StopFlag) -> None:
-    """The bus itself: passes frames between its clients, and keeps a log of them when told where."""
+def run_hub(path: Path, frame_log: Path | None, stop: StopFlag, medium: Medium | None = None) -> None:
+    """The bus itself: passes frames between its clients, as `medium` plays it, and logs them when told where."""
     try:
-        server = HubServer(path, frame_log)
+        server = HubServer(path, frame_log, medium=medium)
     except HubError as error:
         raise RunFailed(str(error)) from error
     with server as hub:
-        log.info("hub", socket=str(path), frame_log=str(frame_log) if frame_log else None)
+        played = str(medium.played) if medium else None
+        log.info("hub", socket=str(path), frame_log=str(frame_log) if frame_log else None, played=played)
         hub.serve(stop)
         log.info("stopped", frames=hub.frames, dropped=hub.dropped)
 

@@ -34,7 +34,7 @@ from evencoat.commissioned import SUFFIX, ModelFile, applied, fingerprint, model
 from evencoat.settings_model import GaugeTable, LineFile
 from evencoat.settings_rules import Problem, contradictions
 from firmware_bridge.codec import Codec
-from firmware_bridge.contract import Integrity, WireDescription
+from firmware_bridge.contract import AuthDescription, Integrity, WireDescription
 from firmware_bridge.tx_gate import GateTable
 
 FILE_SIZE_MAX = 1_000_000  # bytes; a line file has three thousand
@@ -122,7 +122,7 @@ def read_line(text: str, path: Path) -> Settings:
     return Settings(
         line=line,
         drawn=line,
-        wire=_wire(file, dbc_path),
+        wire=_wire(file, path.parent, dbc_path),
         gate=GateTable(**file.gate.model_dump()),
         path=path,
         text=text,
@@ -228,8 +228,8 @@ def _gauge(kind: GaugeKind, table: GaugeTable | None) -> GaugeDescription | None
     return None if table is None else GaugeDescription(kind=kind, **table.model_dump())
 
 
-def _wire(file: LineFile, dbc_path: Path | None) -> WireDescription:
-    bus = file.bus
+def _wire(file: LineFile, folder: Path, dbc_path: Path | None) -> WireDescription:
+    bus, auth = file.bus, file.bus.auth
     return WireDescription(
         interface=bus.interface,
         channel=bus.channel,
@@ -243,6 +243,7 @@ def _wire(file: LineFile, dbc_path: Path | None) -> WireDescription:
         data_ids=dict(bus.data_ids),
         max_load_pct=bus.max_load_pct,
         sync_period_s=bus.sync_period_s,
+        auth=None if auth is None else AuthDescription(folder / auth.key_file, auth.key_id),
     )
 
 

@@ -134,6 +134,13 @@ class ControlTable(Table):
     )
 
 
+class AuthTable(Table):
+    """[bus.auth]: authentication of frames."""
+
+    key_file: Text = Field(description="file of `evencoat key new`, relative to this file")
+    key_id: int | None = Field(default=None, ge=1, le=1_000_000, description="key that signs; left out: the newest")
+
+
 class BusTable(Table):
     """[bus]"""
 
@@ -155,6 +162,7 @@ class BusTable(Table):
     data_ids: dict[str, Annotated[int, Field(ge=0, le=65535)]] = Field(
         default={}, description="message -> data id in its CRC, where that is not the CAN id"
     )
+    auth: AuthTable | None = Field(default=None, description="authentication of frames; left out: none")
     map: dict[str, Annotated[str, Field(max_length=200)]] = Field(
         default={}, description="role -> signal of the line's own DBC, {i} stands for the zone or box number"
     )

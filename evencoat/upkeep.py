@@ -24,6 +24,7 @@ from evencoat.commission import PROPOSAL, Rehearsal, Say
 from evencoat.commissioned import ModelFile, learnt, write_model
 from evencoat.errors import RunFailed
 from evencoat.journal import CycleJournal, NoSink
+from evencoat.keys import authenticator
 from evencoat.league.rivals import Rival, prepare
 from evencoat.processes import StopFlag
 from evencoat.settings import Settings, compile_codec, parse_line
@@ -190,7 +191,8 @@ def _told(settings: Settings, keeper: Keeper, loop: Loop) -> Upkeep:
 
 def _on_the_bus(settings: Settings, bus: str, keeper: Keeper, stop: StopFlag) -> None:
     wire = settings.wire
-    port = CanLinePort(compile_codec(settings), open_bus(bus, wire), Gate(settings.gate), settings.line, wire, True)
+    auth, codec = authenticator(settings, "controller"), compile_codec(settings)
+    port = CanLinePort(codec, open_bus(bus, wire), Gate(settings.gate), settings.line, wire, True, auth=auth)
     config = core.configure(settings.line, wire.sync_period_s)
     keeper.loop = Loop(config, port, SyncClock(), keeper, Mode.AUTO, rearm_at_start=True)
     try:
