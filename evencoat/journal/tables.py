@@ -51,6 +51,9 @@ SCALARS: tuple[tuple[str, str], ...] = (
     ("model_news", "TEXT"),
     ("against_pi_cd", "REAL"),
     ("against_pi_md", "REAL"),
+    ("guest_pct", "REAL"),
+    ("guest_whole_pct", "REAL"),
+    ("guest_authority", "REAL"),
 )
 LISTS = ("limits", "link_faults")  # joined by "; "
 ARRAYS = ("profile_gsm", "wet_bias_pct", "gap_um", "gap_law_um", "gap_target_um")

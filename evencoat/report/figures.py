@@ -183,6 +183,29 @@ def limits_over_time(controller: ControllerRun) -> bytes | None:
         return png(figure)
 
 
+def guest(controller: ControllerRun) -> bytes | None:
+    """What the network added to the disturbance that the pump answers, what it would have, and what it was trusted."""
+    journal = controller.journal
+    if journal is None or not np.isfinite(journal["guest_authority"]).any():
+        return None
+    minutes = journal["t_line_ns"] / 60e9
+    with plt.rc_context(STYLE):
+        figure, (added, trusted) = plt.subplots(
+            2, 1, figsize=(10.4, 3.0), sharex=True, layout="constrained", height_ratios=(2, 1)
+        )
+        added.axhline(0.0, color=SOFT, lw=0.6)
+        added.plot(minutes, journal["guest_whole_pct"], color=LINE_COLOURS["open"], lw=0.8, label="with full authority")
+        added.plot(minutes, journal["guest_pct"], color=LINE_COLOURS["neural"], lw=1.1, label="added")
+        added.set_ylabel("of target, %")
+        added.set_title(f"{controller.name}: what the network expects of the mean beyond the adaptive estimate")
+        added.legend(loc="upper right", ncols=2)
+        trusted.plot(minutes, journal["guest_authority"], color=LINE_COLOURS["neural"], lw=1.1)
+        trusted.set_ylim(-0.05, 1.05)
+        trusted.set_ylabel("authority")
+        trusted.set_xlabel("minutes")
+        return png(figure)
+
+
 def overview(run: RunData) -> bytes:
     """One picture: the web left alone, the web under control, and both profiles."""
     main, other = run.main, run.named("open")
