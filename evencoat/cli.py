@@ -27,7 +27,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from controller.line.command import Mode
-from evencoat import __version__, hub_commands, key_commands, model_commands
+from evencoat import __version__, hub_commands, key_commands, model_commands, replay_commands
 from evencoat.league.rivals import Rival, prepare
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ app = typer.Typer(
 app.add_typer(model_commands.app, name="model")
 app.add_typer(key_commands.app, name="key")
 app.command()(hub_commands.play_on)
+app.command()(replay_commands.replay)
 out = Console()
 err = Console(stderr=True)
 
