@@ -27,7 +27,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from controller.line.command import Mode
-from evencoat import __version__, hub_commands, journal_commands, key_commands, model_commands
+from evencoat import __version__, hub_commands, journal_commands, key_commands, model_commands, replay_commands
 from evencoat.league.rivals import Rival, prepare
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ app.add_typer(model_commands.app, name="model")
 app.add_typer(key_commands.app, name="key")
 app.command()(hub_commands.play_on)
 app.add_typer(journal_commands.app, name="journal")
+app.command()(replay_commands.replay)
 out = Console()
 err = Console(stderr=True)
 
