@@ -37,7 +37,7 @@ from firmware_bridge.link import Message, Receiver
 
 LINE = "pilot-16"
 SETTINGS = '\n[restart]\npolicy = "resume"\nsnapshot_s = 0.2\n\n[journal]\nmax_mb = 10\n'
-PATIENCE_S = 60.0
+PATIENCE_S, COMPILED_WITHIN_S = 60.0, 600.0  # the plant compiles once on a machine
 ALL_SHARE = 0.05  # of the trials in which the guard is killed too
 QUICK_LIFE_S, LONG_LIFE_S, LONG_SHARE = 1.2, 4.0, 0.25
 AGAIN_WITHIN_S = 0.8  # of the first kill comes the second one
@@ -166,13 +166,13 @@ class _Listener:
             self.step_max_um = max(self.step_max_um, float(np.abs(gap_um - self._last_um).max()))
         self._last_um = gap_um
 
-    def until(self, telegram: Telegram, running: Callable[[], bool]) -> Message:
+    def until(self, telegram: Telegram, running: Callable[[], bool], patience_s: float = PATIENCE_S) -> Message:
         """Wait for a telegram. Raises CampaignError where it does not come."""
-        deadline_s = time.monotonic() + PATIENCE_S
+        deadline_s = time.monotonic() + patience_s
         while time.monotonic() < deadline_s and running():
             if telegram in self.hear(0.2):
                 return self.newest[telegram]
-        raise CampaignError(f"{telegram} was not heard within {PATIENCE_S:g} s; see the logs in the campaign's folder")
+        raise CampaignError(f"{telegram} was not heard within {patience_s:g} s; see the logs in the campaign's folder")
 
     def close(self) -> None:
         self._bus.close()
@@ -205,7 +205,7 @@ class _Stage:
             exits.callback(self._listener.close)
             on = ("--line", str(self._line), "--bus", self._address)
             self._plant = self._children.start("plant", "plant", *on, "--scenario", "first-shift")
-            self._listener.until(Telegram.SYNC, lambda: self._plant.poll() is None)
+            self._listener.until(Telegram.SYNC, lambda: self._plant.poll() is None, COMPILED_WITHIN_S)
             self._guard = self._start()
             self._listener.until(Telegram.DIE_COMMAND, lambda: self._guard.poll() is None)
             self._exits = exits.pop_all()
