@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -27,12 +27,22 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from controller.line.command import Mode
-from evencoat import __version__, hub_commands, journal_commands, key_commands, model_commands, replay_commands
+from evencoat import (
+    __version__,
+    campaign_commands,
+    hub_commands,
+    journal_commands,
+    key_commands,
+    model_commands,
+    replay_commands,
+)
 from evencoat.league.rivals import Rival, prepare
 
 if TYPE_CHECKING:
     from controller.line.description import LineDescription
     from evencoat.commissioned import Commissioned
+    from evencoat.processes import DaemonOptions
+    from evencoat.settings import Settings
 
 FAILED, WRONG_CALL, ANSWER_IS_NO, INTERRUPTED = 1, 2, 3, 130
 
@@ -49,6 +59,7 @@ app.add_typer(key_commands.app, name="key")
 app.command()(hub_commands.play_on)
 app.add_typer(journal_commands.app, name="journal")
 app.command()(replay_commands.replay)
+app.command()(campaign_commands.campaign)
 out = Console()
 err = Console(stderr=True)
 
@@ -132,9 +143,15 @@ def run(
             help="Release nodes that latched while we were silent, not only at the start; never after SAFE_STOP.",
         ),
     ] = False,
+    guard: Annotated[
+        bool, typer.Option("--guard", help="Keep a process beside it that starts control again when it is killed.")
+    ] = False,
     stop_on_eof: EofOption = False,
 ) -> None:
-    """The control daemon: listens only, until told otherwise. SIGTERM stops it; the nodes then hold by themselves."""
+    """The control daemon: listens only, until told otherwise. SIGTERM stops it; the nodes then hold by themselves.
+
+    After a crash it holds from fed-back positions, and goes on as [restart] in the line file says.
+    """
     if controller in (Rival.OPEN, Rival.HAND):
         _wrong(f"controller: {controller} is a way of working, not a law; choose pid, imc, adaptive or neural")
     _log_to_stderr()
@@ -146,7 +163,31 @@ def run(
         if controller is not None:
             settings = replace(settings, line=prepare(settings.line, controller)[0])
         options = DaemonOptions(bus, mode, journal, minutes, model, rearm_always)
-        run_daemon(settings, options, StopFlag().listen(stop_on_eof))
+        if not guard:
+            run_daemon(settings, options, StopFlag().listen(stop_on_eof))
+            return
+        raise typer.Exit(_guarded(settings, options, stop_on_eof))
+
+
+def _guarded(settings: Settings, options: DaemonOptions, stop_on_eof: bool) -> int:
+    """`run --guard`: control in a child that is forked again when it is killed."""
+    from evencoat.guard import Guard
+    from evencoat.processes import StopFlag, run_daemon
+    from evencoat.settings import compile_codec
+
+    codec = compile_codec(settings)
+
+    def control(listen: Callable[[Callable[[], None]], None], alive: Callable[[], None]) -> int:
+        stop = StopFlag().listen(stop_on_eof)
+        listen(stop.set)
+        try:
+            with _clear_errors():
+                run_daemon(settings, options, stop, codec, alive)
+        except typer.Exit as ended:
+            return ended.exit_code
+        return 0
+
+    return Guard(control).run()
 
 
 @app.command()

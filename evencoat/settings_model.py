@@ -182,6 +182,25 @@ class GateTableModel(Table):
     pump_trim_step_pct: float = Field(ge=0.0001, le=60, description="largest trim change from command to command")
 
 
+class JournalTable(Table):
+    """[journal]: how long cycles are kept; audit records and events stay."""
+
+    keep_days: float = Field(default=30.0, ge=0.01, le=36_500, description="cycles older than this go, days")
+    max_mb: float = Field(default=20_000.0, ge=10, le=10_000_000, description="largest size, MB; the oldest cycles go")
+
+
+class RestartTable(Table):
+    """[restart]: what a daemon does that finds that the one before it ended without a word."""
+
+    policy: Literal["hold", "resume"] = Field(
+        default="hold", description="hold: until a person asks for a mode; resume: what was asked for before"
+    )
+    web_max_m: float = Field(
+        default=200.0, ge=0, le=100_000, description="after so much web what was believed of it is not taken over, m"
+    )
+    snapshot_s: float = Field(default=5.0, ge=0.2, le=3600, description="time between two snapshots, s")
+
+
 class LineFile(Table):
     """A whole line file. `LineFile.model_json_schema()` is the schema that editors understand."""
 
@@ -196,4 +215,6 @@ class LineFile(Table):
     gauges: GaugesTable
     control: ControlTable = ControlTable()
     bus: BusTable = BusTable()
+    journal: JournalTable = JournalTable()
+    restart: RestartTable = RestartTable()
     gate: GateTableModel

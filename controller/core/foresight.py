@@ -143,7 +143,7 @@ def watch(
         return state
     passed_m = inputs.web_m - state.web_m
     if not -foreseer.step_m <= passed_m <= foreseer.reach_m:  # the encoder was set back, or much went by unseen
-        state = _anew(foreseer, state)
+        state = _begun_again(foreseer, state)
         passed_m = 0.0
     believed = seen.reading.disturbance_md
     film = believed - seen.learnt.level
@@ -169,8 +169,12 @@ def sought(state: Foresight | None, seen: EstimateState) -> EstimateState:
     return seen._replace(reading=reading._replace(disturbance_md=reading.disturbance_md + state.correction))
 
 
-def _anew(foreseer: Foreseer, state: Foresight) -> Foresight:
+def anew(foreseer: Foreseer | None, state: Foresight | None) -> Foresight | None:
     """Another web: what is learnt of the network is kept, what was said of metres is not."""
+    return init(foreseer) if foreseer is None or state is None else _begun_again(foreseer, state)
+
+
+def _begun_again(foreseer: Foreseer, state: Foresight) -> Foresight:
     fresh = init(foreseer)
     assert fresh is not None
     return fresh._replace(weight=state.weight, weight2=state.weight2, missed2=state.missed2, evidence=state.evidence)

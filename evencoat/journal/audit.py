@@ -24,6 +24,11 @@ FORMAT = 1
 ITSELF = "evencoat"  # who acts where no person does
 SELECT = f"SELECT {', '.join(AUDIT_COLUMNS)} FROM audit ORDER BY seq"
 
+LAST_START = (
+    f"SELECT {', '.join(AUDIT_COLUMNS)} FROM audit WHERE seq >= "
+    "(SELECT MAX(seq) FROM audit WHERE what = 'start') AND what IN ('start', 'stop') ORDER BY seq"
+)
+
 Tell = Callable[[int, int], None]  # (records looked at, of how many)
 
 

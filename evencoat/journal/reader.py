@@ -117,6 +117,25 @@ class JournalReader:
         """Every record of the chain, from its beginning."""
         return [AuditRecord(*row) for row in self._rows(chain.SELECT)]
 
+    def head(self) -> AuditRecord | None:
+        """The last record of the chain, or None while there is none."""
+        rows = self._rows(f"{chain.SELECT} DESC LIMIT 1")
+        return AuditRecord(*rows[0]) if rows else None
+
+    def pruned_before(self) -> int:
+        """Cycles with smaller row numbers were pruned, as the chain says; 1 where none were."""
+        return chain.pruned_before(self.audit())
+
+    def ends(self) -> list[AuditRecord]:
+        """The record of the last start, and that of its stop where it ended cleanly."""
+        last = self._rows(chain.LAST_START)
+        return [AuditRecord(*row) for row in last]
+
+    def last_mode(self) -> tuple[float, str, str] | None:
+        """Wall time, mode asked for and reason in words of the last committed cycle, or None while there is none."""
+        rows = self._rows("SELECT t_unix_s, mode_requested, outcome FROM cycles ORDER BY id DESC LIMIT 1")
+        return rows[0] if rows else None
+
     def verify(self, known_head: tuple[int, str] | None = None, tell: chain.Tell = chain.nobody) -> Verdict:
         """Whether the chain holds and no cycle went without a record: see evencoat.journal.audit.verify."""
         return self._asked(lambda db: chain.verify(db, known_head, tell))

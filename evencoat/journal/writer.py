@@ -244,7 +244,7 @@ def _is_full(error: Exception) -> bool:
 
 
 def _batches(queue: SimpleQueue[Item | None]) -> Iterator[tuple[list[Item], bool]]:
-    """Whatever comes within one commit period of its first row, and whether it is the last batch."""
+    """What comes within one commit period of its first row, or until an audit record does; whether it is the last."""
     last = False
     while not last:
         batch: list[Item] = []
@@ -257,6 +257,8 @@ def _batches(queue: SimpleQueue[Item | None]) -> Iterator[tuple[list[Item], bool
             if item is None:
                 last = True
                 break
+            if isinstance(item, Note):
+                until = time.monotonic()  # at once
             until = until or time.monotonic() + COMMIT_PERIOD_S
             batch.append(item)
         yield batch, last
@@ -265,5 +267,11 @@ def _batches(queue: SimpleQueue[Item | None]) -> Iterator[tuple[list[Item], bool
 class NoSink:
     """Keeps nothing: for runs of which only the truth matters."""
 
+    error: str | None = None
+    lost = 0
+
     def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
+        """Nothing kept."""
+
+    def event(self, kind: str, text: str) -> None:
         """Nothing kept."""
