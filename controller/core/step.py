@@ -28,6 +28,7 @@ from controller.core import (
     response,
     supervisor,
 )
+from controller.core.candidates import Candidates
 from controller.core.harris import Harris
 from controller.core.statistics import Statistics
 from controller.core.trace import Trace, Verdict
@@ -87,10 +88,13 @@ class State(NamedTuple):
     offset: offset.Offset | None  # of the target, while a reverse bump is on
 
 
-def configure(line: LineDescription, sync_period_s: float, known: Statistics | None = None) -> Config:
+def configure(
+    line: LineDescription, sync_period_s: float, known: Statistics | None = None, far: Candidates | None = None
+) -> Config:
     """Build the controller of a line. `sync_period_s` is the period of the encoder's SYNC, s.
 
-    `known` are the statistics believed of its disturbances and gauges; None takes the defaults.
+    `known` are the statistics believed of its disturbances and gauges; None takes the defaults. `far`: maps
+    about the description that the line began with, where this is a model learnt since.
     """
     estimator = estimate.build(line, response.believe(line), known)
     line = law.certified(line, estimator)
@@ -102,7 +106,7 @@ def configure(line: LineDescription, sync_period_s: float, known: Statistics | N
         bolts=bolts.build(line, estimator.response, estimator.primary.distance_m),
         envelope=envelope.Envelope.of(line),
         ladder=ladder.configure(line, estimator, own),
-        adaptation=adapt.build(line, estimator) if learns else None,
+        adaptation=adapt.build(line, estimator, far) if learns else None,
         play=play.build(line, estimator) if learns else None,
         command_life_cycles=int(np.ceil(3.0 * line.control.cycle_s / sync_period_s - 1e-9)),
     )
@@ -193,11 +197,10 @@ def renewed(config: Config, state: State) -> tuple[Config, State]:
     numbers = adapt.proposal(config.adaptation, state.adapt, tested=state.offset is not None)
     if numbers is None:
         return config, state
-    sigma = adapt.deviation(config.adaptation, state.adapt)
+    sigma = adapt.sureness(config.adaptation, state.adapt)
     line = adapt.described(config.line, numbers, sigma)
-    new = replace(
-        configure(line, line.control.cycle_s, config.estimator.known), command_life_cycles=config.command_life_cycles
-    )
+    new = configure(line, line.control.cycle_s, config.estimator.known, config.adaptation.far)
+    new = replace(new, command_life_cycles=config.command_life_cycles)
     return new, state._replace(
         estimate=exchange.estimate(state.estimate, config.estimator, new.estimator),
         bolts=state.bolts._replace(block=blocks.begun(config.line.zones)),
