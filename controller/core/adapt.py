@@ -4,15 +4,23 @@ What the model says of the lips' moves is taken out of every reading; what the m
 disturbance of the moves' own shape. Once a dead time of web the change of the mean reading is regressed on what a
 little more gain, width, shift or stretch would have made of the change of the lips: a Kalman update of four shared
 numbers with a prior about the description, never a free matrix. What was done is a cause of what is read a dead time
-later and not the other way round, so the loop may stay closed.
+later and not the other way round, so the loop may stay closed. A web that comes later or sooner than thought would pass
+for another map: by how much is found beside them, and not used.
+
+A straight line about the model in use is right for small differences only. What it leaves out is counted as noise of
+the look, and where the lips' moves fit a map far away better (`candidates`), that one is taken, and learning begins
+there anew.
 
 Only moves far beyond play and resolution are looked at: smaller ones are lost in the screws, and to learn from them
-would be to learn a gain that is not there. So it learns at start-up, at a change of grade, after a large disturbance,
-and from a bump that somebody makes; not from quiet running.
+would be to learn a gain that is not there. From block to block, that is: over longer, what drifts and is answered
+would look like lips that do nothing. Only a loop that has come off its own law looks at lips that creep for many
+blocks. So it learns at start-up, at a change of grade, after a large disturbance, and from a bump that somebody makes;
+not from quiet running.
 
 Bounded on every side: the prior never fades, so quiet running lets nothing wind up; what is known has a fixed worth, so
-old evidence goes only when new comes in; a look that fits neither model nor noise is left out; no number leaves its
-box; small differences, inside which the loop is insensitive, change nothing. A new batch makes the gain doubtful again.
+old evidence goes only when new comes in; a look that fits no numbers at all is left out, and what was known counts for
+less; no number leaves its box; small differences, inside which the loop is insensitive, change nothing. A new batch
+makes the gain doubtful again.
 Sources: prediction-error identification in closed loop (Ljung 1999); reverse bump tests of cross-direction control.
 """
 
@@ -33,8 +41,8 @@ from controller.line.profile import LineInputs
 
 GAIN, KERNEL, SHIFT, STRETCH = range(4)  # logs of factors, pitches, and a share
 NAMES = ("gain", "kernel width", "alignment", "stretch")
-LATE = 4  # beside them: the share of a dead time by which the web comes later than thought; found, and not used
-PRIOR = np.array([0.25, 0.2, 0.3, 0.005, 0.12])  # deviations about the description; alignment at least as unsure as described
+LATE = 4  # beside them: the share of a dead time by which the web comes later than thought
+PRIOR = np.array([0.25, 0.2, 0.3, 0.005, 0.12])  # deviations; alignment at least as unsure as it is described
 BOX = np.array([1.0, 0.8, 1.5, 0.03])  # no number leaves this, about the description
 INSENSITIVE = np.array([0.12, 0.12, 0.12, 0.005])  # differences that are not worth a new model
 FINER = 0.4  # times those, while somebody makes bumps to find out
@@ -49,15 +57,16 @@ NEW_BATCH_GAIN = 0.03  # deviation that a new slurry's flow index adds to the ga
 ALIGNMENT_FLOOR = 0.05  # zones; no alignment is known better
 FAR = np.array([0.3, 0.25, 0.3, np.inf])  # differences that a straight line is not to be trusted with
 FAR_SIGMAS = 2.0
+LONGEST_WAIT = 20  # blocks, for lips that creep
 STEP = 1e-2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Adaptation:
     """Constants for one model. features (4, zones - 1, zones): what a unit of each number adds to the effect of a
-    micrometre, in the shapes' coordinates; bends, as large: how that changes by a unit more; effects
-    (zones - 1, zones): of a micrometre, as believed. drift, noise (zones - 1): variances of a look, for its web and the screws'
-    play, and for one reading.
+    micrometre, in the shapes' coordinates; bends, as large: how that changes by a unit more; effects, (zones - 1,
+    zones): the effect itself. drift, noise (zones - 1): variances of a look, for its web and the screws' play, and for
+    one reading. basis (zones, zones - 1): the shapes.
     """
 
     block_m: float
@@ -68,9 +77,9 @@ class Adaptation:
     effects: Array
     drift: Array
     noise: Array
+    basis: Array
     precision: Array  # (5,), of the prior
     far: Candidates  # about the description that the line began with
-    basis: Array  # (zones, zones - 1), of the model in use
 
 
 class AdaptState(NamedTuple):
@@ -78,8 +87,9 @@ class AdaptState(NamedTuple):
 
     lips_um: where lips stand, motors dragged through their play. Of the block before: mean reading and lips, NaN before
     any, and of the lips before that; stood_um: of the block whose web is being read. information (5, 5), weighed (5,):
-    evidence about the numbers, without the prior; centre (5,): the description, from where the model in use stands; there (4,): where that is from the
-    description that the line began with, of which far is the evidence. unease: scale of the noise.
+    evidence about the numbers, without the prior; centre (5,): what the prior is about, from where the model in use
+    stands. unease: scale of the noise. waited: blocks for which the one before has stayed the same. there (4,): where
+    the model in use stands from the description that the line began with, about which `far` is evidence.
     """
 
     block: Block
@@ -92,9 +102,10 @@ class AdaptState(NamedTuple):
     weighed: Array
     centre: Array
     unease: float
+    waited: int
     looks: int
     batch: int
-    there: Array  # (4,)
+    there: Array
     far: Evidence
 
 
@@ -103,12 +114,11 @@ def build(line: LineDescription, estimator: Estimator, far: Candidates | None = 
     response, speed_mps = estimator.response, line.web_speed_mps
     block_m = estimator.primary.distance_m
     here = _effect(line, np.zeros(4))
-    ahead = np.array([_effect(line, np.eye(4)[i] * STEP) for i in range(4)])
-    behind = np.array([_effect(line, -np.eye(4)[i] * STEP) for i in range(4)])
+    ahead = np.array([_effect(line, number) for number in np.eye(4) * STEP])
+    behind = np.array([_effect(line, -number) for number in np.eye(4) * STEP])
     features = response.basis.T @ (ahead - behind) / (2.0 * STEP)
-    bends = response.basis.T @ (ahead + behind - 2.0 * here) / STEP**2
     mixed = np.zeros(features.shape[1])
-    if estimator.scanner is not None:
+    if estimator.scanner is not None:  # a pass shows what the mean did meanwhile as a shape
         mixed = np.einsum("zc,zy,yc->c", response.basis, estimator.scanner.wandering, response.basis)
     lost_um = line.lips.backlash_um + line.lips.resolution_um  # of a move, at most, where the play is as described
     unsure = np.maximum(PRIOR, [0.0, 0.0, line.die.alignment_uncertainty_mm / line.die.zone_pitch_mm, 0.0, 0.0])
@@ -120,13 +130,13 @@ def build(line: LineDescription, estimator: Estimator, far: Candidates | None = 
         play_um=line.lips.backlash_um,
         least_um=EXCITED * lost_um,
         features=features,
-        bends=bends,
+        bends=response.basis.T @ (ahead + behind - 2.0 * here) / STEP**2,
         effects=response.basis.T @ here,
         drift=drift,
         noise=noise,
+        basis=response.basis,
         precision=unsure**-2.0,
         far=far or candidates.build(line, response.basis, drift + noise / reads, unsure[[KERNEL, SHIFT]]),
-        basis=response.basis,
     )
 
 
@@ -148,13 +158,18 @@ def init(zones: int) -> AdaptState:
     """Nothing known but the description."""
     nothing = np.full(zones, np.nan)
     return AdaptState(
-        blocks.begun(zones), nothing, nothing, nothing, nothing, nothing, np.zeros((5, 5)), np.zeros(5), np.zeros(5), 1.0,
-        0, -1, np.zeros(4), candidates.nothing(),
+        blocks.begun(zones), nothing, nothing, nothing, nothing, nothing, np.zeros((5, 5)), np.zeros(5), np.zeros(5),
+        1.0, 0, 0, -1, np.zeros(4), candidates.nothing(),
     )  # fmt: skip
 
 
-def watch(known: Adaptation, state: AdaptState, seen: EstimateState, inputs: LineInputs) -> AdaptState:
-    """One cycle: gather readings and lips; at the end of a block of web, look."""
+def watch(
+    known: Adaptation, state: AdaptState, seen: EstimateState, inputs: LineInputs, troubled: bool = False
+) -> AdaptState:
+    """One cycle: gather readings and lips; at the end of a block of web, look.
+
+    troubled: the loop has come off its own law, and lips that creep for many blocks are looked at as well.
+    """
     if not inputs.encoder_valid or not inputs.gap_valid.all():
         return _anew(state, inputs, seen)
     if inputs.batch != state.batch:
@@ -165,7 +180,7 @@ def watch(known: Adaptation, state: AdaptState, seen: EstimateState, inputs: Lin
     half = 0.5 * known.play_um
     lips_um = np.minimum(np.maximum(state.lips_um, inputs.gap_um - half), inputs.gap_um + half)
     state = state._replace(block=blocks.gathered(state.block, seen, lips_um, seen.passed), lips_um=lips_um)
-    return state if passed_m < known.block_m else _looked(known, state, inputs.web_m)
+    return state if passed_m < known.block_m else _looked(known, state, inputs.web_m, troubled)
 
 
 def _anew(state: AdaptState, inputs: LineInputs, seen: EstimateState) -> AdaptState:
@@ -187,7 +202,7 @@ def _anew(state: AdaptState, inputs: LineInputs, seen: EstimateState) -> AdaptSt
     )
 
 
-def _looked(known: Adaptation, state: AdaptState, web_m: float) -> AdaptState:
+def _looked(known: Adaptation, state: AdaptState, web_m: float, troubled: bool) -> AdaptState:
     """The end of a block. What it read left the die during the block before it: it belongs to that one's lips."""
     over, zones = state.block, state.lips_um.size
     after = state._replace(block=blocks.begun(zones, web_m, over.film_readings), stood_um=over.mean_stood_um)
@@ -195,32 +210,35 @@ def _looked(known: Adaptation, state: AdaptState, web_m: float) -> AdaptState:
     if read is None:
         return after._replace(read_before=np.full(zones, np.nan))
     long_before_um, before_um, stood_um = state.stood_long_before_um, state.stood_before_um, state.stood_um
-    after = after._replace(read_before=read, stood_long_before_um=before_um, stood_before_um=stood_um)
+    renewed = after._replace(read_before=read, stood_long_before_um=before_um, stood_before_um=stood_um, waited=0)
     if not (np.isfinite(state.read_before).all() and np.isfinite(before_um).all()):
-        return after
+        return renewed
     moved_um = stood_um - before_um
-    long_before_um = np.where(np.isfinite(long_before_um), long_before_um, before_um)
-    jolt_um = 0.5 * ((before_um - over.mean_stood_um) - (long_before_um - stood_um))
-    changed = read - state.read_before
     if float(np.mean(moved_um * moved_um)) < known.least_um**2:
-        return after
+        return after._replace(waited=state.waited + 1) if troubled and state.waited < LONGEST_WAIT else renewed
+    jolt_um = np.zeros(zones)
+    if not state.waited:  # lips that creep do so a little later too
+        long_before_um = np.where(np.isfinite(long_before_um), long_before_um, before_um)
+        jolt_um = 0.5 * ((before_um - over.mean_stood_um) - (long_before_um - stood_um))
+    changed, blocks_since = read - state.read_before, state.waited + 1.0
     became = known.basis @ (changed[:-1] + known.effects @ moved_um)
-    far = candidates.weighed(known.far, state.far, became, moved_um, jolt_um)
-    return _weighed(known, after._replace(far=far), changed, moved_um, jolt_um, over.reads)
+    far = candidates.weighed(known.far, state.far, became, moved_um, jolt_um, blocks_since)
+    drift = known.drift * blocks_since
+    return _weighed(known, renewed._replace(far=far), changed, moved_um, jolt_um, drift, over.reads)
 
 
 def _weighed(
-    known: Adaptation, state: AdaptState, changed: Array, moved_um: Array, jolt_um: Array, reads: int
+    known: Adaptation, state: AdaptState, changed: Array, moved_um: Array, jolt_um: Array, drift: Array, reads: int
 ) -> AdaptState:
     """Take a look's change of the reading as evidence, where lips moved enough and it fits what is known.
 
-    jolt_um: what the move would have been more, had the web come a whole dead time later.
+    jolt_um: what the move would have been more, had the web come a whole dead time later; drift: variance meanwhile.
     """
     shown = np.column_stack((*(known.features @ moved_um), known.effects @ jolt_um))  # (zones - 1, 5)
     prior = state.information + np.diag(known.precision)
     best = mean(known, state)
     bent = 0.5 * (deviation(known, state) ** 2 + best**2)[:LATE] @ (known.bends @ moved_um)
-    variance = state.unease * (known.drift + known.noise / reads + bent * bent)
+    variance = state.unease * (drift + known.noise / reads + bent * bent)
     told = shown.T / variance
     missed = changed[:-1] - shown @ best
     answer = told @ missed
@@ -279,8 +297,8 @@ def proposal(known: Adaptation, state: AdaptState, tested: bool = False) -> Arra
         return elsewhere
     if state.looks < LOOKS_MIN:
         return None
-    best, sigma, centre = mean(known, state)[:LATE], deviation(known, state)[:LATE], state.centre[:LATE]
-    inside: Array = np.minimum(np.maximum(best - centre, -BOX), BOX) + centre
+    best, sigma = mean(known, state)[:LATE], deviation(known, state)[:LATE]
+    inside: Array = np.minimum(np.maximum(best + state.there, -BOX), BOX) - state.there
     worth = INSENSITIVE * (FINER if tested else 1.0)
     if not ((np.abs(inside) > worth) & (np.abs(inside) > SURE_SIGMAS * sigma)).any():
         return None
@@ -288,7 +306,7 @@ def proposal(known: Adaptation, state: AdaptState, tested: bool = False) -> Arra
 
 
 def _far(known: Adaptation, state: AdaptState, numbers: Array) -> Array | None:
-    """Numbers of a map that fits surely better than that at `numbers` from the one in use and lies far from it, (4,)."""
+    """Numbers of a map that surely fits better than that at `numbers` from the one in use, and lies far away, (4,)."""
     if not state.far.looks:
         return None
     fitting, sigma = candidates.believed(known.far, state.far)
@@ -302,7 +320,7 @@ def accepted(state: AdaptState, numbers: Array) -> AdaptState:
     nothing, moved_by = np.full(zones, np.nan), np.append(numbers, 0.0)
     after = state._replace(
         block=blocks.begun(zones), read_before=nothing, stood_long_before_um=nothing, stood_before_um=nothing,
-        stood_um=nothing, there=state.there + numbers, looks=0
+        stood_um=nothing, there=state.there + numbers, waited=0, looks=0
     )  # fmt: skip
     if (np.abs(numbers) > FAR).any():  # what a straight line made of the moves so far is no evidence there
         return after._replace(information=np.zeros((5, 5)), weighed=np.zeros(5), centre=np.zeros(5))

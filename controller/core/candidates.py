@@ -1,14 +1,15 @@
 """Which of many maps from lips to web fits what was seen? For descriptions so wrong that a straight line misleads.
 
-`adapt` finds small errors of the map, where a little more shift or width shows in proportion. Half a zone and a kernel a
-third too wide turn fine shapes round: what is true there is no little more of anything. So maps on a grid of widths and
-shifts are laid beside every look, each with the gain and the lateness that suit it best, and the likely ones are mixed.
-Nothing here is linear in what is looked for, no map leaves the grid, and looks are kept in the description's own terms,
-whatever model is in use. Sources: multiple-model estimation (Magill 1965).
+`adapt` finds small errors of the map, where a little more shift or width shows in proportion. Half a zone and a kernel
+a third too wide turn fine shapes round: what is true there is no little more of anything. So maps on a grid of widths
+and shifts are laid beside every look, each with the gain and the lateness that suit it best, and the likely ones are
+mixed. Nothing here is linear in what is looked for, no map leaves the grid, and looks are kept in the description's own
+terms, whatever model is in use. Source: multiple-model estimation (Magill 1965).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +20,8 @@ from controller.line.description import Array, LineDescription
 
 WIDTHS = np.linspace(-0.6, 0.6, 7)  # log of a factor on the described kernel
 SHIFTS = np.linspace(-1.5, 1.5, 13)  # zones beside the described alignment
-BETWEEN = np.array([WIDTHS[1] - WIDTHS[0], SHIFTS[1] - SHIFTS[0]]) / np.sqrt(12.0)  # deviations of what lies in between
+BETWEEN = np.array([WIDTHS[1] - WIDTHS[0], SHIFTS[1] - SHIFTS[0]]) / np.sqrt(12.0)  # deviations within a mesh
+MOST = math.e  # times more or less gain than described
 UNSURE = np.array([0.4, 0.15])  # deviations of the gain's factor and of the lateness, in dead times
 MISMATCH = 0.2  # of a move's effect, that even the best of them may show
 GATE = 4.0  # times the expected mean square: a look that surprises more is left out
@@ -41,8 +43,8 @@ class Candidates:
 
 
 class Evidence(NamedTuple):
-    """Sums over looks: inner products of what each map says of moves and of a later web, (nodes, 2, 2), and of those with
-    what was read, (nodes, 2); square of the latter. unease: scale of the noise."""
+    """Sums over looks: inner products of what each map says of moves and of a later web, (nodes, 2, 2), of those with
+    what was read, (nodes, 2), and the square of the latter. unease: scale of the noise."""
 
     inner: Array
     shown: Array
@@ -67,12 +69,15 @@ def nothing() -> Evidence:
     return Evidence(np.zeros((nodes, 2, 2)), np.zeros((nodes, 2)), 0.0, 1.0, 0)
 
 
-def weighed(known: Candidates, seen: Evidence, changed: Array, moved_um: Array, jolt_um: Array) -> Evidence:
-    """After a look: `changed` is what the web became, (zones,), log, between looks, the lips' doing included; jolt_um
-    what the lips' move would have been more, had the web come a whole dead time later."""
+def weighed(
+    known: Candidates, seen: Evidence, changed: Array, moved_um: Array, jolt_um: Array, drifted: float = 1.0
+) -> Evidence:
+    """After a look. changed (zones,), log: how another the web became, the lips' doing included; jolt_um: what their
+    move would have been more, had the web come a whole dead time later; drifted: times a look's usual variance.
+    """
     said, read = known.maps @ np.column_stack((moved_um, jolt_um)), known.weigh @ changed
     likely = float(np.mean(said[int(_fits(known, seen)[0].argmax()), :, 0] ** 2))
-    scale = seen.unease + MISMATCH**2 * likely
+    scale = drifted * seen.unease + MISMATCH**2 * likely
     turned = np.swapaxes(said, 1, 2)
     after = Evidence(
         KEPT * seen.inner + turned @ said / scale,
@@ -84,9 +89,7 @@ def weighed(known: Candidates, seen: Evidence, changed: Array, moved_um: Array, 
     surprise = (_least(known, after) - _least(known, seen)) / read.size
     unease = float(np.clip(seen.unease * (1.0 + UNEASE * (min(surprise, GATE) - 1.0)), *UNEASE_BOX))
     if surprise > GATE:
-        return Evidence(
-            DOUBTED * seen.inner, DOUBTED * seen.shown, DOUBTED * seen.square, unease, seen.looks
-        )  # fmt: skip
+        return Evidence(DOUBTED * seen.inner, DOUBTED * seen.shown, DOUBTED * seen.square, unease, seen.looks)
     return after._replace(unease=unease)
 
 
@@ -95,7 +98,7 @@ def _fits(known: Candidates, seen: Evidence) -> tuple[Array, Array, Array]:
     gain's variance, (nodes,)."""
     sure = np.diag(UNSURE**-2.0)
     inner, shown = seen.inner + sure, seen.shown + sure @ np.array([1.0, 0.0])
-    spread = np.linalg.inv(inner)
+    spread = np.asarray(np.linalg.inv(inner), dtype=np.float64)
     best = (spread @ shown[..., None])[..., 0]
     log = 0.5 * (shown * best).sum(axis=1) + 0.5 * np.log(np.linalg.det(spread)) + known.prior
     return log, best, spread[:, 0, 0]
@@ -112,8 +115,8 @@ def believed(known: Candidates, seen: Evidence) -> tuple[Array, Array]:
     log, best, variance = _fits(known, seen)
     weight = np.exp(log - log.max())
     weight /= weight.sum()
-    gain = max(float(weight @ best[:, 0]), 0.05)
+    gain = min(max(float(weight @ best[:, 0]), 1.0 / MOST), MOST)
     middle = weight @ known.numbers
     spread = np.sqrt(weight @ (known.numbers - middle) ** 2)
     wide = float(np.sqrt(weight @ (variance + (best[:, 0] - gain) ** 2))) / gain
-    return np.array([np.log(gain), *middle, 0.0]), np.array([wide, *np.hypot(spread, BETWEEN), np.inf])
+    return np.array([math.log(gain), *middle, 0.0]), np.array([wide, *np.hypot(spread, BETWEEN), np.inf])

@@ -147,7 +147,9 @@ def step(
     follow, lost = plausibility.follow(config.line.lips, state.follow, applied.gap_um, inputs.gap_um, dt_s)
     watched = bolts.watch(config.bolts, state.bolts, seen, inputs)
     idle = lost | watched.out
-    fitting = adapt.watch(config.adaptation, state.adapt, seen, inputs) if config.adaptation else state.adapt
+    fitting, troubled = state.adapt, state.ladder.rung > 0
+    if config.adaptation is not None:
+        fitting = adapt.watch(config.adaptation, fitting, seen, inputs, troubled)
     asking = supervisor.request(state.supervisor, asked)
     judged = supervisor.decide(config.line.control, config.estimator, asking, inputs, seen)
     judged, rungs = _on_the_ladder(config, state, judged, asked, seen, inputs, standing, idle)
