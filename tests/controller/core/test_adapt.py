@@ -74,6 +74,29 @@ def test_moves_lost_in_play_and_resolution_teach_nothing() -> None:
     assert (adapt.mean(known, state) == 0.0).all()
 
 
+def crept(troubled: bool) -> AdaptState:
+    """Lips that go 0.3 um a dead time, each its own way, for two minutes; the truth has twice the gain."""
+    estimator = estimate.build(LINE, response.believe(LINE))
+    known, state, seen = known_of(LINE), adapt.init(16), estimate.init(estimator)
+    pattern = np.random.default_rng(0).standard_normal(16)
+    for cycle in range(1, 40 * DELAY):
+        gap, then = (600.0 + 0.3 / DELAY * max(one, 0) * pattern for one in (cycle, cycle - DELAY))
+        error = lip_response_per_um(LINE) @ then
+        reading = estimate.to_coordinates(estimator.response, error - error.mean())
+        film = seen.film._replace(mean=reading, gain=np.ones(16), innovation=np.zeros(16), readings=cycle)
+        inputs = make_inputs(LINE, t_s=0.1 * cycle, gap_um=gap)
+        state = adapt.watch(known, state, seen._replace(film=film), inputs, troubled)
+    return state
+
+
+def test_lips_that_creep_are_looked_at_only_once_the_loop_has_come_off_its_own_law() -> None:
+    """In usual running what drifts, and is answered, would look like lips that do nothing."""
+    assert crept(troubled=False).looks == 0
+    state = crept(troubled=True)
+    assert state.looks >= 5
+    assert np.exp(adapt.mean(known_of(LINE), state)[GAIN]) > 1.5
+
+
 def test_what_was_accepted_is_not_offered_again_and_the_description_stays_where_it_was() -> None:
     known, state = watched(1.25 * lip_response_per_um(LINE), 6.0, noise=0.001)
     numbers = adapt.proposal(known, rested(state))
