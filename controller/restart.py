@@ -31,7 +31,7 @@ from controller.line.profile import LineInputs
 class Kept(NamedTuple):
     """The part of a State that a later start may take over, with where on which web it was.
 
-    unsure_mm: alignment uncertainty of the map in use; centre of `adapt` says where that map stands.
+    unsure_mm: alignment uncertainty of the map in use; `there` of `adapt` says where that map stands.
     """
 
     web_m: float
@@ -90,11 +90,13 @@ def _of_bolts(was: bolts.BoltState) -> bolts.BoltState:
 
 
 def _of_map(was: adapt.AdaptState) -> adapt.AdaptState:
-    """What is known of the four numbers, and where the map in use stands."""
+    """What is known of the map, near and far, and where the one in use stands."""
     return adapt.init(was.lips_um.size)._replace(
         information=was.information,
         weighed=was.weighed,
         centre=was.centre,
+        there=was.there,
+        far=was.far,
         unease=was.unease,
         looks=was.looks,
         batch=was.batch,
@@ -120,17 +122,17 @@ def _of_ladder(config: Config, was: ladder.LadderState) -> ladder.LadderState:
     )
 
 
-def line_with(line: LineDescription, centre: Array, unsure_mm: float) -> LineDescription:
-    """The line with the map that was in use: `centre` (4,) is the description as seen from there.
+def line_with(line: LineDescription, there: Array, unsure_mm: float) -> LineDescription:
+    """The line with the map that was in use: `there` (4,) is where it stands from the description.
 
     Raises ValueError where that map lies outside what adaptation could ever have found.
     """
-    if not centre.any():
+    if not there.any():
         return line
-    if not (np.abs(centre) <= adapt.BOX + 1e-9).all():
-        worst = int(np.argmax(np.abs(centre) - adapt.BOX))
-        raise ValueError(f"{adapt.NAMES[worst]} = {-centre[worst]:g}: must be within +-{adapt.BOX[worst]:g}")
-    die = response.moved(line.die, -centre)
+    if not (np.abs(there) <= adapt.BOX + 1e-9).all():
+        worst = int(np.argmax(np.abs(there) - adapt.BOX))
+        raise ValueError(f"{adapt.NAMES[worst]} = {there[worst]:g}: must be within +-{adapt.BOX[worst]:g}")
+    die = response.moved(line.die, there)
     return replace(line, die=replace(die, alignment_uncertainty_mm=min(unsure_mm, die.alignment_uncertainty_mm)))
 
 

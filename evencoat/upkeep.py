@@ -167,9 +167,9 @@ def upkeep(plan: UpkeepPlan, stop: StopFlag, say: Say) -> Upkeep:
 
 def _told(settings: Settings, keeper: Keeper, loop: Loop) -> Upkeep:
     test, config, state = keeper.test, loop.config, loop.state.adapt
-    model, sigma = None, adapt.PRIOR
+    model, sigma = None, adapt.PRIOR[: adapt.LATE]
     if config.adaptation is not None:
-        sigma = adapt.deviation(config.adaptation, state)
+        sigma = adapt.sureness(config.adaptation, state)
     if keeper.news:
         file = parse_line(settings.text, str(settings.path))
         line = replace(settings.line, die=config.line.die)
@@ -177,7 +177,7 @@ def _told(settings: Settings, keeper: Keeper, loop: Loop) -> Upkeep:
     return Upkeep(
         why=keeper.why,
         finished=test is not None and test.done == test.swings and keeper.over,
-        told=bool(keeper.news or state.information.any()),
+        told=bool(keeper.news or state.information.any() or state.far.looks),
         alignment_sigma=float(sigma[adapt.SHIFT]),
         bumps=test.done if test else 0,
         share_of_tolerance=test.share if test else 0.0,

@@ -31,7 +31,7 @@ FORMAT = 1  # to be raised whenever a field keeps its name and shape and means s
 SUFFIX = ".snapshot"
 SIZE_MAX = 64 << 20
 CARD_SIZE_MAX = 100_000
-CENTRE, UNSURE = "adapt.centre", "unsure_mm"
+THERE, UNSURE = "adapt.there", "unsure_mm"
 
 
 class SnapshotError(Exception):
@@ -136,16 +136,19 @@ def config_of(settings: Settings, snapshot: Snapshot | None, guest: Network | No
     """The controller's constants, with the map that the snapshot's controller used. Raises SnapshotError."""
     line = settings.line
     if snapshot is not None:
-        centre, unsure = snapshot.arrays.get(CENTRE), snapshot.arrays.get(UNSURE)
-        if centre is None or centre.shape != (4,) or centre.dtype != np.float64 or not np.isfinite(centre).all():
-            raise SnapshotError(f"{CENTRE}: must be four finite numbers")
+        there, unsure = snapshot.arrays.get(THERE), snapshot.arrays.get(UNSURE)
+        if there is None or there.shape != (4,) or there.dtype != np.float64 or not np.isfinite(there).all():
+            raise SnapshotError(f"{THERE}: must be four finite numbers")
         if unsure is None or unsure.shape != () or not np.isfinite(unsure).all() or not unsure.item() >= 0.0:
             raise SnapshotError(f"{UNSURE}: must be a finite number, 0 or more")
         try:
-            line = restart.line_with(line, centre, float(unsure.item()))
+            line = restart.line_with(line, there, float(unsure.item()))
         except ValueError as error:
-            raise SnapshotError(f"{CENTRE}: {error}") from error
-    return core.configure(line, settings.wire.sync_period_s, guest=guest)
+            raise SnapshotError(f"{THERE}: {error}") from error
+    config = core.configure(settings.line, settings.wire.sync_period_s, guest=guest)
+    if line is settings.line or config.adaptation is None:
+        return config
+    return core.configure(line, settings.wire.sync_period_s, guest=guest, far=config.adaptation.far)
 
 
 def kept_of(config: Config, snapshot: Snapshot) -> Kept:

@@ -40,7 +40,7 @@ class Restarted(Line):
         settings = self.plan.settings
         line = self.line
         if before is not None:
-            line = restart.line_with(line, before.adapt.centre, before.unsure_mm)
+            line = restart.line_with(line, before.adapt.there, before.unsure_mm)
         config = core.configure(line, settings.wire.sync_period_s)
 
         def resume(fresh: core.State, inputs: LineInputs) -> core.State:
@@ -149,7 +149,7 @@ def test_a_learnt_map_is_in_use_again_and_counted_from_the_description() -> None
     used = adapt.described(config.line, numbers, np.full(4, 0.01))
     state = line.loop.state._replace(adapt=adapt.accepted(line.loop.state.adapt, numbers))
     before = restart.kept(core.configure(used, 0.1), state, 10.0, 1, 1)
-    again = restart.line_with(config.line, before.adapt.centre, before.unsure_mm).die
+    again = restart.line_with(config.line, before.adapt.there, before.unsure_mm).die
     for name in ("gain_factor", "kernel_fwhm_pitches", "alignment_shift_mm", "alignment_stretch_pct"):
         assert getattr(again, name) == pytest.approx(getattr(used.die, name), rel=1e-12)
         assert getattr(again, name) != getattr(described, name)
