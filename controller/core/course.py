@@ -34,10 +34,10 @@ class Course(NamedTuple):
     told: Array
 
 
-def begun(level: float, variance: float, size2: float) -> Course:
-    """A batch of unknown length begins; its size is nothing, give or take. Of variance 0: there is no batch."""
+def begun(level: float, variance: float, size2: float, size: float = 0.0) -> Course:
+    """A batch of unknown length begins, of the size expected, give or take. Of variance 0: there is no batch."""
     one, zero = np.ones(LENGTHS_S.size), np.zeros(LENGTHS_S.size)
-    return Course(level * one, zero, variance * one, zero, size2 * one, zero)
+    return Course(level * one, size * one, variance * one, zero, size2 * one, zero)
 
 
 def arrived(since_s: float) -> Array:
@@ -93,6 +93,13 @@ def doubt2(course: Course, weight: Array, here: Array) -> float:
     own = course.level2 + here * (2.0 * course.both + here * course.size2)
     mean = float(weight @ value)
     return float(weight @ (own + value * value)) - mean * mean
+
+
+def brought(course: Course, weight: Array, here: Array) -> tuple[float, float]:
+    """What of the batch has come where so much of it is `here`, and its variance; log, log^2."""
+    value = here * course.size
+    mean = float(weight @ value)
+    return mean, float(weight @ (here * here * course.size2 + value * value)) - mean * mean
 
 
 def speed2(course: Course, weight: Array, coming: Array) -> float:

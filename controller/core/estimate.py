@@ -25,13 +25,14 @@ from controller.core.delay_line import DelayLine
 from controller.core.front import Front
 from controller.core.kalman import Bank
 from controller.core.learnt import Learnt, Mean
+from controller.core.network import Network
 from controller.core.response import ResponseModel
 from controller.core.scales import Scales
 from controller.core.scanner import Scanner
 from controller.core.scans import GaugeModel, ZoneScan
 from controller.core.statistics import TURN_OF_PULSE_S, Noise, Statistics, film_noise, offset_noise
 from controller.core.wander import Wander
-from controller.line.description import Array, BoolArray, LawName, LineDescription
+from controller.line.description import Array, BoolArray, LineDescription
 from controller.line.profile import DryScan, GaugeScan, LineInputs, WetScan
 
 USABLE_SHARE = 0.5  # a scan with fewer good boxes than this tells nothing
@@ -81,6 +82,16 @@ class Reading(NamedTuple):
     t_ns: int
 
 
+class Told(NamedTuple):
+    """Mean of the newest scan of the gauge next to the die, and of the truest one, less what the actuators did to that
+    metre, log; and where that metre was laid, m. NaN before there is any."""
+
+    wet: float = math.nan
+    wet_m: float = math.nan
+    dry: float = math.nan
+    dry_m: float = math.nan
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
     """How right the belief turned out to be where the truest gauge saw the same metre later; variances, log^2.
@@ -121,9 +132,12 @@ class EstimateState(NamedTuple):
     reading: Reading
     learnt: Learnt | None = None
     scales: Scales | None = None
+    told: Told = Told()
 
 
-def build(line: LineDescription, response: ResponseModel, known: Statistics | None = None) -> Estimator:
+def build(
+    line: LineDescription, response: ResponseModel, known: Statistics | None = None, guest: Network | None = None
+) -> Estimator:
     """Constants of estimation from the line's description and the statistics believed of it."""
     known = known or Statistics()
     wet, dry, primary = line.wet_gauge, line.dry_gauge, line.primary_gauge
@@ -138,7 +152,7 @@ def build(line: LineDescription, response: ResponseModel, known: Statistics | No
         film=film,
         offset=both,
         scanner=scanning,
-        mean=learnt.build(line, film, both, known) if line.control.law is LawName.ADAPTIVE else None,
+        mean=learnt.build(line, film, both, known, guest) if line.control.law.learns else None,
         known=known,
         usual_pulse2=1e-4 * known.pulsation_pct**2 * min(1.0, TURN_OF_PULSE_S / line.control.cycle_s),
         ratio_nominal_rpm_per_mps=line.pump_ratio_nominal_rpm_per_mps,
@@ -294,6 +308,7 @@ def _take_wet(
         reading=_read(estimator, film.mean + state.offset.mean, effect, seen.valid, scan, to_come),
         learnt=known,
         scales=spread,
+        told=state.told._replace(wet=float(disturbance[-1]), wet_m=at_die_m),
     )
 
 
@@ -334,7 +349,9 @@ def _take_dry(estimator: Estimator, gauge: GaugeModel, state: EstimateState, sca
     known = state.learnt
     if estimator.mean is not None and known is not None:
         known = learnt.dry(estimator.mean, known, float(difference[-1]), at_die_m, 1.0 / seen.share)
+    effect = state.model.at(at_die_m)
     return state._replace(
+        told=state.told if effect is None else state.told._replace(dry=float(dry[-1] - effect[-1]), dry_m=at_die_m),
         learnt=known,
         dry_reference=seen.reference,
         offset=offset,
@@ -434,11 +451,11 @@ def _take_only(
     else:
         film = _passed_over(estimator, estimator.scanner, state, error, scan.direction, seen.share, at_die_m)
     drifting, batch = _learnt(estimator, state, film, at_die_m)
-    known = state.learnt
+    known, level = state.learnt, mean_log(error) - float(effect[-1])
     if estimator.mean is not None and known is not None and state.model.holds(at_die_m):
-        level = mean_log(error) - float(effect[-1])
         known = learnt.dry(estimator.mean, known, level, at_die_m, 1.0 / seen.share, faster(estimator, state)[1])
     return state._replace(
+        told=state.told._replace(dry=level, dry_m=at_die_m),
         learnt=known,
         dry_reference=seen.reference,
         good_share=seen.share,

@@ -49,6 +49,7 @@ NEVER = 1e9
 # finds, at most: 0; 5.1, 5.6; 0.1, 0.4; 1.4 under an own law and, where dead band and rate slow it, 2.2 under the PI.
 ALLOWED = {
     Rung.OWN: np.array([0.5, 6.0, 6.0, 0.5, 0.5, 1.5, 1.5]),
+    Rung.LINEAR: np.array([0.5, 6.0, 6.0, 0.5, 0.5, 1.5, 1.5]),
     Rung.SLOWED: np.array([0.5, 6.0, 6.0, 0.5, 0.5, 1.5, 1.5]),
     Rung.PI: np.array([NEVER, 6.0, NEVER, 0.5, NEVER, 3.0, 3.0]),  # is late as any, and asks for no statistics
     Rung.PUMP: np.array([NEVER, NEVER, NEVER, NEVER, NEVER, NEVER, 3.0]),
@@ -129,13 +130,15 @@ NO_SQUARES = np.zeros(4)
 UNCOMPARED = (math.nan, math.nan)
 
 
-def configure(line: LineDescription, estimator: Estimator, own: Law) -> Ladder:
-    """The ladder of a line with `own` at its top."""
+def configure(line: LineDescription, estimator: Estimator, own: Law, guest: bool = False) -> Ladder:
+    """The ladder of a line with `own` at its top; `guest`: there is a network that can be sent away."""
     pi = own if isinstance(own, ModalPi) else _pi(line, estimator)
     rungs: tuple[Rung, ...] = (Rung.PI, Rung.PUMP, Rung.HOLD)
     laws: tuple[Law, ...] = (pi, PumpOnly(pi))
     if own is not pi:
         rungs, laws = (Rung.OWN, Rung.SLOWED, *rungs), (own, _slowed(line, estimator), *laws)
+    if guest:
+        rungs, laws = (Rung.OWN, Rung.LINEAR, *rungs[1:]), (own, *laws)
     primary, control, speed_mps = estimator.primary, line.control, line.web_speed_mps
     dead_s = primary.distance_m / speed_mps + primary.period_s
     spans_s = [dead_s + max(dead_s, loop_s) for loop_s in (control.closed_loop_cd_s, control.closed_loop_md_s)]

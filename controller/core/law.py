@@ -220,11 +220,11 @@ def build(line: LineDescription, estimator: Estimator) -> Law:
     """The law that the line's description names, tuned from it."""
     control, response = line.control, estimator.response
     modes = Modes(response, estimator.ratio_nominal_rpm_per_mps, control.dead_band_um)
-    if control.law in (LawName.IMC, LawName.ADAPTIVE):
+    if control.law is not LawName.PI:
         filter_md_s = control.closed_loop_md_s - float(
             kalman.smoothing_s(estimator.film, estimator.primary.period_s)[-1]
         )
-        if control.law is LawName.ADAPTIVE:  # it believes of the web at the die: no dead time is waited for
+        if control.law.learns:  # it believes of the web at the die: no dead time is waited for
             doubt_s = (
                 0.0 if estimator.wet is not None else DELAY_DOUBT * estimator.primary.distance_m / line.web_speed_mps
             )
@@ -248,7 +248,7 @@ def _roll_off(response: ResponseModel) -> Array:
 
 
 def _is_calm(line: LineDescription, estimator: Estimator) -> bool:
-    return line.control.law is LawName.ADAPTIVE and estimator.scanner is not None
+    return line.control.law.learns and estimator.scanner is not None
 
 
 def filters_s(line: LineDescription, estimator: Estimator, closed_s: float) -> Array:

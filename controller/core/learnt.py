@@ -20,10 +20,12 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from controller.core import blame, course, flow
+from controller.core import batches, blame, course, flow
+from controller.core.batches import Past
 from controller.core.blame import Blame
 from controller.core.course import Course
 from controller.core.flow import Flow, Meter
+from controller.core.network import Network
 from controller.core.statistics import TURN_OF_PULSE_S, Noise, Statistics, own_noise
 from controller.line.description import Array, LineDescription
 from controller.line.profile import LineInputs
@@ -49,6 +51,7 @@ class Mean:
     level_start2: float
     level_rate: float
     level2: float
+    guest: Network | None  # that has learnt what batches are like
 
 
 class Trust(NamedTuple):
@@ -84,9 +87,12 @@ class Learnt(NamedTuple):
     fresh_m: float = math.nan
     trust: Trust = Trust()
     blame: Blame | None = None  # where there are a wet gauge and a dry one
+    past: Past = Past()
 
 
-def build(line: LineDescription, film: Noise, offset: Noise | None, known: Statistics) -> Mean:
+def build(
+    line: LineDescription, film: Noise, offset: Noise | None, known: Statistics, guest: Network | None = None
+) -> Mean:
     """Constants from the line's description and the variances of its filters."""
     near = line.wet_gauge is not None
     gauge, speed = line.primary_gauge, line.web_speed_mps
@@ -110,6 +116,7 @@ def build(line: LineDescription, film: Noise, offset: Noise | None, known: Stati
         level_start2=float(level.start[-1]),
         level_rate=max(rate, 1e-12),
         level2=float(level.reading[-1]),
+        guest=guest,
     )
 
 
@@ -201,14 +208,17 @@ def _announced(mean: Mean, learnt: Learnt, batch: int, web_m: float) -> Learnt:
     here = course.arrived(_since_s(mean, learnt, learnt.dry_m))
     level = course.at(learnt.dry, learnt.weight, here)
     variance = course.doubt2(learnt.dry, learnt.weight, here)
-    known = learnt.flow
+    known, known_batch = learnt.flow, math.isfinite(learnt.onset_m)
     pressed, pressed2 = known.smooth, known.smooth2
     if mean.near:
         pressed, pressed2 = known.film.rheology, known.film.rheology2
-    fresh = course.begun(level, variance, USUAL_SOLIDS2)
+    past = batches.ended(learnt.past, *course.brought(learnt.dry, learnt.weight, here)) if known_batch else learnt.past
+    step, step2 = batches.expected(mean.guest, past, USUAL_SOLIDS2)
+    fresh = course.begun(level, variance, step2, step)
     return learnt._replace(
         batch=batch,
         onset_m=web_m,
+        past=past,
         dry=fresh,
         pressed=course.begun(pressed, pressed2, USUAL_RHEOLOGY2),
         pressed_m=math.nan,

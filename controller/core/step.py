@@ -20,6 +20,7 @@ from controller.core import (
     envelope,
     estimate,
     exchange,
+    foresight,
     ladder,
     law,
     offset,
@@ -29,6 +30,7 @@ from controller.core import (
     supervisor,
 )
 from controller.core.harris import Harris
+from controller.core.network import Network
 from controller.core.statistics import Statistics
 from controller.core.trace import Trace, Verdict
 from controller.line.command import (
@@ -60,7 +62,13 @@ class Config:
     ladder: ladder.Ladder  # watches over the law it was made for, and over no other put in its place
     adaptation: adapt.Adaptation | None  # of the map, for the adaptive law
     play: play.Play | None  # of the lips' screws, for the adaptive law
+    foresight: foresight.Foreseer | None  # of the mean, where there is a network
     command_life_cycles: int  # SYNC cycles that a command stays valid
+
+    @property
+    def guest(self) -> Network | None:
+        """The network, where there is one."""
+        return self.foresight.guest if self.foresight is not None else None
 
     @property
     def watched(self) -> bool:
@@ -80,6 +88,7 @@ class State(NamedTuple):
     ladder: ladder.LadderState
     adapt: adapt.AdaptState
     play: play.PlayState | None
+    foresight: foresight.Foresight | None
     news: str  # of a model taken into use since the last cycle
     law: law.LawState | None
     applied: envelope.Applied | None
@@ -87,23 +96,28 @@ class State(NamedTuple):
     offset: offset.Offset | None  # of the target, while a reverse bump is on
 
 
-def configure(line: LineDescription, sync_period_s: float, known: Statistics | None = None) -> Config:
+def configure(
+    line: LineDescription, sync_period_s: float, known: Statistics | None = None, guest: Network | None = None
+) -> Config:
     """Build the controller of a line. `sync_period_s` is the period of the encoder's SYNC, s.
 
-    `known` are the statistics believed of its disturbances and gauges; None takes the defaults.
+    `known` are the statistics believed of its disturbances and gauges; None takes the defaults. `guest` is the network
+    of the law `neural`, which without one does as `adaptive`; other laws have none.
     """
-    estimator = estimate.build(line, response.believe(line), known)
+    guest = guest if line.control.law is LawName.NEURAL else None
+    estimator = estimate.build(line, response.believe(line), known, guest)
     line = law.certified(line, estimator)
-    own, learns = law.build(line, estimator), line.control.law is LawName.ADAPTIVE
+    own, learns = law.build(line, estimator), line.control.law.learns
     return Config(
         line=line,
         estimator=estimator,
         law=own,
         bolts=bolts.build(line, estimator.response, estimator.primary.distance_m),
         envelope=envelope.Envelope.of(line),
-        ladder=ladder.configure(line, estimator, own),
+        ladder=ladder.configure(line, estimator, own, guest is not None),
         adaptation=adapt.build(line, estimator) if learns else None,
         play=play.build(line, estimator) if learns else None,
+        foresight=foresight.build(line, estimator, guest),
         command_life_cycles=int(np.ceil(3.0 * line.control.cycle_s / sync_period_s - 1e-9)),
     )
 
@@ -120,6 +134,7 @@ def init(config: Config, requested: Mode) -> State:
         ladder=ladder.init(),
         adapt=adapt.init(config.line.zones),
         play=play.init(config.play),
+        foresight=foresight.init(config.foresight),
         news="",
         law=None,
         applied=None,
@@ -139,6 +154,7 @@ def step(
     lips = play.follow(config.play, state.play, inputs)
     seen = estimate.update(config.estimator, state.estimate, play.shown(lips, inputs))
     lips, standing = play.watch(config.play, lips, seen, inputs), play.standing(config.play, lips, applied)
+    ahead = foresight.watch(config.foresight, state.foresight, seen, inputs)
     index = _index(state.harris, seen, inputs)
     follow, lost = plausibility.follow(config.line.lips, state.follow, applied.gap_um, inputs.gap_um, dt_s)
     watched = bolts.watch(config.bolts, state.bolts, seen, inputs)
@@ -156,7 +172,8 @@ def step(
     moving = inputs.encoder_valid and not fresh  # taking over takes no time: the first wish is where things stand
     web_s = inputs.web_speed_mps * dt_s / config.line.web_speed_mps if moving else 0.0
     memory = memory if fresh else offset.aimed(config.estimator.response, acting, memory, state.offset, beside)
-    to_answer = offset.sought(config.estimator.response, seen, beside)
+    to_answer = foresight.sought(ahead if rungs.rung == 0 else None, seen)
+    to_answer = offset.sought(config.estimator.response, to_answer, beside)
     stood = standing if _acts(judged) else applied
     memory, asked_for = _wish(acting, judged, memory, to_answer, stood, manual, web_s)
     wish, spread = _with_those_who_can(config, judged, asked_for, stood, inputs, idle)
@@ -178,7 +195,7 @@ def step(
     known_now, bound, out = (seen, index, rungs), (limits, limited), _out_of_use(idle, inputs)
     trace = _trace(config, state, inputs, judged, known_now, wish, command, bound, out, sent)
     kept = memory if known and answered else None
-    told = (rungs, fitting, lips, "", kept, now, manual, beside)
+    told = (rungs, fitting, lips, ahead, "", kept, now, manual, beside)
     state = State(state.cycle + 1, seen, index, follow, watched, judged, *told)
     return state, command if sent else None, trace
 
@@ -196,7 +213,8 @@ def renewed(config: Config, state: State) -> tuple[Config, State]:
     sigma = adapt.deviation(config.adaptation, state.adapt)
     line = adapt.described(config.line, numbers, sigma)
     new = replace(
-        configure(line, line.control.cycle_s, config.estimator.known), command_life_cycles=config.command_life_cycles
+        configure(line, line.control.cycle_s, config.estimator.known, config.guest),
+        command_life_cycles=config.command_life_cycles,
     )
     return new, state._replace(
         estimate=exchange.estimate(state.estimate, config.estimator, new.estimator),

@@ -39,6 +39,7 @@ class Rung(StrEnum):
     """Which law acts in AUTO, from the top of the fallback ladder down."""
 
     OWN = "own law"
+    LINEAR = "network off"  # the own law without what the network adds
     SLOWED = "frozen and slowed"  # parameters as the line file has them, closed-loop times doubled
     PI = "modal PI"
     PUMP = "pump only"  # the lips stay

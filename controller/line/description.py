@@ -33,6 +33,12 @@ class LawName(StrEnum):
     PI = "pi"
     IMC = "imc"
     ADAPTIVE = "adaptive"
+    NEURAL = "neural"  # adaptive, and a network that foresees; without one it is adaptive
+
+    @property
+    def learns(self) -> bool:
+        """Whether it learns the line while it runs."""
+        return self in (LawName.ADAPTIVE, LawName.NEURAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -551,7 +551,10 @@ def test_a_law_put_in_place_of_the_ladders_own_is_not_watched():
 def test_every_rung_and_cause_is_in_words():
     assert set(ladder.CAUSES) | {Cause.NONE, Cause.NOT_FINITE} == set(Cause)
     assert all(len(cause.value.split()) >= 4 for cause in Cause)
-    assert tuple(Rung) == LADDER.rungs
+    with_network = ladder.configure(LINE, CONFIG.estimator, CONFIG.law, guest=True)
+    assert tuple(Rung) == with_network.rungs
+    assert LADDER.rungs == tuple(rung for rung in Rung if rung is not Rung.LINEAR)
+    assert with_network.laws[0] is with_network.laws[1], "without the network it is the same law"
 
 
 def test_the_shadow_is_looked_at_a_few_times_a_dead_time_only():
