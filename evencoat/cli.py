@@ -27,7 +27,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from controller.line.command import Mode
-from evencoat import __version__, model_commands
+from evencoat import __version__, model_commands, train_command
 from evencoat.league.rivals import Rival, prepare
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(model_commands.app, name="model")
+app.command()(train_command.train)
 out = Console()
 err = Console(stderr=True)
 

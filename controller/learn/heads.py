@@ -89,6 +89,11 @@ class Heads(nn.Module):
         return heads
 
     @property
+    def prior(self) -> Tensor:
+        """The predictors' weights before a line has taught anything, within +-1."""
+        return self.weight.clamp(-1.0, 1.0)
+
+    @property
     def weight2(self) -> Tensor:
         return self.weight2_log.exp().clamp(*WEIGHT2)
 
@@ -99,7 +104,7 @@ class Heads(nn.Module):
         shape.pop("bound")
         return {
             **self.mean.exported("mean"),
-            "mean.weight": _single(self.weight.clamp(-1.0, 1.0)),
+            "mean.weight": _single(self.prior),
             "mean.weight2": _single(self.weight2),
             **self.batch.exported("batch"),
             "batch.sd": _single(self.batch_sd),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ class Lines:
     live: Tensor
     seconds: Tensor
     least: Tensor
+    every: int = 1  # samples of a record from one to the next
 
     @property
     def missed(self) -> Tensor:
@@ -42,7 +43,19 @@ class Lines:
     def chosen(self, rows: Sequence[int]) -> Lines:
         """Some of the lines."""
         index = torch.tensor(rows, dtype=torch.int64)
-        return Lines(**{column.name: getattr(self, column.name)[index] for column in fields(self)})
+        named = (column.name for column in fields(self))
+        return replace(self, **{name: getattr(self, name)[index] for name in named if name != "every"})
+
+    def thinned(self, begin: int, every: int) -> Lines:
+        """Every so many samples only."""
+        along = ("taps", "context", "believed", "true", "pulse", "live")
+        return replace(self, every=every, **{name: getattr(self, name)[:, begin::every] for name in along})
+
+    def blurred(self, size: float, generator: torch.Generator) -> Lines:
+        """With noise in the context, one draw a line: what it says of a line shall not tell which line it is."""
+        shape = (len(self), 1, self.context.shape[2])
+        spread = self.context.flatten(0, 1).std(dim=0)
+        return replace(self, context=self.context + size * spread * torch.randn(shape, generator=generator))
 
 
 def stacked(records: Sequence[Record]) -> Lines:
@@ -55,8 +68,9 @@ def stacked(records: Sequence[Record]) -> Lines:
 
     least = [float(np.var(line.pulse) + np.mean(np.diff(line.true) ** 2)) for line in records]
     live = torch.from_numpy(np.stack([line.live for line in records]))
-    shown = {name: column(name) for name in ("taps", "context", "believed", "true", "pulse", "seconds")}
-    return Lines(**shown, live=live, least=tensor(np.array(least)) + FLOOR_PCT2)
+    taps, context, believed, true = (column(name) for name in ("taps", "context", "believed", "true"))
+    sure = tensor(np.array(least)) + FLOOR_PCT2
+    return Lines(taps, context, believed, true, column("pulse"), live, column("seconds"), sure)
 
 
 def per_line(values: Tensor, live: Tensor) -> Tensor:
@@ -71,21 +85,22 @@ def weights(heads: Heads, lines: Lines, guesses: Tensor) -> Tensor:
     The Kalman filter of constant weights in its closed form: the posterior from all metres that the truest gauge had
     seen, a dead time ago and longer, worked out every LOOK_S. Forgetting, which takes longer than a line, is left out.
     """
-    samples, look = guesses.shape[1], round(LOOK_S / KEPT_S)
+    every_s = lines.every * KEPT_S
+    samples, look = guesses.shape[1], round(LOOK_S / every_s)
     far = lines.seconds[:, 1]
     missed2 = per_line(lines.missed**2, lines.live).clamp(min=1e4 * foresight.LEAST2)
-    told = (KEPT_S / (foresight.INDEPENDENT * far)).clamp(max=1.0) / missed2
+    told = (every_s / (foresight.INDEPENDENT * far)).clamp(max=1.0) / missed2
     seen = guesses * lines.live[..., None]
     square = (seen[..., :, None] * seen[..., None, :]).cumsum(dim=1) * told[:, None, None, None]
     product = (seen * lines.missed[..., None]).cumsum(dim=1) * told[:, None, None]
     at = torch.arange(0, samples, look)
-    row = (at[None, :] - (far / KEPT_S).ceil().long()[:, None]).clamp(min=-1)
+    row = (at[None, :] - (far / every_s).ceil().long()[:, None]).clamp(min=-1)
     known = (row >= 0)[..., None].to(guesses.dtype)
     line = torch.arange(len(lines))[:, None]
     square = square[line, row.clamp(min=0)] * known[..., None]
     product = product[line, row.clamp(min=0)] * known
     sure = 1.0 / heads.weight2
-    posterior = torch.linalg.solve(square + torch.diag(sure), product + sure * heads.weight)
+    posterior = torch.linalg.solve(square + torch.diag(sure), product + sure * heads.prior)
     held = posterior.repeat_interleave(look, dim=1)[:, :samples]
     bounded: Tensor = held.clamp(-foresight.WEIGHT_MOST, foresight.WEIGHT_MOST)
     return bounded

@@ -45,17 +45,20 @@ class Settings:
     lines: int = 240
     held_out: int = 56
     minutes: float = 30.0
-    hidden: int = 32
+    hidden: int = 16
     batch_hidden: int = 8
     batch_lines: int = 4000
     batch_steps: int = 800
-    missed_steps: int = 400
+    missed_steps: int = 240
     loop_steps: int = 60
     loop_s: int = 480
     at_once: int = 24  # lines in one step
     rate: float = 4e-3
     loop_rate: float = 5e-4
-    decay: float = 1e-3
+    decay: float = 3e-3  # of what each tap counts for whatever the context
+    gating_decay: float = 1.0  # of what the context changes in that
+    blur: float = 0.5  # of the context, of its spread
+    thin: int = 4  # samples of a record to one that the stage `missed` uses
     tail_share: float = 0.2
     tail_weight: float = 0.3
     look_every: int = 20  # steps
@@ -206,15 +209,23 @@ class _Course:
     def _stepped(self, stage: int, step: int, optimiser: torch.optim.Adam) -> float:
         rng = np.random.default_rng([self.settings.seed, stage, step])
         rows = rng.permutation(len(self.seen))[: self.settings.at_once].tolist()
-        lines = self.seen.chosen(rows)
-        change = _missed(self.learner, lines) if stage == 0 else self._looped(lines, step, rng)
+        lines = self._blurred(self.seen.chosen(rows), stage, step)
+        change = self._thinly(lines, rng) if stage == 0 else self._looped(lines, step, rng)
         loss = change.mean() + self.settings.tail_weight * material.tail(change, self.settings.tail_share)
-        decay = sum(((part * part).sum() for part in (self.learner.mean.w3, self.learner.mean.b3)), torch.zeros(()))
+        gating, plain = (self.learner.mean.w3**2).sum(), (self.learner.mean.b3**2).sum()
         optimiser.zero_grad()
-        (loss + self.settings.decay * decay).backward()  # type: ignore[no-untyped-call]
+        (loss + self.settings.gating_decay * gating + self.settings.decay * plain).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         optimiser.step()
         return float(loss.detach())
+
+    def _blurred(self, lines: Lines, stage: int, step: int) -> Lines:
+        seed = int(np.random.default_rng([self.settings.seed, stage, step, 1]).integers(2**62))
+        return lines.blurred(self.settings.blur, torch.Generator().manual_seed(seed))
+
+    def _thinly(self, lines: Lines, rng: np.random.Generator) -> Tensor:
+        """Log of the belief's squared error with the network over that without, (lines,)."""
+        return _missed(self.learner, lines.thinned(int(rng.integers(self.settings.thin)), self.settings.thin))
 
     def _looped(self, lines: Lines, step: int, rng: np.random.Generator) -> Tensor:
         """Log of the web's variance in the closed loop over what the belief alone leaves, (lines,)."""
