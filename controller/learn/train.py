@@ -45,7 +45,7 @@ class Settings:
     lines: int = 240
     held_out: int = 56
     minutes: float = 30.0
-    hidden: int = 16
+    hidden: int = 32
     batch_hidden: int = 8
     batch_lines: int = 4000
     batch_steps: int = 800
