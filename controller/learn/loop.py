@@ -25,6 +25,7 @@ PUMP_LAG_S = 0.3
 TRIM_RATE_PCT_PER_S = 0.5
 GAIN_OFF, DELAY_OFF = 0.06, 0.06  # half widths of what the model is wrong by
 FILTERS = foresight.FILTERS.size
+PUMP, BELIEF, FILM = 0, 1, 2  # columns of the past
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,21 +41,29 @@ def drawn(lines: int, seed: tuple[int, ...]) -> Wrong:
     return Wrong(tensor(rng.uniform(-GAIN_OFF, GAIN_OFF, lines)), tensor(rng.uniform(-DELAY_OFF, DELAY_OFF, lines)))
 
 
-class _Past(NamedTuple):
-    """rows (steps, lines, 3): pump, moved belief and moved film, newest last."""
+class _Reads(NamedTuple):
+    """Which rows of the past are read at every step, (READS, lines): the two about each moment, and the share of the
+    older one; columns (READS, 1). One look-up a step: a differentiable one costs as much as all the rest."""
 
-    rows: Tensor
+    newer: Tensor
+    share: Tensor
+    columns: Tensor
+    lines: Tensor
 
-    def at(self, delay_s: Tensor, column: int) -> Tensor:
-        """What a column was so long ago, (lines,)."""
-        back = (delay_s / KEPT_S).clamp(min=0.0, max=self.rows.shape[0] - 2.0)
-        low = back.floor()
-        share, newest, line = back - low, self.rows.shape[0] - 1, torch.arange(self.rows.shape[1])
-        row = newest - low.long()
-        return (1.0 - share) * self.rows[row, line, column] + share * self.rows[row - 1, line, column]
+    @classmethod
+    def of(cls, near: Tensor, far: Tensor, wrong: Wrong, length: int) -> _Reads:
+        late = 1.0 + wrong.delay
+        delays = torch.stack((late * near, near, late * far, far, near, far - near, far))
+        back = (delays / KEPT_S).clamp(min=0.0, max=length - 2.0)
+        columns = torch.tensor([PUMP, PUMP, PUMP, PUMP, FILM, FILM, BELIEF])[:, None]
+        newer = length - 1 - back.floor().long()
+        return cls(newer, back - back.floor(), columns, torch.arange(near.numel())[None, :])
 
-    def pushed(self, row: Tensor) -> _Past:
-        return _Past(torch.cat((self.rows[1:], row[None])))
+    def of_past(self, past: Tensor) -> Tensor:
+        """(READS, lines): the pump at both gauges' metres, as it was and as the model has it; film, film, belief."""
+        index = torch.stack((self.newer, self.newer - 1))
+        newer, older = past[index, self.lines, self.columns].unbind()
+        return newer + self.share * (older - newer)
 
 
 class _State(NamedTuple):
@@ -63,7 +72,7 @@ class _State(NamedTuple):
     film: Tensor
     level: Tensor
     bank: Tensor  # (lines, SIGNALS, filters)
-    past: _Past
+    past: Tensor  # (steps, lines, 3): pump, moved belief and moved film, newest last
 
 
 def played(heads: Heads | None, lines: Lines, wrong: Wrong, begin: int, steps: int) -> Tensor:
@@ -75,7 +84,8 @@ def played(heads: Heads | None, lines: Lines, wrong: Wrong, begin: int, steps: i
     near, far = lines.seconds[:, 0], lines.seconds[:, 1]
     shown = _coefficients(heads, lines, window) if heads is not None else None
     state = _begun(lines, begin, math.ceil(1.1 * float(far.max()) / KEPT_S) + 3)
-    stood = _returned(state.past, wrong, near, far)
+    reads = _Reads.of(near, far, wrong, state.past.shape[0])
+    stood = _returned(reads.of_past(state.past), wrong)
     decay = torch.exp(-KEPT_S / (far[:, None] * tensor(foresight.FILTERS)))[:, None, :]
     web = []
     for step in range(steps):
@@ -85,8 +95,8 @@ def played(heads: Heads | None, lines: Lines, wrong: Wrong, begin: int, steps: i
             added = (shown[:, step] * taps).sum(dim=1).clamp(-MOST_PCT, MOST_PCT)
         state = _answered(lines, state, lines.believed[:, begin + step] + state.film + state.level + added)
         web.append(lines.true[:, begin + step] + (1.0 + wrong.gain) * state.pump + lines.pulse[:, begin + step])
-        came = _returned(state.past, wrong, near, far)
-        state = _believed(lines, state, came[0] - stood[0], came[1] - stood[1], decay)
+        read = reads.of_past(state.past)
+        state = _believed(lines, state, _returned(read, wrong) - stood, read[4:], decay)
     return torch.stack(web, dim=1)
 
 
@@ -106,7 +116,7 @@ def _begun(lines: Lines, begin: int, length: int) -> _State:
     zero = torch.zeros_like(pump[-1])
     rows = torch.stack((pump, torch.zeros_like(pump), torch.zeros_like(pump)), dim=2)
     bank = zero[:, None, None].expand(-1, foresight.SIGNALS, FILTERS)
-    return _State(pump[-1], pump[-1], zero, zero, bank, _Past(rows))
+    return _State(pump[-1], pump[-1], zero, zero, bank, rows)
 
 
 def _answered(lines: Lines, state: _State, belief: Tensor) -> _State:
@@ -116,23 +126,21 @@ def _answered(lines: Lines, state: _State, belief: Tensor) -> _State:
     asked = state.asked + (share * (-belief - state.asked)).clamp(-most, most)
     pump = asked + math.exp(-KEPT_S / PUMP_LAG_S) * (state.pump - asked)
     row = torch.stack((pump, state.film + state.level, state.film), dim=1)
-    return state._replace(asked=asked, pump=pump, past=state.past.pushed(row))
+    return state._replace(asked=asked, pump=pump, past=torch.cat((state.past[1:], row[None])))
 
 
-def _returned(past: _Past, wrong: Wrong, near: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:
-    """What wet and truest gauge see of the pump beyond what the model takes out."""
-    gain, late = 1.0 + wrong.gain, 1.0 + wrong.delay
-    wet = gain * past.at(late * near, 0) - past.at(near, 0)
-    return wet, gain * past.at(late * far, 0) - past.at(far, 0)
+def _returned(read: Tensor, wrong: Wrong) -> Tensor:
+    """What wet and truest gauge see of the pump beyond what the model takes out, (2, lines)."""
+    return (1.0 + wrong.gain) * read[0:4:2] - read[1:4:2]
 
 
-def _believed(lines: Lines, state: _State, wet: Tensor, dry: Tensor, decay: Tensor) -> _State:
-    """What belief and taps make of it."""
-    near, far, film_s, level_s = lines.seconds[:, :4].unbind(dim=1)
+def _believed(lines: Lines, state: _State, came: Tensor, then: Tensor, decay: Tensor) -> _State:
+    """What belief and taps make of it. then: what of the film and of the belief has passed both gauges."""
+    near, _, film_s, level_s = lines.seconds[:, :4].unbind(dim=1)
+    (wet, dry), (film_then, film_at_truest, belief_then) = came, then
     both = (near > 0.0).to(wet.dtype)
-    film_then, belief_then = state.past.at(near, 2), state.past.at(far, 1)
     film = both * (state.film + (1.0 - torch.exp(-KEPT_S / film_s)) * (wet - state.film))
-    apart = dry - both * state.past.at(far - near, 2)
+    apart = dry - both * film_at_truest
     level = state.level + (1.0 - torch.exp(-KEPT_S / level_s)) * (apart - state.level)
     signals = torch.stack((dry - belief_then, both * (wet - film_then), both * (film - film_then)), dim=1)
     bank = signals[..., None] + decay * (state.bank - signals[..., None])
