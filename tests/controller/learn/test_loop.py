@@ -65,8 +65,8 @@ def test_gradients_tell_the_network_to_correct_a_belief_that_is_off() -> None:
     off = lines(believed=0.4)
     learner = Heads(4, 4, 1)
     alone = float((loop.played(None, off, right(), 100, 60) ** 2).mean())
-    optimiser = torch.optim.Adam(learner.mean.parameters(), lr=0.05)
-    for _ in range(25):
+    optimiser = torch.optim.Adam(learner.mean.parameters(), lr=0.1)
+    for _ in range(12):
         optimiser.zero_grad()
         loss = (loop.played(learner, off, right(), 100, 60) ** 2).mean()
         loss.backward()
