@@ -35,6 +35,7 @@ from evencoat import (
     key_commands,
     model_commands,
     replay_commands,
+    train_command,
 )
 from evencoat.league.rivals import Rival, prepare
 
@@ -60,6 +61,7 @@ app.command()(hub_commands.play_on)
 app.add_typer(journal_commands.app, name="journal")
 app.command()(replay_commands.replay)
 app.command()(campaign_commands.campaign)
+app.command()(train_command.train)
 out = Console()
 err = Console(stderr=True)
 

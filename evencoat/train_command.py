@@ -1,0 +1,136 @@
+"""`evencoat train`: arguments, words and exit codes; evencoat.train does the work.
+
+Exit codes are those of evencoat.cli, which takes the verb in: 0 done; 1 it failed while running; 2 the call is wrong or
+an extra is missing; 3 done, and what was trained is no better than the law `adaptive`; 130 stopped by Ctrl-C, to be
+gone on from by --resume.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from evencoat.train import Training
+
+FAILED, WRONG_CALL, ANSWER_IS_NO, INTERRUPTED = 1, 2, 3, 130
+
+out = Console(highlight=False)
+err = Console(stderr=True)
+
+
+def train(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Minutes instead of an hour: shows that it works, and teaches little.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, max=100_000, help="Same seed, same weights, byte for byte.")] = 1,
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Model, story, picture, lines and checkpoint go here.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint in --out, if there is one.")
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, max=1024, help="Record lines on so many workers (Ray); the result is the same.")
+    ] = 1,
+    lines: Annotated[
+        int | None, typer.Option(min=4, max=10_000, help="Lines to train on; without it 240, quick 18.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on standard output instead of words.")
+    ] = False,
+) -> None:
+    """Train the network of the law `neural` on lines that are drawn, never on the software plant that examines it.
+
+    The model that comes of it is not in use: add and activate it (see `evencoat model`).
+    """
+    if resume and folder is None:
+        _say_wrong("--resume: needs --out, the folder of the training that was stopped")
+    folder = folder or Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S_train")
+    done = _trained(quick, seed, folder, resume, workers, lines, shown=not as_json)
+    if as_json:
+        sys.stdout.write(json.dumps(_told(done), indent=2) + "\n")
+    else:
+        out.print(_table(done))
+        out.print(f"model: {done.model.path}", soft_wrap=True)
+        out.print(f"curves: {folder / 'training.png'}", soft_wrap=True)
+        if not done.beats_adaptive:
+            out.print("it is no better than the law adaptive on lines it had not seen: do not activate it")
+    raise typer.Exit(0 if done.beats_adaptive else ANSWER_IS_NO)
+
+
+def _trained(
+    quick: bool, seed: int, folder: Path, resume: bool, workers: int, lines: int | None, shown: bool
+) -> Training:
+    from evencoat.errors import RunFailed
+    from evencoat.model_store import ModelStoreError
+    from evencoat.train import NotInstalled, TrainPlan
+    from evencoat.train import train as work
+
+    plan = TrainPlan(seed, quick, folder, resume, workers, lines, _command(quick, seed, lines))
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not shown) as bar:
+        task = bar.add_task("starting", total=1.0)
+
+        def say(stage: str, share: float, words: str) -> None:
+            bar.update(task, description=f"{stage}: {words}", completed=share)
+
+        try:
+            return work(plan, say)
+        except NotInstalled as error:
+            _say_wrong(str(error))
+        except KeyboardInterrupt:
+            bar.stop()
+            err.print(f"stopped; go on with --out {folder} --resume", soft_wrap=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except (RunFailed, ModelStoreError, OSError) as error:
+            bar.stop()
+            err.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(FAILED) from error
+
+
+def _say_wrong(words: str) -> NoReturn:
+    err.print(f"error: {words}", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(WRONG_CALL)
+
+
+def _command(quick: bool, seed: int, lines: int | None) -> str:
+    """What trains the same weights again."""
+    given = [*(["--quick"] if quick else []), "--seed", str(seed), *(["--lines", str(lines)] if lines else [])]
+    return shlex.join(["evencoat", "train", *given])
+
+
+def _told(done: Training) -> dict[str, Any]:
+    return {
+        "model": str(done.model.path),
+        "sha256": done.model.sha256,
+        "train_s": done.seconds,
+        "figures": done.trained.figures,
+        "history": done.trained.history,
+    }
+
+
+def _table(done: Training) -> Table:
+    """What is gained on lines that nothing had looked at; 1 is the law adaptive."""
+    figures = done.trained.figures
+    table = Table(box=None)
+    for name in (f"{figures['lines']} lines kept for the end, over adaptive", "median", "mean", "worst fifth"):
+        table.add_column(name, justify="left" if "lines" in name else "right")
+    rows = {
+        "squared error of the belief of the mean": "mse_over_adaptive",
+        "  by what batches bring alone": "mse_over_adaptive_batch_only",
+        "variance of the web in a closed loop": "closed_loop_variance_over_adaptive",
+    }
+    for words, name in rows.items():
+        spread = figures[name]
+        table.add_row(words, *(f"{spread[column]:.3f}" for column in ("median", "mean", "worst_fifth")))
+    return table
