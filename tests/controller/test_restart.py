@@ -154,7 +154,7 @@ def test_a_learnt_map_is_in_use_again_and_counted_from_the_description() -> None
         assert getattr(again, name) == pytest.approx(getattr(used.die, name), rel=1e-12)
         assert getattr(again, name) != getattr(described, name)
     assert again.alignment_uncertainty_mm == used.die.alignment_uncertainty_mm
-    with pytest.raises(ValueError, match=r"gain = 1.5: must be within \+-1"):
+    with pytest.raises(ValueError, match=r"gain = -1.5: must be within \+-1"):
         restart.line_with(config.line, np.array([-1.5, 0.0, 0.0, 0.0]), 1.0)
 
 
