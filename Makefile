@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: run test bench check learn clean help
+.PHONY: run test test-socketcan bench check learn clean help
 
 help:
 	@echo "make run    close the loop over a CAN bus between three processes, beside its rivals; ends with a report"
 	@echo "make test   the whole test suite"
+	@echo "make test-socketcan  the bus tests on a real kernel's SocketCAN, in a small machine under qemu"
 	@echo "make bench  the benchmarks (each is one script in benchmarks/; add --quick by hand)"
 	@echo "make check  ruff, mypy --strict"
 	@echo "make learn  add the CPU build of torch for training"
@@ -21,6 +22,9 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+test-socketcan: $(VENV)/.dev
+	$(BIN)/python -m tests.socketcan.vm
 
 bench: $(VENV)/.dev
 	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done

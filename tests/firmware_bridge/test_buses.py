@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -56,10 +57,34 @@ class HubNetwork:
         return self.server.dropped
 
 
-@pytest.fixture(params=["memory", "hub"])
+class KernelNetwork:
+    """A real kernel's SocketCAN; make test-socketcan has one."""
+
+    def __init__(self) -> None:
+        self.members: list[Bus] = []
+
+    def attach(self) -> Bus:
+        self.members.append(open_bus(f"socketcan:{VCAN}", WireDescription()))
+        return self.members[-1]
+
+    def dropped(self) -> int:
+        pytest.skip("the kernel keeps more than this test sends")
+
+
+VCAN = os.environ.get("EVENCOAT_SOCKETCAN", "")
+needs_vcan = pytest.mark.skipif(not VCAN, reason="needs a kernel with vcan: make test-socketcan")
+
+
+@pytest.fixture(params=["memory", "hub", pytest.param("socketcan", marks=needs_vcan)])
 def network(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Network]:
     if request.param == "memory":
         yield MemoryNetwork()
+        return
+    if request.param == "socketcan":
+        kernel = KernelNetwork()
+        yield kernel
+        for bus in kernel.members:
+            bus.close()
         return
     with running(tmp_path / "hub.sock", queue_frames=QUEUE) as server:
         yield HubNetwork(server)
