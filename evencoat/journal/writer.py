@@ -8,6 +8,7 @@ and counted; audit records and events wait until they can be.
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import threading
@@ -70,7 +71,7 @@ class CycleJournal:
         self._last = (0, -1)  # line time and number of the newest cycle: what an event is stamped with
         self._lost_told = 0
         self._owed: list[Event | Note] = []  # what the disk refused and must still be written
-        self._tidied_s = time.monotonic()
+        self._tidied_s = -math.inf
         self._closed = False
         self._db = open_for_writing(self.path, line, settings_text)
         self._db.execute("PRAGMA wal_autocheckpoint=0")  # a checkpoint that fails has to be seen
