@@ -7,6 +7,7 @@ line over any bus, or as a rehearsal in lockstep with the software plant. What w
 
 from __future__ import annotations
 
+import getpass
 import json
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -23,6 +24,7 @@ from controller.line.description import LineDescription
 from controller.line.profile import LineInputs
 from controller.loop import Loop, Sink
 from controller.port import LinePort
+from evencoat import desk
 from evencoat.commissioned import Commissioned, ModelFile, model_path, proposed, write_model
 from evencoat.errors import RunFailed
 from evencoat.journal import CycleJournal, NoSink
@@ -97,7 +99,7 @@ class Overheard:
 class Person:
     """The loop's sink, which asks the loop for what the commissioner wants, as a person at the line would."""
 
-    def __init__(self, commissioner: Commissioner, journal: Sink, say: Say) -> None:
+    def __init__(self, commissioner: Commissioner, journal: CycleJournal | NoSink, say: Say) -> None:
         self.loop: Loop | None = None
         self._commissioner, self._journal, self._say = commissioner, journal, say
 
@@ -107,7 +109,7 @@ class Person:
         commissioner = self._commissioner
         asked = commissioner.turn(trace)
         if asked is not None and self.loop is not None:
-            self.loop.request(asked)
+            desk.ask(self.loop, self._journal, asked, getpass.getuser(), f"commissioning: {commissioner.phase}")
         if trace.cycle % 10 == 0:
             so_far = commissioner.outcome
             if so_far.line_s > 60.0 * LONGEST_MIN:
@@ -122,19 +124,17 @@ def commission(plan: CommissionPlan, stop: StopFlag, say: Say) -> Commissioned:
     When it ends, nodes hold by themselves: lips as they are, the pump at its ratio to web speed.
     """
     settings = replace(plan.settings, line=plan.settings.drawn)
-    journal = CycleJournal(plan.journal, settings.line, settings.text) if plan.journal else None
     thinker: Executor = Inline() if plan.rehearsal else ThreadPoolExecutor(1)
     commissioner = Commissioner(settings.line, plan.budget_m, plan.seed, thinker)
-    person = Person(commissioner, journal or NoSink(), say)
     try:
-        if plan.rehearsal is not None:
-            _rehearse(settings, plan.rehearsal, commissioner, person, stop)
-        else:
-            _on_the_bus(settings, plan.bus, commissioner, person, stop)
+        with desk.opened(plan.journal, settings, Mode.MANUAL, "commissioning") as journal:
+            person = Person(commissioner, journal, say)
+            if plan.rehearsal is not None:
+                _rehearse(settings, plan.rehearsal, commissioner, person, stop)
+            else:
+                _on_the_bus(settings, plan.bus, commissioner, person, stop)
     finally:
         thinker.shutdown(wait=False, cancel_futures=True)
-        if journal is not None:
-            journal.close()
     commissioner.stop("it was stopped")  # where it had not ended by itself
     outcome = commissioner.outcome
     if commissioner.budget is None:

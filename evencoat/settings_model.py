@@ -186,7 +186,7 @@ class JournalTable(Table):
     """[journal]: how long cycles are kept; audit records and events stay."""
 
     keep_days: float = Field(default=30.0, ge=0.01, le=36_500, description="cycles older than this go, days")
-    max_mb: float = Field(default=20_000.0, ge=10, le=10_000_000, description="largest size, MB; the oldest cycles go")
+    max_mb: float = Field(default=20_000.0, ge=1, le=10_000_000, description="largest size, MB; the oldest cycles go")
 
 
 class RestartTable(Table):

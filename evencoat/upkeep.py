@@ -7,6 +7,7 @@ signs, as after commissioning. On a real line over any bus, or as a rehearsal in
 
 from __future__ import annotations
 
+import getpass
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,8 @@ from controller.core import step as core
 from controller.core.trace import Trace
 from controller.line.command import Mode
 from controller.line.description import DieDescription, LineDescription
-from controller.loop import Loop, Sink
+from controller.loop import Loop
+from evencoat import desk
 from evencoat.commission import PROPOSAL, Rehearsal, Say
 from evencoat.commissioned import ModelFile, learnt, write_model
 from evencoat.errors import RunFailed
@@ -96,7 +98,7 @@ class Upkeep:
 class Keeper:
     """The loop's sink, which asks for bumps as a person would. `over` once the last of them was seen."""
 
-    def __init__(self, line: LineDescription, journal: Sink, say: Say) -> None:
+    def __init__(self, line: LineDescription, journal: CycleJournal | NoSink, say: Say) -> None:
         self.loop: Loop | None = None
         self.test: ReverseBump | None = None
         self.over, self.why, self.line_s = False, "it was stopped", 0.0
@@ -135,7 +137,7 @@ class Keeper:
     def _bump(self, trace: Trace, test: ReverseBump) -> None:
         asked = test.turn(trace)
         if asked is not None and self.loop is not None:
-            self.loop.request(asked)
+            desk.ask(self.loop, self._journal, asked, getpass.getuser(), "reverse bumps")
         self._say("bumps beside the target", test.done / max(test.swings, 1), f"{test.done} of {test.swings}")
         if test.over:
             self.why = test.why
@@ -149,16 +151,12 @@ def upkeep(plan: UpkeepPlan, stop: StopFlag, say: Say) -> Upkeep:
     When it ends, nodes hold by themselves: lips as they are, the pump at its ratio to web speed.
     """
     settings = replace(plan.settings, line=prepare(plan.settings.line, Rival.ADAPTIVE)[0])
-    journal = CycleJournal(plan.journal, settings.line, settings.text) if plan.journal else None
-    keeper = Keeper(settings.line, journal or NoSink(), say)
-    try:
+    with desk.opened(plan.journal, settings, Mode.AUTO, "reverse bumps") as journal:
+        keeper = Keeper(settings.line, journal, say)
         if plan.rehearsal is not None:
             _rehearse(settings, plan.rehearsal, keeper, stop)
         else:
             _on_the_bus(settings, plan.bus, keeper, stop)
-    finally:
-        if journal is not None:
-            journal.close()
     loop = keeper.loop
     if loop is None or loop.trace is None:
         raise RunFailed("the line was not heard completely: no SYNC, positions or pump on the bus")

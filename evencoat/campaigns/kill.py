@@ -36,7 +36,7 @@ from firmware_bridge.contract import Telegram
 from firmware_bridge.link import Message, Receiver
 
 LINE = "pilot-16"
-SETTINGS = '\n[restart]\npolicy = "resume"\nsnapshot_s = 0.2\n\n[journal]\nmax_mb = 10\n'
+SETTINGS = '\n[restart]\npolicy = "resume"\nsnapshot_s = 0.2\n\n[journal]\nmax_mb = 2\n'
 PATIENCE_S, COMPILED_WITHIN_S = 60.0, 600.0  # the plant compiles once on a machine
 ALL_SHARE = 0.05  # of the trials in which the guard is killed too
 QUICK_LIFE_S, LONG_LIFE_S, LONG_SHARE = 1.2, 4.0, 0.25

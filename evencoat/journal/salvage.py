@@ -88,7 +88,7 @@ def salvaged(path: Path) -> sqlite3.Connection | None:
         audit = {number: values for number, values in found["audit"].items() if _is_text(values[2:])}
         _fill(db, "audit", AUDIT_COLUMNS[1:], "seq", audit)
         _fill(db, "events", EVENT_COLUMNS, "id", found["events"])
-        _fill(db, "cycles", COLUMNS, "id", _whole_cycles(found["cycles"], audit, len(json.loads(meta["target_gsm"]))))
+        _fill(db, "cycles", COLUMNS, "id", _whole_cycles(found["cycles"], len(json.loads(meta["target_gsm"]))))
     return db
 
 
@@ -104,10 +104,9 @@ def _sorted_out(pages: Pages) -> dict[str, dict[int, list[Value]]]:
     return found
 
 
-def _whole_cycles(cycles: dict[int, list[Value]], audit: dict[int, list[Value]], zones: int) -> dict[int, list[Value]]:
-    """Cycles as they must be: arrays of the line's zones, and none that was pruned (its page may still lie about)."""
-    marks = [json.loads(str(values[5]))["cycles_from"] for values in audit.values() if values[3] == "prune"]
-    mark, sizes = max(marks, default=1), dict.fromkeys(ARRAYS, 4 * zones) | dict.fromkeys(FLAGS, zones)
+def _whole_cycles(cycles: dict[int, list[Value]], zones: int) -> dict[int, list[Value]]:
+    """Cycles as they must be: arrays of the line's zones. Pruned ones whose page lies unused may be among them."""
+    sizes = dict.fromkeys(ARRAYS, 4 * zones) | dict.fromkeys(FLAGS, zones)
 
     def whole(values: list[Value]) -> bool:
         told = dict(zip(COLUMNS, values[1:], strict=True))
@@ -115,7 +114,7 @@ def _whole_cycles(cycles: dict[int, list[Value]], audit: dict[int, list[Value]],
         numbers = isinstance(told["cycle"], int) and isinstance(told["t_line_ns"], int)
         return numbers and all(isinstance(blob, bytes) and len(blob) == size for blob, size in blobs)
 
-    return {number: values for number, values in cycles.items() if number >= mark and whole(values)}
+    return {number: values for number, values in cycles.items() if whole(values)}
 
 
 def _fill(db: sqlite3.Connection, table: str, columns: tuple[str, ...], key: str, rows: dict[int, list[Value]]) -> None:

@@ -8,6 +8,7 @@ and counted; audit records and events wait until they can be.
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import threading
@@ -38,7 +39,7 @@ BATCH_MAX = 500
 TIDY_PERIOD_S = 60.0  # between two looks at age and size, and at whether a full disk has room again
 RESERVE_BYTES = 4 << 20  # let go when the disk is full: what the pruning itself has to write
 FULL_SHARE = 0.1  # of the cycles that go when the disk is full
-CHECKPOINT_PAGES = 1000
+CHECKPOINT_PAGES, PAGE_BYTES = 1000, 4096  # of the log, before they are moved into the file
 
 Item = Cycle | Event | Note
 
@@ -70,10 +71,11 @@ class CycleJournal:
         self._last = (0, -1)  # line time and number of the newest cycle: what an event is stamped with
         self._lost_told = 0
         self._owed: list[Event | Note] = []  # what the disk refused and must still be written
-        self._tidied_s = time.monotonic()
+        self._tidied_s = -math.inf
         self._closed = False
         self._db = open_for_writing(self.path, line, settings_text)
         self._db.execute("PRAGMA wal_autocheckpoint=0")  # a checkpoint that fails has to be seen
+        self._db.execute(f"PRAGMA journal_size_limit={CHECKPOINT_PAGES * PAGE_BYTES // 2}")  # once it begins anew
         self._reserve = Reserve(self.path.with_name(f"{self.path.name}.reserve")) if retention is not None else None
         self._thread = threading.Thread(target=self._write_until_closed, name="journal", daemon=True)
         self._thread.start()
@@ -175,7 +177,7 @@ class CycleJournal:
     def _checkpoint(self) -> None:
         """Move what was committed from the log into the file, once there is enough of it. A reader may put it off."""
         wal = self.path.with_name(f"{self.path.name}-wal")
-        if wal.exists() and wal.stat().st_size > CHECKPOINT_PAGES * 4096:
+        if wal.exists() and wal.stat().st_size > CHECKPOINT_PAGES * PAGE_BYTES:
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _refused(self, error: Exception) -> None:
@@ -274,4 +276,7 @@ class NoSink:
         """Nothing kept."""
 
     def event(self, kind: str, text: str) -> None:
+        """Nothing kept."""
+
+    def audit(self, who: str, what: What, old: str, new: str, why: str) -> None:
         """Nothing kept."""

@@ -247,6 +247,31 @@ def test_a_copy_that_ends_anywhere_gives_every_row_before_the_tear(
         assert rows.tolist() == list(range(1, rows.size + 1))  # append only: what lies before the tear is the oldest
 
 
+def test_a_torn_copy_of_a_pruned_journal_gives_every_row_before_the_tear(long_journal: Path, tmp_path: Path) -> None:
+    """Pages that were pruned are used again, so rows lie in no order: SQLite's own account says which lie before."""
+    pruned = tmp_path / "pruned.sqlite"
+    shutil.copy(long_journal, pruned)
+    assert CliRunner().invoke(app, ["journal", "prune", str(pruned), "--max-mb", "0.8"]).exit_code == 0
+    with CycleJournal(pruned, LINE.line, LINE.text) as journal:
+        for cycle in range(2500, 3000):
+            journal.record(make_trace(cycle), 1.0, 0.0)
+    whole = pruned.read_bytes()
+    for share in (0.4, 0.7, 0.95):
+        tear = int(share * len(whole))
+        with sqlite3.connect(pruned) as db:
+            (expected,) = db.execute(
+                "SELECT SUM(ncell) FROM dbstat WHERE name = 'cycles' AND pagetype = 'leaf' AND pgoffset + pgsize <= ?",
+                (tear,),
+            ).fetchone()
+        copy = tmp_path / "copy.sqlite"
+        copy.write_bytes(whole[:tear])
+        with JournalReader(copy) as reader:
+            assert reader.torn
+            rows, cycles = reader.row_numbers(), reader.cycles(("cycle",))["cycle"]
+        assert rows.size >= expected > 0
+        np.testing.assert_array_equal(cycles + 1, rows)
+
+
 def test_a_log_that_was_torn_loses_what_was_in_the_tear_only(tmp_path: Path) -> None:
     """The write-ahead log beside the file ends in the middle, as after a copy of a journal that is being written."""
     path = tmp_path / "j.sqlite"
