@@ -115,6 +115,18 @@ def text_of_gains(gains: list[dict[str, Any]]) -> str:
     return "\n".join(shown)
 
 
+def text_of_savings(savings: list[dict[str, Any]]) -> str:
+    """What one saves beside another, for people; percent with 95 % intervals."""
+    names = {"sigma_p95": "p95 of sigma", "out_of_tolerance_m": "metres out", "batch_scrap_m": "after batches"}
+    names["bolt_travel_um"] = "bolt travel"
+    shown = [f"{'of':12}{'less than':13}{'family':22}{'lines':>5}" + "".join(f"{name:>24}" for name in names.values())]
+    for row in savings:
+        head = f"{row['controller']:12}{row['other']:13}{row['family']:22}{row['lines']:>5}"
+        cells = (f"{row[key]:.1f} ({row[key + '_low']:.1f} to {row[key + '_high']:.1f})" for key in names)
+        shown.append(head + "".join(f"{cell:>24}" for cell in cells))
+    return "\n".join(shown)
+
+
 def picture(rows: list[dict[str, Any]], path: Path) -> None:
     """Sigma over the clairvoyant's, by family and controller."""
     import matplotlib
@@ -152,6 +164,7 @@ def main() -> None:
     parser.add_argument("--controllers", help="only these, with commas between; ratios need the clairvoyant")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--of", help="also say how far this one stands below each other on the same lines")
+    parser.add_argument("--beside", help="and what it saves beside this one: tails, metres, travel")
     parser.add_argument("--results", type=Path, help="keep every match here, and play none that is in it already")
     parser.add_argument("--out", type=Path, help="keep table.json, table.txt and league.png here")
     arguments = parser.parse_args()
@@ -163,6 +176,9 @@ def main() -> None:
     took_s = round(time.perf_counter() - began, 1)
     document = {"machine": machine(), "minutes": arguments.minutes, "took_s": took_s, "rows": rows, "gains": gains}
     shown = "\n\n".join([text(rows), *([text_of_gains(gains)] if gains else [])])
+    if arguments.of and arguments.beside:
+        document["savings"] = table.savings(results, arguments.of, arguments.beside)
+        shown += "\n\n" + text_of_savings(document["savings"])
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
         (arguments.out / "table.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -10,6 +10,7 @@ from controller.clock import NS, Clock
 from controller.core import step as core
 from controller.core.trace import Trace
 from controller.line.command import Mode, OperatorRequest
+from controller.line.profile import LineInputs
 from controller.port import LinePort
 
 REARM_WINDOW_NS = 3 * NS  # line time after the start in which consent to re-arm holds
@@ -31,7 +32,8 @@ class Loop:
 
     `request` may be called between cycles. `rearm_at_start` is the consent of whoever started the loop to release nodes
     that went into a latched hold while nobody commanded them; `rearm_always` extends it to every silence of ours later
-    on. Nodes that latched because of a SAFE_STOP always wait for a person.
+    on. Nodes that latched because of a SAFE_STOP always wait for a person. `resume` gives the state that the
+    first cycle begins with, once the line was heard wholly.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Loop:
         mode: Mode = Mode.ADVISORY,
         rearm_at_start: bool = False,
         rearm_always: bool = False,
+        resume: Callable[[core.State, LineInputs], core.State] | None = None,
     ) -> None:
         self.config = config
         self.state = core.init(config, mode)
@@ -50,6 +53,7 @@ class Loop:
         self._port, self._clock, self._sink = port, clock, sink
         self._asked: OperatorRequest | None = None
         self._rearm_at_start, self._rearm_always = rearm_at_start, rearm_always
+        self._resume = resume
         self._started_ns: int | None = None
         self._last_ns: int | None = None
         self._sync_ns = 0  # line time of the newest SYNC
@@ -63,6 +67,8 @@ class Loop:
         inputs = self._port.read()
         if inputs is None:
             return False
+        if self._resume is not None:
+            self.state, self._resume = self._resume(self.state, inputs), None
         now_ns = inputs.t_line_ns
         if now_ns != self._sync_ns:
             self._sync_ns = now_ns

@@ -8,6 +8,7 @@ both. The figures are the controller's own beliefs (controller.core.response), n
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -26,9 +27,21 @@ from controller.core.law import SURE_SIGMAS, certified_s, frozen
 from controller.core.response import ResponseModel, believe, lip_matrix, local_gain_per_um
 from controller.line.command import UncertifiedCommand
 from controller.line.description import Array, Doubt, GaugeDescription, LawName, LineDescription
+from evencoat import check_guest
+from evencoat.check_guest import PumpRegion, pump_regions
+from evencoat.guest import Guest
+from evencoat.keys import key_ring
 from evencoat.settings import Settings, compile_codec
+from firmware_bridge.authentication import AuthenticationError
 from firmware_bridge.codec import Codec
-from firmware_bridge.contract import DIE_STATUS_PERIOD_S, HEARTBEAT_PERIOD_S, LINE_STATE_PERIOD_S, Telegram, WireError
+from firmware_bridge.contract import (
+    DIE_STATUS_PERIOD_S,
+    HEARTBEAT_PERIOD_S,
+    LINE_STATE_PERIOD_S,
+    MAX_COUNTER_JUMP,
+    Telegram,
+    WireError,
+)
 from firmware_bridge.tx_gate import Gate
 
 PROFILE_PCT = 3.0  # the profile error that lips should be able to remove, half width
@@ -159,7 +172,9 @@ class CheckReport:
     gate: GateProof
     ability: Ability
     certified: tuple[Region, ...]  # of the line's own law and of the slowed one below it; none under a PI
+    authentication: str  # who on the bus is believed, in a sentence
     commissioned: str  # whose model is in use; empty where the line is as its file says
+    pump: tuple[PumpRegion, ...] = ()  # of a line that runs with a network, or is asked about one
 
     @property
     def ok(self) -> bool:
@@ -171,11 +186,14 @@ class CheckReport:
         return {"ok": self.ok, **asdict(self)}
 
 
-def verdict(settings: Settings) -> CheckReport:
-    """Judge a line that settings already accepted. Raises nothing: what is wrong with the wire becomes a finding."""
+def verdict(settings: Settings, guest: Guest | None = None) -> CheckReport:
+    """Judge a line that settings already accepted, with the network that its law shall run with.
+
+    Raises nothing: what is wrong with the wire becomes a finding.
+    """
     findings: list[Finding] = []
     rows: tuple[BusRow, ...] = ()
-    line = settings.line
+    line, codec = settings.line, None
     try:
         codec = compile_codec(settings)
         rows = _bus_rows(codec, settings)
@@ -188,6 +206,8 @@ def verdict(settings: Settings) -> CheckReport:
     ability = _ability(line)
     findings += _ability_findings(line, ability)
     findings += _model_findings(settings)
+    authentication, doubts = _authentication(settings, codec)
+    findings += doubts
     return CheckReport(
         line=line.name,
         description=settings.description,
@@ -199,6 +219,8 @@ def verdict(settings: Settings) -> CheckReport:
         gate=gate,
         ability=ability,
         certified=_regions(line),
+        pump=pump_regions(line, guest) if guest is not None else (),
+        authentication=authentication,
         commissioned=_commissioned(settings),
     )
 
@@ -316,6 +338,31 @@ def _fits(codec: Codec, telegram: Telegram, name: str, low: float, high: float, 
     if count > fine * (1 + 1e-9):
         text = f"one count is {count:g}; finer than {fine:g} would not cost control accuracy"
         yield Finding(Level.WARNING, f"{telegram}.{name}", text)
+
+
+NOT_AUTHENTICATED = (
+    "none. Any node on the bus can command this line with a frame that it made itself, and a frame played back is "
+    f"taken when its counter is one or {MAX_COUNTER_JUMP} ahead of the last: neither can be noticed. Commands expire, "
+    "which is all that limits an old one. [bus.auth] ends both"
+)
+
+
+def _authentication(settings: Settings, codec: Codec | None) -> tuple[str, list[Finding]]:
+    """What the bus proves of its senders, and what is wrong with the keys on this machine."""
+    auth = settings.wire.auth
+    if auth is None:
+        return NOT_AUTHENTICATED, []
+    doubts = []
+    try:
+        key_ring(settings, time.time())
+    except AuthenticationError as error:
+        level = Level.REFUSED if auth.key_file.exists() else Level.WARNING  # keys may be on the line's machine only
+        doubts.append(Finding(level, "bus.auth", str(error)))
+    bare = [] if codec is None else sorted(plan.name for _, plan, _ in codec.messages(list(Telegram)) if not plan.seal)
+    told = "all frames of the line (AES-CMAC, 48 bits; 64 bits of freshness)"
+    if bare:
+        told = f"all frames but {', '.join(bare)}: these can be forged and played back"
+    return told, doubts
 
 
 # --- the gate ----------------------------------------------------------------------------------------------------
@@ -574,6 +621,7 @@ def render(report: CheckReport) -> Group:
     parts += [
         _heading(f"Bus, worst case {report.bus_load_pct:.1f} % of the {report.bus_load_max_pct:g} % accepted"),
         _bus_table(report),
+        Padding(Text(f"authentication: {report.authentication}"), (0, 0, 0, 2)),
         _heading(f"Gate {contained}; {gate.trials} certified commands at its corners: {gate.refused} refused"),
         _gate_table(gate),
         _heading("What this line can and cannot control"),
@@ -583,6 +631,9 @@ def render(report: CheckReport) -> Group:
     if report.certified:
         parts.append(_heading("How wrong gain, alignment and delay may be: lips' loop certified, nothing being learnt"))
         parts += [Padding(Text(line), (0, 0, 0, 2)) for line in _region_lines(report.certified)]
+    if report.pump:
+        parts.append(_heading("How wrong the pump's gain and delay may be: its loop certified, nothing learnt"))
+        parts += [Padding(Text(line), (0, 0, 0, 2)) for line in check_guest.lines(report.pump)]
     return Group(*parts)
 
 

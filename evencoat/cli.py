@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -27,12 +27,23 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from controller.line.command import Mode
-from evencoat import __version__, model_commands, train_command
+from evencoat import (
+    __version__,
+    campaign_commands,
+    hub_commands,
+    journal_commands,
+    key_commands,
+    model_commands,
+    replay_commands,
+    train_command,
+)
 from evencoat.league.rivals import Rival, prepare
 
 if TYPE_CHECKING:
     from controller.line.description import LineDescription
     from evencoat.commissioned import Commissioned
+    from evencoat.processes import DaemonOptions
+    from evencoat.settings import Settings
 
 FAILED, WRONG_CALL, ANSWER_IS_NO, INTERRUPTED = 1, 2, 3, 130
 
@@ -45,6 +56,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(model_commands.app, name="model")
+app.add_typer(key_commands.app, name="key")
+app.command()(hub_commands.play_on)
+app.add_typer(journal_commands.app, name="journal")
+app.command()(replay_commands.replay)
+app.command()(campaign_commands.campaign)
 app.command()(train_command.train)
 out = Console()
 err = Console(stderr=True)
@@ -58,18 +74,23 @@ BusOption = Annotated[str, typer.Option("--bus", help=BUS_HELP)]
 ScenarioOption = Annotated[str, typer.Option("--scenario", help="A scenario's name (see `scenarios`) or a TOML file.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same line, same noise.")]
 EofOption = Annotated[bool, typer.Option("--stop-on-eof", help="Also stop when standard input ends.")]
+ModelOption = Annotated[
+    str, typer.Option(help='For neural: digits of a model\'s hash, "shipped" or a file; without it, the model in use.')
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output instead of words.")]
 
 
 @app.command()
-def check(line: LineArgument, as_json: JsonOption = False) -> None:
-    """Judge a line file: verdict, bus load, and what the line can and cannot control."""
+def check(line: LineArgument, model: ModelOption = "", as_json: JsonOption = False) -> None:
+    """Judge a line file: verdict, bus load, what the line can and cannot control, and how wrong its beliefs may be."""
     from evencoat.check import render, verdict
 
     with _clear_errors():
+        from evencoat.guest import asked_for
         from evencoat.settings import load_line
 
-        report = verdict(load_line(line))
+        settings = load_line(line)
+        report = verdict(settings, asked_for(settings.line, model))
     if as_json:
         _print_json(report.as_dict())
     else:
@@ -82,6 +103,7 @@ def sim(
     line: LineArgument,
     scenario: ScenarioOption = "first-shift",
     controller: Annotated[Rival, typer.Option(help="Who runs the line.")] = Rival.IMC,
+    model: ModelOption = "",
     minutes: Annotated[float, typer.Option(min=0.05, max=100_000.0, help="Minutes of line time.")] = 30.0,
     seed: SeedOption = 1,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Keep journal.sqlite and truth.npz here.")] = None,
@@ -93,7 +115,7 @@ def sim(
         from evencoat.simulate import Plan, simulate
         from plant_sim.scenario import Scenario
 
-        plan = Plan(load_line(line), Scenario.load(scenario), controller, minutes, seed)
+        plan = Plan(load_line(line), Scenario.load(scenario), controller, minutes, seed, model)
         with _bar(not as_json) as (bar, task):
             run = simulate(
                 plan, out_dir, lambda minute: bar.update(task, completed=minute / minutes, description="simulating")
@@ -111,8 +133,9 @@ def run(
     bus: BusOption = "",
     mode: Annotated[Mode, typer.Option(help="advisory sends nothing; the others command the line.")] = Mode.ADVISORY,
     controller: Annotated[
-        Rival | None, typer.Option(help="pid, imc or adaptive; without it, the line file's law.")
+        Rival | None, typer.Option(help="pid, imc, adaptive or neural; without it, the line file's law.")
     ] = None,
+    model: ModelOption = "",
     journal: Annotated[Path | None, typer.Option(help="Write the cycle journal (SQLite) here.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after so much line time.")] = None,
     rearm_always: Annotated[
@@ -122,11 +145,17 @@ def run(
             help="Release nodes that latched while we were silent, not only at the start; never after SAFE_STOP.",
         ),
     ] = False,
+    guard: Annotated[
+        bool, typer.Option("--guard", help="Keep a process beside it that starts control again when it is killed.")
+    ] = False,
     stop_on_eof: EofOption = False,
 ) -> None:
-    """The control daemon: listens only, until told otherwise. SIGTERM stops it; the nodes then hold by themselves."""
+    """The control daemon: listens only, until told otherwise. SIGTERM stops it; the nodes then hold by themselves.
+
+    After a crash it holds from fed-back positions, and goes on as [restart] in the line file says.
+    """
     if controller in (Rival.OPEN, Rival.HAND):
-        _wrong(f"controller: {controller} is a way of working, not a law; choose pid, imc or adaptive")
+        _wrong(f"controller: {controller} is a way of working, not a law; choose pid, imc, adaptive or neural")
     _log_to_stderr()
     with _clear_errors():
         from evencoat.processes import DaemonOptions, StopFlag, run_daemon
@@ -135,8 +164,32 @@ def run(
         settings = load_line(line)
         if controller is not None:
             settings = replace(settings, line=prepare(settings.line, controller)[0])
-        options = DaemonOptions(bus, mode, journal, minutes, rearm_always)
-        run_daemon(settings, options, StopFlag().listen(stop_on_eof))
+        options = DaemonOptions(bus, mode, journal, minutes, model, rearm_always)
+        if not guard:
+            run_daemon(settings, options, StopFlag().listen(stop_on_eof))
+            return
+        raise typer.Exit(_guarded(settings, options, stop_on_eof))
+
+
+def _guarded(settings: Settings, options: DaemonOptions, stop_on_eof: bool) -> int:
+    """`run --guard`: control in a child that is forked again when it is killed."""
+    from evencoat.guard import Guard
+    from evencoat.processes import StopFlag, run_daemon
+    from evencoat.settings import compile_codec
+
+    codec = compile_codec(settings)
+
+    def control(listen: Callable[[Callable[[], None]], None], alive: Callable[[], None]) -> int:
+        stop = StopFlag().listen(stop_on_eof)
+        listen(stop.set)
+        try:
+            with _clear_errors():
+                run_daemon(settings, options, stop, codec, alive)
+        except typer.Exit as ended:
+            return ended.exit_code
+        return 0
+
+    return Guard(control).run()
 
 
 @app.command()
@@ -165,6 +218,11 @@ def plant(
 def hub(
     socket: Annotated[Path, typer.Option(help="Where clients connect (a Unix socket).")],
     frame_log: Annotated[Path | None, typer.Option("--log", help="Keep every frame: .log (candump) or .blf.")] = None,
+    play: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help=f"Play a worse wire; repeatable. {hub_commands.NAMES}"),
+    ] = None,
+    seed: SeedOption = 1,
     stop_on_eof: EofOption = False,
 ) -> None:
     """A CAN FD bus for processes on one machine, without CAN hardware or root. python-can attaches with -i evencoat."""
@@ -172,7 +230,7 @@ def hub(
     with _clear_errors():
         from evencoat.processes import StopFlag, run_hub
 
-        run_hub(socket, frame_log, StopFlag().listen(stop_on_eof))
+        run_hub(socket, frame_log, StopFlag().listen(stop_on_eof), hub_commands.medium_of(play or [], seed))
 
 
 @app.command()
@@ -180,7 +238,7 @@ def demo(
     line: LineOption = "line-40",
     scenario: ScenarioOption = "first-shift",
     controller: Annotated[
-        Rival, typer.Option(help="Who closes the loop over the bus: pid, imc or adaptive.")
+        Rival, typer.Option(help="Who closes the loop over the bus: pid, imc, adaptive or neural.")
     ] = Rival.IMC,
     minutes: Annotated[float, typer.Option(min=1.0, max=10_000.0, help="Minutes of line time.")] = 26.0,
     seed: SeedOption = 1,
@@ -190,7 +248,7 @@ def demo(
 ) -> None:
     """Watch uneven lips become an even coating: hub, plant and daemon as separate processes, then the rivals."""
     if controller in (Rival.OPEN, Rival.HAND):
-        _wrong(f"controller: {controller} needs no daemon; choose pid, imc or adaptive")
+        _wrong(f"controller: {controller} needs no daemon; choose pid, imc, adaptive or neural")
     with _clear_errors():
         from evencoat.demo import DemoPlan, run_demo
 
@@ -458,6 +516,7 @@ def _clear_errors() -> Iterator[None]:
     """Turn what users can put right into a clear line and an exit code; anything else is our bug and shows itself."""
     from evencoat.errors import RunFailed
     from evencoat.journal import JournalError
+    from evencoat.model_store import ModelStoreError
     from evencoat.settings import SettingsError
     from firmware_bridge.bus import BusError
     from firmware_bridge.contract import WireError
@@ -465,7 +524,7 @@ def _clear_errors() -> Iterator[None]:
 
     try:
         yield
-    except (SettingsError, ScenarioError, WireError, JournalError) as error:
+    except (SettingsError, ScenarioError, WireError, JournalError, ModelStoreError) as error:
         _wrong(str(error))
     except KeyboardInterrupt:
         err.print("stopped; nothing is left running")

@@ -26,6 +26,7 @@ from controller.port import LinePort
 from evencoat.commissioned import Commissioned, ModelFile, model_path, proposed, write_model
 from evencoat.errors import RunFailed
 from evencoat.journal import CycleJournal, NoSink
+from evencoat.keys import authenticator
 from evencoat.league.rivals import Rival
 from evencoat.processes import StopFlag
 from evencoat.settings import Settings, compile_codec, parse_line
@@ -163,6 +164,7 @@ def _on_the_bus(settings: Settings, bus: str, commissioner: Commissioner, person
             settings.line,
             settings.wire,
             transmit=True,
+            auth=authenticator(settings, "controller"),
         ),
         commissioner.hear,
     )
@@ -182,7 +184,7 @@ def _rehearse(
 
     class Line(SimulatedLine):
         def controller(self, sink: Sink, mode: Mode) -> Loop:
-            port = CanLinePort(self.codec, self.hub.attach(), Gate(settings.gate), self.line, settings.wire, True)
+            port = self.port(transmit=True)
             config = core.configure(self.line, settings.wire.sync_period_s)
             heard = Overheard(port, commissioner.hear)
             return Loop(config, heard, LockstepClock(), sink, Mode.MANUAL, rearm_at_start=True)

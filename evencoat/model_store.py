@@ -14,7 +14,6 @@ import json
 import math
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from pydantic import AfterValidator, Field, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from evencoat.atomic import write_whole
 from evencoat.settings_model import Table
 from evencoat.settings_rules import Problem
 
@@ -160,7 +160,7 @@ def write_model(path: Path, tensors: Mapping[str, Weights], card: Card) -> Store
     if len(content) > FILE_SIZE_MAX:
         _refuse_size(path, len(content), FILE_SIZE_MAX, "Train a smaller network")
     model = _checked(content, path, in_store=False)
-    _write(path, content)
+    write_whole(path, content)
     return model
 
 
@@ -346,7 +346,7 @@ class ModelStore:
         if shipped is not None and shipped.stem == model.sha256:
             return load_model(shipped, in_store=True)
         with self._turn():
-            _write(self._stored(model.sha256), content)
+            write_whole(self._stored(model.sha256), content)
         return load_model(self._stored(model.sha256), in_store=True)
 
     def activate(self, name: str, command: str) -> StoredModel:
@@ -387,7 +387,7 @@ class ModelStore:
     def _point(self, active: str, previous: str | None, command: str) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         pointer = Pointer(active=active, previous=previous, activated_at=now, command=_plain(command, 2000))
-        _write(self.folder / POINTER, (pointer.model_dump_json(indent=2) + "\n").encode())
+        write_whole(self.folder / POINTER, (pointer.model_dump_json(indent=2) + "\n").encode())
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -414,25 +414,6 @@ def _listed(path: Path, name: str, pointer: Pointer) -> Listed:
         return Listed(path, uses, load_model(path, in_store=True))
     except ModelStoreError as error:
         return Listed(path, uses, None, str(error))
-
-
-def _write(path: Path, content: bytes) -> None:
-    """In one move: whoever looks, even after a power cut, sees the old file or the whole new one."""
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made 0o600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 # --- from JSON to tables -----------------------------------------------------------------------------------------

@@ -5,10 +5,12 @@ Composed here from the other packages; evencoat.cli gives them their arguments.
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -16,19 +18,28 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from controller import restart
 from controller.clock import SyncClock
-from controller.core import step as core
 from controller.core.trace import Trace
 from controller.line.command import Cause, Mode, Outcome, Rung
-from controller.loop import Loop, Sink
+from controller.loop import Loop
 from evencoat.errors import RunFailed
-from evencoat.journal import CycleJournal, NoSink
+from evencoat.guest import Guest, invited
+from evencoat.journal import CycleJournal, NoSink, What
+from evencoat.keys import authenticator
+from evencoat.past import Past, config_and_resume, mode_to_start, told_start
 from evencoat.recording import TruthRecorder
 from evencoat.settings import Settings, compile_codec
+from evencoat.snapshot.file import Identity, path_beside
+from evencoat.snapshot.keeper import Keeper
 from firmware_bridge.bridge import CanLinePort
 from firmware_bridge.bus import Bus, BusError
 from firmware_bridge.bus_hub import HubError, HubServer
 from firmware_bridge.bus_pythoncan import open_bus
+from firmware_bridge.codec import Codec
+from firmware_bridge.contract import Telegram
+from firmware_bridge.health import LinkHealth
+from firmware_bridge.medium import Medium
 from firmware_bridge.tx_gate import Gate
 
 if TYPE_CHECKING:
@@ -77,77 +88,166 @@ class DaemonOptions:
     mode: Mode
     journal: Path | None
     minutes: float | None  # of line time; None runs until stopped
+    model: str = ""  # for the law `neural`: see evencoat.guest
     rearm_always: bool = False  # release nodes that latched because we were silent, not only at the start
 
 
 class Newsroom:
-    """The daemon's sink: every cycle to the journal, and what changed to the log."""
+    """The daemon's sink: every cycle to the journal and the snapshots, and what changed to the log and the events."""
 
-    def __init__(self, journal: Sink, limit_s: float | None, stop: StopFlag) -> None:
-        self._journal, self._limit_s, self._stop = journal, limit_s, stop
+    def __init__(
+        self, journal: CycleJournal | NoSink, minutes: float | None, stop: StopFlag, alive: Callable[[], None]
+    ) -> None:
+        self.loop: Loop | None = None
+        self.keeper: Keeper | None = None
+        self.then: Mode | None = None  # to be asked for once the line is held
+        self.health: Callable[[], Mapping[Telegram, LinkHealth]] = dict
+        self._journal, self._stop, self._alive = journal, stop, alive
+        self._limit_s = None if minutes is None else 60.0 * minutes
         self._told: tuple[Mode, Outcome, tuple[str, ...], Rung, Cause] | None = None
+        self._disk: str | None = None
         self._started_ns: int | None = None
 
     def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
-        """Journal the cycle; log a change of mode, outcome, links or rung; stop when the time is over."""
+        """Keep the cycle; tell a change of mode, outcome, links or rung; stop when the time is over."""
         self._journal.record(trace, step_us, lateness_us)
+        if self.loop is not None:
+            if self.then is not None and trace.sent and trace.mode_actual is Mode.HOLD:
+                self.loop.state, self.then = restart.asked_again(self.loop.state, self.then), None
+            if self.keeper is not None:
+                self.keeper.offer(self.loop.config, self.loop.state, trace)
         news = (trace.mode_actual, trace.outcome, trace.link_faults, trace.rung, trace.rung_cause)
         if news != self._told:
+            if self._told is not None and trace.link_faults != self._told[2]:
+                log_links(self.health())
             self._told = news
-            log.info(
-                "mode",
-                actual=str(trace.mode_actual),
-                requested=str(trace.mode_requested),
-                reason=str(trace.outcome),
-                links=list(trace.link_faults),
-                rung=str(trace.rung),
-                rung_cause=str(trace.rung_cause),
-                line_s=trace.t_line_ns / 1e9,
-                web_m=round(trace.web_m, 2),
-            )
+            self._tell(trace)
         if trace.model_news:
             log.info("model", news=trace.model_news, line_s=trace.t_line_ns / 1e9)
+        if self._journal.error != self._disk:
+            self._disk = self._journal.error
+            log.warning("journal", refused=self._disk or "", lost=self._journal.lost)
         if self._started_ns is None:
             self._started_ns = trace.t_line_ns
+            self._alive()
         if self._limit_s is not None and (trace.t_line_ns - self._started_ns) / 1e9 >= self._limit_s:
             self._stop.set()
 
+    def _tell(self, trace: Trace) -> None:
+        links, cause = list(trace.link_faults), str(trace.rung_cause)
+        words = f"{trace.mode_actual} (asked for: {trace.mode_requested}): {trace.outcome}"
+        below = f"; law: {trace.rung}, because {cause}" if trace.rung is not Rung.OWN else ""
+        self._journal.event("mode", "; ".join([words, *links]) + below)
+        log.info(
+            "mode",
+            actual=str(trace.mode_actual),
+            requested=str(trace.mode_requested),
+            reason=str(trace.outcome),
+            links=links,
+            rung=str(trace.rung),
+            rung_cause=cause,
+            line_s=trace.t_line_ns / 1e9,
+            web_m=round(trace.web_m, 2),
+        )
 
-def run_daemon(settings: Settings, options: DaemonOptions, stop: StopFlag) -> None:
+
+def log_links(links: Mapping[Telegram, LinkHealth]) -> None:
+    """One line of log for each link on which anything ever went wrong: its state, its E2E state, its counts."""
+    for telegram, link in links.items():
+        if link.errors:
+            log.info("link", telegram=str(telegram), state=str(link.state), e2e=str(link.verdict), **link.errors)
+
+
+def run_daemon(
+    settings: Settings,
+    options: DaemonOptions,
+    stop: StopFlag,
+    codec: Codec | None = None,
+    alive: Callable[[], None] = lambda: None,
+) -> None:
     """The control process: paced loop, bus, journal, nothing else. ADVISORY sends nothing at all, not even a heartbeat.
 
-    Raises JournalError when the journal is not ours to write, BusError when the bus cannot be opened.
+    `codec` is that of the settings, where somebody has compiled it already; `alive` hears of the first cycle. Raises
+    JournalError when the journal is not ours to write, BusError when the bus cannot be opened, ModelStoreError when the
+    network that the line's law runs with is refused.
     """
-    transmit = options.mode is not Mode.ADVISORY
-    journal = CycleJournal(options.journal, settings.line, settings.text) if options.journal else None
+    guest = invited(settings.line, options.model)
+    past = Past.of(options.journal)
+    mode, why = mode_to_start(options.mode, past, settings.restart.resume)
+    journal = None
+    if options.journal is not None:
+        journal = CycleJournal(options.journal, settings.line, settings.text, retention=settings.retention)
+        told_start(journal, settings, past, getpass.getuser(), options.mode, mode, why)
     try:
-        bus = open_bus(options.bus, settings.wire)
-    except BusError:
+        newsroom = Newsroom(journal or NoSink(), options.minutes, stop, alive)
+        released = not past.crashed or mode is options.mode
+        first = Mode.HOLD if past.crashed and mode is Mode.AUTO else mode
+        newsroom.then = mode if first is not mode else None
+        ended = _control(
+            settings, options, stop, codec or compile_codec(settings), journal, first, newsroom, released, guest
+        )
+        if journal is not None:
+            journal.audit(getpass.getuser(), What.STOP, "", "", ended)
+            journal.event("stop", "daemon stopped")
+    except BusError as error:
+        if journal is not None:
+            journal.audit(getpass.getuser(), What.STOP, "", "", str(error))
+        raise
+    finally:
         if journal is not None:
             journal.close()
-        raise
-    port = CanLinePort(
-        compile_codec(settings), bus, Gate(settings.gate), settings.line, settings.wire, transmit=transmit
-    )
-    limit_s = options.minutes * 60.0 if options.minutes is not None else None
+
+
+def _control(
+    settings: Settings,
+    options: DaemonOptions,
+    stop: StopFlag,
+    codec: Codec,
+    journal: CycleJournal | None,
+    mode: Mode,
+    newsroom: Newsroom,
+    released: bool,
+    guest: Guest,
+) -> str:
+    """Run the loop until it shall stop; returns why it did. `released`: somebody agreed to release latched nodes."""
+    transmit = options.mode is not Mode.ADVISORY
+    identity = Identity.of(settings)
+    auth = authenticator(settings, "controller" if transmit else "listener")
+    config, resume = config_and_resume(settings, identity, journal, guest.network)
+    bus = open_bus(options.bus, settings.wire)
+    gate = Gate(settings.gate)
+    port = CanLinePort(codec, bus, gate, settings.line, settings.wire, transmit=transmit, auth=auth)
     loop = Loop(
-        core.configure(settings.line, settings.wire.sync_period_s),
+        config,
         port,
         SyncClock(),
-        Newsroom(journal or NoSink(), limit_s, stop),
-        options.mode,
-        rearm_at_start=transmit,
+        newsroom,
+        mode,
+        rearm_at_start=transmit and released,
         rearm_always=transmit and options.rearm_always,
+        resume=resume,
     )
-    log.info("daemon", line=settings.line.name, law=str(settings.line.control.law), mode=str(options.mode))
+    newsroom.loop, newsroom.health = loop, port.health
+    if journal is not None:
+        beside = path_beside(journal.path)
+        newsroom.keeper = Keeper(beside, identity, settings.restart.snapshot_s, lambda w: journal.event("alarm", w))
+    log.info(
+        "daemon",
+        line=settings.line.name,
+        law=str(settings.line.control.law),
+        mode=str(mode),
+        authenticated=auth is not None,
+        **({"guest": guest.words} if guest.words else {}),
+    )
     try:
         loop.run(stop)
     finally:
+        log_links(port.health())
         port.close()
-        if journal is not None:
-            journal.event("stop", "daemon stopped")
-            journal.close()
+        if newsroom.keeper is not None:
+            newsroom.keeper.close()
         log.info("stopped", cycles=loop.state.cycle)
+    return f"asked to stop after {loop.state.cycle} cycles"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +274,8 @@ def run_plant(settings: Settings, options: PlantOptions, stop: StopFlag) -> None
     drawn = Truth.draw(settings.drawn, options.seed)
     plant.compile_ahead(Plant.of(drawn, options.scenario, options.seed))
     bus: Bus = open_bus(options.bus, settings.wire)
-    nodes = PlantNodes(settings.drawn, compile_codec(settings), bus, drawn, options.scenario, options.seed)
+    auth = authenticator(settings, "plant")
+    nodes = PlantNodes(settings.drawn, compile_codec(settings), bus, drawn, options.scenario, options.seed, auth)
     recorder = TruthRecorder(drawn.lanes)
     limit_s = options.minutes * 60.0 if options.minutes is not None else float("inf")
 
@@ -195,14 +296,15 @@ def run_plant(settings: Settings, options: PlantOptions, stop: StopFlag) -> None
         log.info("stopped", line_s=round(nodes.truth_row.t_s, 1))
 
 
-def run_hub(path: Path, frame_log: Path | None, stop: StopFlag) -> None:
-    """The bus itself: passes frames between its clients, and keeps a log of them when told where."""
+def run_hub(path: Path, frame_log: Path | None, stop: StopFlag, medium: Medium | None = None) -> None:
+    """The bus itself: passes frames between its clients, as `medium` plays it, and logs them when told where."""
     try:
-        server = HubServer(path, frame_log)
+        server = HubServer(path, frame_log, medium=medium)
     except HubError as error:
         raise RunFailed(str(error)) from error
     with server as hub:
-        log.info("hub", socket=str(path), frame_log=str(frame_log) if frame_log else None)
+        played = str(medium.played) if medium else None
+        log.info("hub", socket=str(path), frame_log=str(frame_log) if frame_log else None, played=played)
         hub.serve(stop)
         log.info("stopped", frames=hub.frames, dropped=hub.dropped)
 

@@ -31,10 +31,11 @@ from controller.line.description import (
     TargetDescription,
 )
 from evencoat.commissioned import SUFFIX, ModelFile, applied, fingerprint, model_path, read_model
+from evencoat.journal import Retention
 from evencoat.settings_model import GaugeTable, LineFile
 from evencoat.settings_rules import Problem, contradictions
 from firmware_bridge.codec import Codec
-from firmware_bridge.contract import Integrity, WireDescription
+from firmware_bridge.contract import AuthDescription, Integrity, WireDescription
 from firmware_bridge.tx_gate import GateTable
 
 FILE_SIZE_MAX = 1_000_000  # bytes; a line file has three thousand
@@ -56,6 +57,9 @@ _EXPECTED = {  # pydantic's error type -> what the reader is told
 }
 
 
+KEPT_FOR_GOOD = Retention()
+
+
 class SettingsError(Exception):
     """A line file that cannot be used. `problems` lists everything found, not only the first."""
 
@@ -64,6 +68,15 @@ class SettingsError(Exception):
         self.problems = tuple(problems)
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         super().__init__("\n  ".join([f"{file}: {count}", *map(str, self.problems)]))
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """What happens after a crash. resume: ask again for the mode that was asked for; else hold until a person does."""
+
+    resume: bool = False
+    web_max_m: float = 200.0
+    snapshot_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +94,8 @@ class Settings:
     text: str  # the file as it was read, for journals and reports
     description: str = ""
     canopen_nodes: tuple[int, ...] = ()  # foreign nodes on the same bus
+    retention: Retention = KEPT_FOR_GOOD
+    restart: Restart = Restart()
     model: ModelFile | None = None  # what commissioning found; in `line` already where it is signed off
 
 
@@ -122,12 +137,14 @@ def read_line(text: str, path: Path) -> Settings:
     return Settings(
         line=line,
         drawn=line,
-        wire=_wire(file, dbc_path),
+        wire=_wire(file, path.parent, dbc_path),
         gate=GateTable(**file.gate.model_dump()),
         path=path,
         text=text,
         description=file.description,
         canopen_nodes=tuple(file.bus.canopen_nodes),
+        retention=Retention(file.journal.keep_days, int(file.journal.max_mb * 1e6)),
+        restart=Restart(file.restart.policy == "resume", file.restart.web_max_m, file.restart.snapshot_s),
     )
 
 
@@ -228,8 +245,8 @@ def _gauge(kind: GaugeKind, table: GaugeTable | None) -> GaugeDescription | None
     return None if table is None else GaugeDescription(kind=kind, **table.model_dump())
 
 
-def _wire(file: LineFile, dbc_path: Path | None) -> WireDescription:
-    bus = file.bus
+def _wire(file: LineFile, folder: Path, dbc_path: Path | None) -> WireDescription:
+    bus, auth = file.bus, file.bus.auth
     return WireDescription(
         interface=bus.interface,
         channel=bus.channel,
@@ -243,6 +260,7 @@ def _wire(file: LineFile, dbc_path: Path | None) -> WireDescription:
         data_ids=dict(bus.data_ids),
         max_load_pct=bus.max_load_pct,
         sync_period_s=bus.sync_period_s,
+        auth=None if auth is None else AuthDescription(folder / auth.key_file, auth.key_id),
     )
 
 

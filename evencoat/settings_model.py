@@ -113,7 +113,7 @@ class ControlTable(Table):
     """[control]; every key has a default that suits a line of the usual build."""
 
     cycle_s: float = Field(default=0.1, ge=0.002, le=5, description="control cycle, s")
-    law: Literal["pi", "imc", "adaptive"] = Field(default="imc", description="control law")
+    law: Literal["pi", "imc", "adaptive", "neural"] = Field(default="imc", description="control law")
     closed_loop_cd_s: float = Field(
         default=20.0, ge=0.1, le=3600, description="time in which the lips remove a profile error to 37 %, s"
     )
@@ -132,6 +132,13 @@ class ControlTable(Table):
     stale_periods: int = Field(
         default=5, ge=1, le=1000, description="gauge periods without a scan until the loop holds"
     )
+
+
+class AuthTable(Table):
+    """[bus.auth]: authentication of frames."""
+
+    key_file: Text = Field(description="file of `evencoat key new`, relative to this file")
+    key_id: int | None = Field(default=None, ge=1, le=1_000_000, description="key that signs; left out: the newest")
 
 
 class BusTable(Table):
@@ -155,6 +162,7 @@ class BusTable(Table):
     data_ids: dict[str, Annotated[int, Field(ge=0, le=65535)]] = Field(
         default={}, description="message -> data id in its CRC, where that is not the CAN id"
     )
+    auth: AuthTable | None = Field(default=None, description="authentication of frames; left out: none")
     map: dict[str, Annotated[str, Field(max_length=200)]] = Field(
         default={}, description="role -> signal of the line's own DBC, {i} stands for the zone or box number"
     )
@@ -174,6 +182,25 @@ class GateTableModel(Table):
     pump_trim_step_pct: float = Field(ge=0.0001, le=60, description="largest trim change from command to command")
 
 
+class JournalTable(Table):
+    """[journal]: how long cycles are kept; audit records and events stay."""
+
+    keep_days: float = Field(default=30.0, ge=0.01, le=36_500, description="cycles older than this go, days")
+    max_mb: float = Field(default=20_000.0, ge=10, le=10_000_000, description="largest size, MB; the oldest cycles go")
+
+
+class RestartTable(Table):
+    """[restart]: what a daemon does that finds that the one before it ended without a word."""
+
+    policy: Literal["hold", "resume"] = Field(
+        default="hold", description="hold: until a person asks for a mode; resume: what was asked for before"
+    )
+    web_max_m: float = Field(
+        default=200.0, ge=0, le=100_000, description="after so much web what was believed of it is not taken over, m"
+    )
+    snapshot_s: float = Field(default=5.0, ge=0.2, le=3600, description="time between two snapshots, s")
+
+
 class LineFile(Table):
     """A whole line file. `LineFile.model_json_schema()` is the schema that editors understand."""
 
@@ -188,4 +215,6 @@ class LineFile(Table):
     gauges: GaugesTable
     control: ControlTable = ControlTable()
     bus: BusTable = BusTable()
+    journal: JournalTable = JournalTable()
+    restart: RestartTable = RestartTable()
     gate: GateTableModel

@@ -261,6 +261,25 @@ def _scanner(file: LineFile, kind: str, gauge: GaugeTable) -> Iterator[Problem]:
         )
 
 
+def _keys(file: LineFile) -> Iterator[Problem]:
+    if file.bus.auth is None:
+        return
+    if not file.bus.fd:
+        yield Problem(
+            "bus.auth",
+            "with bus.fd = false",
+            "needs CAN FD: freshness and MAC take the eight bytes that a classic frame has",
+            "Set bus.fd = true, or leave [bus.auth] out and guard the bus by other means",
+        )
+    elif file.bus.integrity != "crc16":
+        yield Problem(
+            "bus.auth",
+            f'with bus.integrity = "{file.bus.integrity}"',
+            'needs bus.integrity = "crc16", which tells noise from forgery',
+            "Use crc16, or leave [bus.auth] out",
+        )
+
+
 def _bus(file: LineFile) -> Iterator[Problem]:
     bus = file.bus
     if bus.fd and bus.data_bitrate < bus.bitrate:
@@ -340,4 +359,15 @@ def _gate_ratio(file: LineFile) -> Iterator[Problem]:
         )
 
 
-RULES: tuple[Rule, ...] = (_web, _target, _lip_ranges, _lip_fineness, _rates, _pump, _gauges, _bus, _gate)
+RULES: tuple[Rule, ...] = (
+    _web,
+    _target,
+    _lip_ranges,
+    _lip_fineness,
+    _rates,
+    _pump,
+    _gauges,
+    _bus,
+    _keys,
+    _gate,
+)

@@ -7,6 +7,7 @@ the tests use it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import time
 from collections.abc import Callable, Iterator
@@ -18,14 +19,17 @@ from controller.clock import LockstepClock
 from controller.core import step as core
 from controller.line.command import Mode, OperatorRequest
 from controller.loop import Loop, Sink
+from evencoat.guest import Guest, invited
 from evencoat.journal import CycleJournal, NoSink
+from evencoat.keys import in_lockstep
 from evencoat.league import metrics
 from evencoat.league.rivals import Operator, Rival, prepare
 from evencoat.recording import TruthRecorder, true_web
 from evencoat.settings import Settings, compile_codec
 from evencoat.wire_checker import WireChecker
 from firmware_bridge.bridge import CanLinePort
-from firmware_bridge.bus_memory import MemoryHub
+from firmware_bridge.bus_memory import MemoryHub, PlayedHub
+from firmware_bridge.medium import Medium
 from firmware_bridge.tx_gate import Gate
 from plant_sim import lockstep, plant
 from plant_sim.node import PlantNodes
@@ -44,6 +48,7 @@ class Plan:
     rival: Rival
     minutes: float
     seed: int
+    model: str = ""  # for `neural`: see evencoat.guest
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +63,56 @@ class Run:
 class SimulatedLine:
     """A line in one process: plant nodes, bus, port and loop, taking turns one control cycle at a time."""
 
-    def __init__(self, plan: Plan, sink: Sink, progress: Callable[[float], None] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        sink: Sink,
+        progress: Callable[[float], None] | None = None,
+        medium: Medium | None = None,
+    ) -> None:
+        """With `medium` the wire is as bad as that plays it; member 0 is all of the plant's nodes, 1 the controller."""
         self._progress = progress
         settings = plan.settings
         line, mode = prepare(settings.line, plan.rival)
         self.plan, self.line = plan, line
         self.cycle_s = line.control.cycle_s
         self.codec = compile_codec(settings)
-        self.hub = MemoryHub()
+        self.hub = MemoryHub() if medium is None else PlayedHub(medium, lambda: self.nodes.state.t_s)
         self.checker = WireChecker(settings)
         self.hub.tap(self.checker.see)
         truth = Truth.draw(settings.drawn, plan.seed)
-        self.nodes = PlantNodes(settings.drawn, self.codec, self.hub.attach(), truth, plan.scenario, plan.seed)
+        self._boots = 1
+        self.nodes = PlantNodes(
+            settings.drawn,
+            self.codec,
+            self.hub.attach(),
+            truth,
+            plan.scenario,
+            plan.seed,
+            in_lockstep(settings, self._boots),
+        )
         self.loop = self.controller(sink, mode)
         self.operator = Operator(line) if plan.rival is Rival.HAND else None
         self.truth = TruthRecorder(truth.lanes)
 
+    @functools.cached_property
+    def guest(self) -> Guest:
+        """The network of the law, read once."""
+        return invited(self.line, self.plan.model)
+
     def controller(self, sink: Sink, mode: Mode) -> Loop:
         """A controller that has just started, on an attachment to the bus of its own. ADVISORY sends nothing."""
         settings, transmit = self.plan.settings, mode is not Mode.ADVISORY
-        port = CanLinePort(self.codec, self.hub.attach(), Gate(settings.gate), self.line, settings.wire, transmit)
-        config = core.configure(self.line, settings.wire.sync_period_s)
+        port = self.port(transmit)
+        config = core.configure(self.line, settings.wire.sync_period_s, guest=self.guest.network)
         return Loop(config, port, LockstepClock(), sink, mode, rearm_at_start=transmit)
+
+    def port(self, transmit: bool) -> CanLinePort:
+        """A door to the line for a controller that has just started."""
+        settings, self._boots = self.plan.settings, self._boots + 1
+        auth = in_lockstep(settings, self._boots)
+        gate, bus = Gate(settings.gate), self.hub.attach()
+        return CanLinePort(self.codec, bus, gate, self.line, settings.wire, transmit, auth=auth)
 
     def play(self, minutes: float, controller_lives: bool = True) -> None:
         """Let line time pass. With `controller_lives` False the plant runs on alone, as after a crash."""
@@ -150,6 +183,7 @@ def _figures(plan: Plan, line: SimulatedLine, wall_s: float) -> dict[str, Any]:
         "line": plan.settings.line.name,
         "scenario": plan.scenario.name,
         "controller": str(plan.rival),
+        "model": line.guest.sha256,
         "seed": plan.seed,
         "minutes": plan.minutes,
         **scored.as_dict(),

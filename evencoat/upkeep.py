@@ -24,6 +24,7 @@ from evencoat.commission import PROPOSAL, Rehearsal, Say
 from evencoat.commissioned import ModelFile, learnt, write_model
 from evencoat.errors import RunFailed
 from evencoat.journal import CycleJournal, NoSink
+from evencoat.keys import authenticator
 from evencoat.league.rivals import Rival, prepare
 from evencoat.processes import StopFlag
 from evencoat.settings import Settings, compile_codec, parse_line
@@ -166,9 +167,9 @@ def upkeep(plan: UpkeepPlan, stop: StopFlag, say: Say) -> Upkeep:
 
 def _told(settings: Settings, keeper: Keeper, loop: Loop) -> Upkeep:
     test, config, state = keeper.test, loop.config, loop.state.adapt
-    model, sigma = None, adapt.PRIOR
+    model, sigma = None, adapt.PRIOR[: adapt.LATE]
     if config.adaptation is not None:
-        sigma = adapt.deviation(config.adaptation, state)
+        sigma = adapt.sureness(config.adaptation, state)
     if keeper.news:
         file = parse_line(settings.text, str(settings.path))
         line = replace(settings.line, die=config.line.die)
@@ -176,7 +177,7 @@ def _told(settings: Settings, keeper: Keeper, loop: Loop) -> Upkeep:
     return Upkeep(
         why=keeper.why,
         finished=test is not None and test.done == test.swings and keeper.over,
-        told=bool(keeper.news or state.information.any()),
+        told=bool(keeper.news or state.information.any() or state.far.looks),
         alignment_sigma=float(sigma[adapt.SHIFT]),
         bumps=test.done if test else 0,
         share_of_tolerance=test.share if test else 0.0,
@@ -190,7 +191,8 @@ def _told(settings: Settings, keeper: Keeper, loop: Loop) -> Upkeep:
 
 def _on_the_bus(settings: Settings, bus: str, keeper: Keeper, stop: StopFlag) -> None:
     wire = settings.wire
-    port = CanLinePort(compile_codec(settings), open_bus(bus, wire), Gate(settings.gate), settings.line, wire, True)
+    auth, codec = authenticator(settings, "controller"), compile_codec(settings)
+    port = CanLinePort(codec, open_bus(bus, wire), Gate(settings.gate), settings.line, wire, True, auth=auth)
     config = core.configure(settings.line, wire.sync_period_s)
     keeper.loop = Loop(config, port, SyncClock(), keeper, Mode.AUTO, rearm_at_start=True)
     try:

@@ -27,7 +27,7 @@ from cantools.database.utils import create_encode_decode_formats
 
 from controller.line.description import Array, LineDescription
 from evencoat.settings import Settings
-from firmware_bridge.contract import COMMAND_TIMEOUT_PERIODS, DEFAULT_MAP, SHIPPED_DBC, Telegram, WireDescription
+from firmware_bridge.contract import COMMAND_TIMEOUT_PERIODS, DEFAULT_MAP, Telegram, WireDescription
 from firmware_bridge.frames import Frame
 
 SLACK = 1e-6  # of a unit: decimal numbers in binary, nothing more
@@ -67,7 +67,7 @@ class SignalTable:
 
     def __init__(self, wire: WireDescription) -> None:
         """Raises ValueError when the DBC is none."""
-        path = wire.dbc_path or SHIPPED_DBC
+        path = wire.dbc
         database = _load(path, path.stat().st_mtime_ns)
         self._names = {**DEFAULT_MAP, **wire.signal_map}
         self._signals: dict[str, tuple[Message, Signal]] = {}

@@ -14,6 +14,7 @@ import numpy as np
 from controller.line.command import ActuatorCommand
 from controller.line.description import LineDescription
 from controller.line.profile import LineInputs
+from firmware_bridge.authentication import Authenticator
 from firmware_bridge.bus import Bus, BusError
 from firmware_bridge.codec import Codec, Value
 from firmware_bridge.contract import (
@@ -26,6 +27,7 @@ from firmware_bridge.contract import (
     WireError,
 )
 from firmware_bridge.error_frames import describe
+from firmware_bridge.flood import FloodWatch
 from firmware_bridge.frames import Frame
 from firmware_bridge.health import LinkHealth
 from firmware_bridge.line_view import LineView
@@ -50,13 +52,19 @@ class CanLinePort:
         wire: WireDescription,
         transmit: bool,
         epoch: int = 0,
+        auth: Authenticator | None = None,
     ) -> None:
-        """`epoch` is this controller's boot number; it travels in heartbeats and in REARM."""
+        """`epoch` is this controller's boot number; it travels in heartbeats and in REARM. `auth`, which a wire with
+        authentication needs, has its own. Raises WireError when wire and `auth` do not fit.
+        """
+        if (auth is None) is not (wire.auth is None):
+            raise WireError("auth: a wire with [bus.auth] needs keys, and one without takes none")
         self._codec, self._bus, self._gate = codec, bus, gate
         self._transmit = transmit
-        self._epoch = epoch
-        self._view = LineView(codec, line, wire)
-        transmitter = Transmitter(codec)
+        self._epoch, self._auth = epoch if auth is None else auth.epoch, auth
+        self._view = LineView(codec, line, wire, auth)
+        self._flood = FloodWatch(codec, self._view.periods_s, line.control.cycle_s)
+        transmitter = Transmitter(codec, auth)
 
         def outlet(telegram: Telegram, node: int = 0) -> Outlet | None:
             return transmitter.outlet(telegram, node) if transmit and codec.carries(telegram, node) else None
@@ -81,6 +89,9 @@ class CanLinePort:
         if self._heard_faults:
             faults, self._heard_faults = self._heard_faults + faults, []
         self._view.end_of_read()
+        faults += self._flood.end_of_read()
+        if self._auth is not None:
+            faults += self._auth.end_of_read()
         for fault in (self._bus.fault(), self._send_fault):
             if fault is not None:
                 faults.append(f"bus: {fault}")
@@ -157,7 +168,9 @@ class CanLinePort:
         """Feed all pending frames to the view; returns what error frames said."""
         faults = []
         own, feed = self._own_numbers, self._view.feed
-        for frame in self._bus.receive():
+        frames = self._bus.receive()
+        self._flood.see(frames)
+        for frame in frames:
             if frame.is_error:
                 faults.append(f"bus: {describe(frame)}")
             elif frame.can_id in own and (frame.can_id, frame.is_extended) in self._own_ids:

@@ -4,13 +4,17 @@ HubServer carries frames between its clients; HubBus is the client, a python-can
 point `evencoat`, so that can.viewer, can.logger and any python-can program attach. On the socket (SOCK_SEQPACKET) one
 packet is one Linux `struct canfd_frame`. The socket file's permission (0600) is the access control.
 
-The hub models no bit rate and no arbitration. `evencoat hub` runs it; whoever reads a bus goes through bus_pythoncan.
+By itself the hub models no bit rate, arbitration or error; with a Medium it plays them, and what it plays can be
+changed while it runs (PLAY_SUFFIX). `evencoat hub` runs it; whoever reads a bus goes through bus_pythoncan.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
+import json
+import logging
 import os
 import select
 import selectors
@@ -26,8 +30,9 @@ from typing import Any
 
 import can
 
-from firmware_bridge.error_frames import overrun_frame
+from firmware_bridge.error_frames import bus_off_frame, overrun_frame, restarted_frame
 from firmware_bridge.frames import Frame
+from firmware_bridge.medium import Medium, Played
 
 _CANFD_FRAME = struct.Struct(
     "=IBBBB64s"
@@ -37,6 +42,9 @@ _EXTENDED, _REMOTE, _ERROR = 0x8000_0000, 0x4000_0000, 0x2000_0000
 _ID_MASK = 0x1FFF_FFFF
 _BRS, _ESI, _FDF = 0x01, 0x02, 0x04
 
+_LOG = logging.getLogger(__name__)
+
+PLAY_SUFFIX = ".play"  # beside the hub's socket: datagrams of JSON that change what its medium plays
 QUEUE_FRAMES = 4096
 _READS_PER_TURN = 64  # frames taken from one client before the others get their turn
 _STOP_ASKED_EVERY_S = 0.1
@@ -52,6 +60,14 @@ def pack(frame: Frame) -> bytes:
     return _CANFD_FRAME.pack(
         frame.can_id | flags, len(frame.data), (_FDF | _BRS) if frame.is_fd else 0, 0, 0, frame.data
     )
+
+
+def frame_of(packet: bytes) -> Frame | None:
+    """A data frame out of its packet; None for anything else."""
+    word, length, flags, _, _, data = _CANFD_FRAME.unpack(packet)
+    if word & (_REMOTE | _ERROR) or length > 64:
+        return None
+    return Frame(word & _ID_MASK, data[:length], bool(flags & _FDF), bool(word & _EXTENDED))
 
 
 def message_of(packet: bytes, t_s: float) -> can.Message | None:
@@ -159,8 +175,19 @@ class HubServer:
     read: .blf, .asc or .log (candump).
     """
 
-    def __init__(self, path: str | Path, log: Path | None = None, *, queue_frames: int = QUEUE_FRAMES) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        log: Path | None = None,
+        *,
+        queue_frames: int = QUEUE_FRAMES,
+        medium: Medium | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Listen on `path`: clients can attach from here on, and are served once serve() runs.
+
+        With a `medium` every data frame goes through it, by `clock`; what it plays is changed by play(), or by a
+        datagram to `path` + PLAY_SUFFIX.
 
         Raises HubError when a hub already serves `path`, or the path is not a socket's.
         """
@@ -177,6 +204,11 @@ class HubServer:
             self._release()
             raise
         self._inode = self.path.stat().st_ino
+        self._medium, self._clock = medium, clock
+        self._off: frozenset[int] = frozenset()
+        self._director = None if medium is None else _direct(self.path.with_name(self.path.name + PLAY_SUFFIX))
+        if self._director is not None:
+            self._selector.register(self._director, selectors.EVENT_READ, None)
         self._selector.register(self._listener, selectors.EVENT_READ, None)
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         self._stopped = False
@@ -198,14 +230,32 @@ class HubServer:
             ready()
         patience_s = None if stop is None else _STOP_ASKED_EVERY_S
         while not self._stopped and not (stop is not None and stop()):
-            for key, events in self._selector.select(patience_s):
+            for key, events in self._selector.select(self._until_due(patience_s)):
                 self._serve(key, events)
+            if self._medium is not None:
+                self._come_through(self._medium)
 
     def stop(self) -> None:
         """End serve(). May be called from a signal handler or another thread."""
         if not self._stopped:
             self._stopped = True
             os.write(self._wake_write, b"x")
+
+    def play(self, **changes: Any) -> Played:
+        """Change what the medium plays, by Played's names; returns all of it. From another thread it takes hold with
+        the next frame. Raises ValueError for a name or value that is not known, HubError without a medium.
+        """
+        if self._medium is None:
+            raise HubError("this hub plays nothing: it was started without a medium")
+        try:
+            played = dataclasses.replace(self._medium.played, **changes)
+        except TypeError:
+            known = ", ".join(field.name for field in dataclasses.fields(Played))
+            raise ValueError(f"{', '.join(changes)}: known are {known}") from None
+        self._medium.played = played
+        if not self._stopped:
+            os.write(self._wake_write, b"p")
+        return played
 
     def stats(self) -> tuple[ClientStats, ...]:
         """Counts of every attached client, oldest first."""
@@ -226,6 +276,9 @@ class HubServer:
         with contextlib.suppress(FileNotFoundError):
             if self.path.stat().st_ino == self._inode:  # never another hub's
                 self.path.unlink()
+        if self._director is not None:
+            self._director.close()
+            self.path.with_name(self.path.name + PLAY_SUFFIX).unlink(missing_ok=True)
         self._release()
 
     def _release(self) -> None:
@@ -240,6 +293,10 @@ class HubServer:
         if client is None:
             if key.fileobj is self._listener:
                 self._accept()
+            elif key.fileobj is self._director:
+                self._obey_director()
+            elif not self._stopped:
+                os.read(self._wake_read, 64)
             return
         if events & selectors.EVENT_WRITE and not client.flush():
             self._drop(client)
@@ -274,16 +331,51 @@ class HubServer:
             if len(packet) == _PACKET:
                 client.frames_in += 1
                 self.frames += 1
-                self._carry(client, packet)
+                if self._medium is None:
+                    self._carry(client.number, packet)
+                else:
+                    frame = frame_of(packet)
+                    if frame is not None:
+                        self._medium.offer(frame, client.number, self._clock())
         return True
 
-    def _carry(self, sender: _Client, packet: bytes) -> None:
+    def _until_due(self, patience_s: float | None) -> float | None:
+        """How long to wait for sockets: no longer than until the next frame has crossed."""
+        due_s = None if self._medium is None else self._medium.next_s()
+        if due_s is None:
+            return patience_s
+        left_s = max(due_s - self._clock(), 0.0)
+        return left_s if patience_s is None else min(left_s, patience_s)
+
+    def _come_through(self, medium: Medium) -> None:
+        """Deliver what has crossed by now, and tell clients of bus-off and restart."""
+        off = medium.played.bus_off
+        for number in self._off ^ off:
+            for client in [client for client in self._clients.values() if client.number == number]:
+                client.offer(pack(bus_off_frame() if number in off else restarted_frame()))
+                self._watch(client)
+        self._off = off
+        for frame, sender in medium.due(self._clock()):
+            self._carry(sender, pack(frame), off)
+
+    def _obey_director(self) -> None:
+        """One datagram: a JSON object of Played's names. What is no such thing changes nothing, and is logged."""
+        assert self._director is not None
+        try:
+            told = json.loads(self._director.recv(4096))
+            if "bus_off" in told:
+                told["bus_off"] = frozenset(int(number) for number in told["bus_off"])
+            _LOG.warning("hub plays %s", self.play(**told))
+        except (OSError, ValueError, TypeError) as error:
+            _LOG.warning("hub: not played: %s", error)
+
+    def _carry(self, sender: int, packet: bytes, deaf: frozenset[int] = frozenset()) -> None:
         if self._logger is not None:
             message = message_of(packet, time.time())
             if message is not None:
                 self._logger(message)
         for client in list(self._clients.values()):
-            if client is sender:
+            if client.number == sender or client.number in deaf:
                 continue
             before = client.dropped
             if not client.offer(packet):
@@ -329,6 +421,22 @@ def _listen(path: Path) -> socket.socket:
         newborn.unlink(missing_ok=True)
     listener.setblocking(False)
     return listener
+
+
+def _direct(path: Path) -> socket.socket:
+    """A datagram socket through which the owner alone changes what is played."""
+    path.unlink(missing_ok=True)
+    director = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    mask = os.umask(0o177)
+    try:
+        director.bind(str(path))
+    except OSError as error:
+        director.close()
+        raise HubError(f"{path}: {error}") from error
+    finally:
+        os.umask(mask)
+    director.setblocking(False)
+    return director
 
 
 def _clear(path: Path) -> None:

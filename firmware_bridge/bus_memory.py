@@ -1,6 +1,6 @@
 """A bus inside one process, in lockstep: what is sent is pending at once at every other node, in order, lost never.
 
-It models no bit rate, arbitration or errors. Simulations and tests may import it; so may evencoat.
+It models no bit rate, arbitration or errors; PlayedHub does. Simulations and tests may import it; so may evencoat.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from firmware_bridge.bus import BusError
+from firmware_bridge.error_frames import bus_off_frame, restarted_frame
 from firmware_bridge.frames import Frame
+from firmware_bridge.medium import Medium
 
 Tap = Callable[[Frame], None]
 
@@ -81,3 +83,66 @@ class MemoryBus:
         self._closed = True
         self._pending.clear()
         self._hub._detach(self)
+
+
+class PlayedHub(MemoryHub):
+    """A MemoryHub whose wire misbehaves as its Medium says. `clock` tells line time in seconds; members are numbered
+    from 0 in the order in which they were attached.
+    """
+
+    def __init__(self, medium: Medium, clock: Callable[[], float] = float) -> None:
+        super().__init__()
+        self.medium, self.clock = medium, clock
+
+    def attach(self, queue_frames: int = 65536) -> MemoryBus:
+        bus = PlayedBus(self, queue_frames, len(self._members))
+        self._members.append(bus)
+        self._introduce()
+        return bus
+
+    def through(self) -> None:
+        """Hand on what has come through by now."""
+        off = self.medium.played.bus_off
+        for frame, sender in self.medium.due(self.clock()):
+            for member in self._members:
+                if isinstance(member, PlayedBus) and member.number != sender and member.number not in off:
+                    member.take(frame)
+
+
+class PlayedBus(MemoryBus):
+    """One node's end of a PlayedHub. Its chip tells it of bus-off and of the restart by error frames."""
+
+    __slots__ = ("_is_off", "_played", "number")
+
+    def __init__(self, hub: PlayedHub, queue_frames: int, number: int) -> None:
+        super().__init__(hub, queue_frames)
+        self._played, self.number, self._is_off = hub, number, False
+
+    def send(self, frame: Frame) -> None:
+        if self._closed:
+            raise BusError("memory bus: closed")
+        for listener in self._taps:
+            listener(frame)
+        self._played.medium.offer(frame, self.number, self._played.clock())
+
+    def receive(self) -> list[Frame]:
+        self._played.through()
+        is_off = self.number in self._played.medium.played.bus_off
+        if is_off is not self._is_off:
+            self._is_off = is_off
+            self._pending.append(bus_off_frame() if is_off else restarted_frame())
+        return super().receive()
+
+    def wait(self, timeout_s: float) -> bool:
+        self._played.through()
+        return bool(self._pending)
+
+    def fault(self) -> str | None:
+        return "memory bus: bus-off" if self._is_off else super().fault()
+
+    def take(self, frame: Frame) -> None:
+        """A frame has come."""
+        if len(self._pending) < self._limit:
+            self._pending.append(frame)
+        else:
+            self.dropped += 1

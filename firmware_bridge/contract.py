@@ -15,12 +15,15 @@ from types import MappingProxyType
 from controller.line.profile import LineState
 
 SHIPPED_DBC = Path(__file__).with_name("line.dbc")
+AUTHENTICATED_DBC = Path(__file__).with_name("line_auth.dbc")  # the same with room for freshness and MAC
 
 COMMAND_TIMEOUT_PERIODS = 3  # a node holds after so many command periods of silence
 LATCH_AFTER_S = 2.0  # a node that held so long waits for REARM
 SILENT_AFTER_PERIODS = 3  # a link without news for so many periods is silent
 MAX_COUNTER_JUMP = 2  # largest step of an 8-bit counter that still counts as in sequence: one frame may be lost
 WRONG_CRC_BUDGET = 5  # so many wrong CRCs make a link faulty
+DISORDER_BUDGET = 5  # so many telegrams out of sequence or repeated do too
+BABBLE_FACTOR = 10  # a node that sends so many times what it should is told
 HEARTBEAT_PERIOD_S = 0.1
 LINE_STATE_PERIOD_S = 0.1
 DIE_STATUS_PERIOD_S = 0.2
@@ -202,7 +205,15 @@ OPTIONAL_TELEGRAMS = frozenset(
     }
 )
 
-HEADER_ROLES = ("crc", "counter", "segment", "scan_id", "node")  # looked up inside a telegram's own messages
+HEADER_ROLES = (
+    "crc",
+    "counter",
+    "segment",
+    "scan_id",
+    "node",
+    "freshness",
+    "mac",
+)  # looked up inside a telegram's own messages
 
 DEFAULT_MAP: Mapping[str, str] = MappingProxyType(
     {
@@ -211,6 +222,8 @@ DEFAULT_MAP: Mapping[str, str] = MappingProxyType(
         "*.segment": "Segment",
         "*.scan_id": "ScanId",
         "*.node": "Sender",
+        "*.freshness": "Freshness",
+        "*.mac": "Mac",
         "sync.t_us": "SyncTime",
         "sync.web_speed_mps": "WebSpeed",
         "sync.web_m": "WebPosition",
@@ -256,6 +269,14 @@ DEFAULT_MAP: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
+class AuthDescription:
+    """[bus.auth]: where a line's keys are, and which of them signs (None: the newest whose time has come)."""
+
+    key_file: Path
+    key_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WireDescription:
     """One line's bus as its settings file describes it ([bus], [bus.options], [bus.map]).
 
@@ -271,12 +292,18 @@ class WireDescription:
     bitrate: int = 500_000
     data_bitrate: int = 2_000_000
     options: Mapping[str, object] = field(default_factory=dict)
-    dbc_path: Path | None = None  # None: the shipped line.dbc
+    dbc_path: Path | None = None  # None: the shipped one
     signal_map: Mapping[str, str] = field(default_factory=dict)
     integrity: Integrity = Integrity.CRC16
     data_ids: Mapping[str, int] = field(default_factory=dict)
     max_load_pct: float = 50.0
     sync_period_s: float = 0.1
+    auth: AuthDescription | None = None  # None: nothing is authenticated
+
+    @property
+    def dbc(self) -> Path:
+        """The DBC in force: the line's own, or the shipped one for a bus with or without authentication."""
+        return self.dbc_path or (SHIPPED_DBC if self.auth is None else AUTHENTICATED_DBC)
 
 
 def cycles_ahead(cycle: int, now: int) -> int:

@@ -38,6 +38,16 @@ def overrun_frame(dropped: int) -> Frame:
     return Frame(CONTROLLER, bytes((0, RX_OVERFLOW, 0, 0, 0)) + count, is_fd=False, is_error=True)
 
 
+def bus_off_frame() -> Frame:
+    """The chip has left the bus."""
+    return Frame(BUS_OFF, bytes(8), is_fd=False, is_error=True)
+
+
+def restarted_frame() -> Frame:
+    """The chip is back on the bus."""
+    return Frame(RESTARTED, bytes(8), is_fd=False, is_error=True)
+
+
 def overrun_count(frame: Frame) -> int:
     """How many frames an overrun frame reports as dropped (at least 1); 0 for any other frame."""
     if not (frame.is_error and frame.can_id & CONTROLLER and len(frame.data) == 8 and frame.data[1] & RX_OVERFLOW):

@@ -16,6 +16,7 @@ import numpy as np
 
 from controller.line.description import Array, BoolArray, LineDescription
 from controller.line.profile import DryScan, LineInputs, LineState, WetScan
+from firmware_bridge.authentication import Authenticator
 from firmware_bridge.codec import Codec
 from firmware_bridge.contract import (
     DIE_STATUS_PERIOD_S,
@@ -84,8 +85,10 @@ class _PumpTold(NamedTuple):
 class LineView:
     """Feeds on frames, answers with LineInputs."""
 
-    def __init__(self, codec: Codec, line: LineDescription, wire: WireDescription) -> None:
-        self._codec = codec
+    def __init__(
+        self, codec: Codec, line: LineDescription, wire: WireDescription, auth: Authenticator | None = None
+    ) -> None:
+        self._codec, self._auth = codec, auth
         self._line = line
         self._wire = wire
         self._cycle_s = line.control.cycle_s
@@ -109,8 +112,8 @@ class LineView:
 
     def _start(self) -> None:
         """Forget everything of an earlier time base."""
-        self._periods_s = self._expected_periods_s()
-        self._receiver = Receiver(self._codec, _LISTENS, self._periods_s)
+        self.periods_s = self._expected_periods_s()
+        self._receiver = Receiver(self._codec, _LISTENS, self.periods_s, self._auth)
         self._unheard = set(_NEEDED)
         self._sync: Message | None = None
         self._first_s = 0.0
@@ -343,14 +346,19 @@ class LineView:
             return ()
         faults = []
         for telegram, link in troubled.items():
-            patience_s = SILENT_AFTER_PERIODS * self._periods_s[telegram]
+            patience_s = SILENT_AFTER_PERIODS * self.periods_s[telegram]
             starting = link is LinkState.NEVER_SEEN and self.now_s - self._first_s <= patience_s
             if telegram is not Telegram.HEARTBEAT and not starting:
-                faults.append(f"{_plain(telegram)}: {link}")
+                faults.append(f"{_plain(telegram)}: {_worth(link, self._receiver.health(self.now_s)[telegram])}")
         for node, link in beats.items():
             name = Node(node).name.lower().replace("_", " ") if node in set(Node) else f"node {node}"
-            faults.append(f"heartbeat of {name}: {link}")
+            faults.append(f"heartbeat of {name}: {_worth(link, self._receiver.heartbeats(self.now_s)[node])}")
         return (*faults, *self._misfit.values())
+
+
+def _worth(link: LinkState, health: LinkHealth) -> str:
+    """A link's state in words; of a faulty one also which errors made it so."""
+    return f"{link} ({health.verdict})" if link is LinkState.FAULTY else str(link)
 
 
 def _plain(telegram: Telegram) -> str:

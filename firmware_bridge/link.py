@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from firmware_bridge.authentication import SENDERS, Authenticator, Guard, Signer
 from firmware_bridge.codec import EXTENDED, MISFITS, Codec, Value, blamed, encode, packed_array, refuse_unknown
 from firmware_bridge.contract import Telegram
 from firmware_bridge.frames import Frame
@@ -42,10 +43,11 @@ _FLOAT64 = np.dtype(np.float64)
 class Outlet:
     """One telegram of one node on its way out: its plan, its next number, and what was found of its last fields."""
 
-    __slots__ = ("array", "counter", "last", "name", "names", "node", "packed", "plan", "write")
+    __slots__ = ("array", "counter", "last", "name", "names", "node", "packed", "plan", "signer", "write")
 
-    def __init__(self, plan: TelegramPlan, node: int) -> None:
+    def __init__(self, plan: TelegramPlan, node: int, signer: Signer | None = None) -> None:
         self.plan, self.node, self.array = plan, node, plan.array
+        self.signer = signer if any(message.seal is not None for message in plan.messages) else None
         self.name = "" if plan.array is None else plan.array.scale.field.name
         self.write = plan.messages[0].write if len(plan.messages) == 1 and plan.array is None else None
         self.counter = 0
@@ -68,6 +70,8 @@ class Outlet:
             except MISFITS as error:
                 raise blamed(self.plan.messages[0], fields, error) from error
         self.counter += 1  # the codec cuts it to the width that the wire gives it
+        if self.signer is not None:
+            return self.signer.signed(frames, [message.seal for message in self.plan.messages])
         return frames
 
     def take_back(self) -> None:
@@ -88,15 +92,17 @@ class Outlet:
 class Transmitter:
     """Numbers what one node sends. One counter a telegram: all segments of a scan carry the same."""
 
-    def __init__(self, codec: Codec) -> None:
-        self._codec = codec
+    def __init__(self, codec: Codec, auth: Authenticator | None = None) -> None:
+        """`auth` signs what the wire authenticates; without it such frames go out with a MAC of zeros."""
+        self._codec, self._auth = codec, auth
         self._outlets: dict[tuple[Telegram, int], Outlet] = {}
 
     def outlet(self, telegram: Telegram, node: int = 0) -> Outlet:
         """Where a telegram goes out, for those who send it again and again. Raises WireError: not on this wire."""
         outlet = self._outlets.get((telegram, node))
         if outlet is None:
-            outlet = self._outlets[telegram, node] = Outlet(self._codec.plan(telegram, node), node)
+            signer = None if self._auth is None else self._auth.signer(SENDERS.get(telegram) or node)
+            outlet = self._outlets[telegram, node] = Outlet(self._codec.plan(telegram, node), node, signer)
         return outlet
 
     def frames(self, telegram: Telegram, fields: Mapping[str, Value], scan_id: int = 0, node: int = 0) -> list[Frame]:
@@ -127,6 +133,7 @@ class _Inlet:
         "array",
         "counter_modulus",
         "deadline_s",
+        "guard",
         "last",
         "many_senders",
         "name",
@@ -141,8 +148,14 @@ class _Inlet:
         "values",
     )
 
-    def __init__(self, plan: MessagePlan, array: WholeArray | None, codec: Codec) -> None:
+    def __init__(
+        self, plan: MessagePlan, array: WholeArray | None, codec: Codec, auth: Authenticator | None = None
+    ) -> None:
         self.read, self.telegram, self.node, self.array = plan.read, plan.telegram, plan.node, array
+        self.guard: Guard | None = None
+        if auth is not None and plan.seal is not None:
+            sender = SENDERS.get(plan.telegram) or plan.node or None
+            self.guard = self.read = Guard(auth, plan.seal, plan.read, plan.name, sender)
         self.segment, self.segments = plan.segment, plan.segments
         self.record: LinkRecord | None = None  # heartbeats have one a node,
         self.total: LinkRecord | None = None  # and this of all together
@@ -168,10 +181,17 @@ class Receiver:
 
     A telegram counts only when all its segments of one scan id are in within one period; one missing, and the scan is
     dropped and counted. Frames with a wrong CRC, a repeated counter or a jump beyond MAX_COUNTER_JUMP are not used.
-    A faulty link delivers nothing until it has proved itself again.
+    A faulty link delivers nothing until it has proved itself again. With `auth`, what the wire authenticates is used
+    only when it is authentic, and a frame that is not changes nothing but a count.
     """
 
-    def __init__(self, codec: Codec, telegrams: Collection[Telegram], periods_s: Mapping[Telegram, float]) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        telegrams: Collection[Telegram],
+        periods_s: Mapping[Telegram, float],
+        auth: Authenticator | None = None,
+    ) -> None:
         """`telegrams` are listened to; those in `periods_s` are expected at that period, the others are events."""
         self._periods_s = dict(periods_s)
         self._records = {t: LinkRecord(t, 0, self._periods_s.get(t)) for t in Telegram if t in telegrams}
@@ -181,12 +201,13 @@ class Receiver:
         self._last_scan: dict[tuple[Telegram, int], int] = {}
         self._inlets: dict[int, _Inlet] = {}
         for key, message, telegram in codec.messages(self._records):
-            inlet = self._inlets[key] = _Inlet(message, telegram.array, codec)
+            inlet = self._inlets[key] = _Inlet(message, telegram.array, codec, auth)
             inlet.deadline_s = self._periods_s.get(message.telegram, math.inf)
             if message.telegram is Telegram.HEARTBEAT:
                 inlet.total = self._records[message.telegram]
             else:
                 inlet.record = self._records[message.telegram]
+                inlet.record.segments = message.segments
         self.verdict: Verdict | None = None  # of the last frame that was ours
 
     def feed(self, frame: Frame, now_s: float) -> Message | None:
@@ -199,11 +220,14 @@ class Receiver:
         counter, scan_id, node, fields, block = (0, 0, inlet.node, {}, None) if opened is None else opened
         record = inlet.record or self._heartbeats.get(node) or self._heartbeat(node)
         key = can_id | node << 32 if inlet.many_senders else can_id
-        if opened is not None and not record.bucket and record.counters.get(key) == counter - 1:
+        if opened is not None and record.sound and record.counters.get(key) == counter - 1:
             record.counters[key] = counter  # the next in sequence on a sound link, as nearly always: nothing to judge
             self.verdict = _OK
+        elif opened is None and inlet.guard is not None and inlet.guard.doubt is not None:
+            self.verdict = record.distrust(now_s) if inlet.guard.doubt else None
+            return None
         else:
-            self.verdict = _judged(record, inlet, key, counter, opened is not None)
+            self.verdict = record.judge(key, counter, inlet.counter_modulus, opened is not None, now_s)
             if self.verdict is not _OK or record.faulty:
                 return None
         first_s = now_s
@@ -296,13 +320,6 @@ class Receiver:
     def _drop(self, key: tuple[Telegram, int]) -> None:
         del self._pending[key]
         self._records[key[0]].incomplete += 1
-
-
-def _judged(record: LinkRecord, inlet: _Inlet, key: int, counter: int, crc_ok: bool) -> Verdict:
-    """What integrity says of a frame. Without a counter nobody can tell one that repeats or is missing."""
-    if inlet.counter_modulus:
-        return record.judge(key, counter, inlet.counter_modulus, crc_ok)
-    return Verdict.OK if crc_ok else Verdict.ERROR
 
 
 _Key = TypeVar("_Key")

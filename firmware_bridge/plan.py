@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cantools
 import numpy as np
 import numpy.typing as npt
 
+from firmware_bridge.authentication import MAC_BYTES, MUST, Seal
 from firmware_bridge.compiled import Block, Form, Header, Place, Reader, Writer, reader, writer
 from firmware_bridge.contract import (
     DEFAULT_MAP,
     FIELDS,
     HEADER_ROLES,
     OPTIONAL_TELEGRAMS,
-    SHIPPED_DBC,
     Axis,
     Field,
     Integrity,
@@ -66,6 +66,7 @@ class MessagePlan:
     read: Reader
     write: Writer
     array: ArrayPart | None
+    seal: Seal | None  # of an authenticated bus
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ class PlanMaker:
         self._wire = wire
         self._counts = counts
         self._map = _checked_map(wire.signal_map)
-        self._dbc = _Dbc(wire.dbc_path or SHIPPED_DBC)
+        self._dbc = _Dbc(wire.dbc)
         for name in wire.data_ids:
             if not self._dbc.has_message(name):
                 raise self._dbc.missing_message(name)
@@ -285,7 +286,40 @@ class PlanMaker:
             read=reader(form),
             write=writer(form),
             array=part,
+            seal=self._seal(telegram, message, places, crc, {scalar.field.name for scalar in scalars}),
         )
+
+    def _seal(
+        self,
+        telegram: Telegram,
+        message: Any,
+        places: Mapping[str, Position | None],
+        crc: Crc | None,
+        fields: Collection[str],
+    ) -> Seal | None:
+        """Where freshness and MAC go on an authenticated bus; None for what a node there need not authenticate."""
+        if self._wire.auth is None:
+            return None
+        if self._wire.integrity is not Integrity.CRC16 or not message.is_fd or crc is None:
+            raise WireError("auth: needs CAN FD and integrity = crc16; a classic frame has no room for a MAC")
+        freshness, mac = places["freshness"], places["mac"]
+        if freshness is None or mac is None:
+            if telegram in MUST or freshness is not mac:
+                raise WireError(f"auth: message {message.name} needs a freshness of 16 bits and a MAC of 48")
+            return None
+        beats = telegram is Telegram.HEARTBEAT
+        bits, at = 32 if beats else 16, [place.byte_offset(message.length) for place in (freshness, mac)]
+        crc_at = places["crc"].byte_offset(message.length) if places["crc"] is not None else None
+        if freshness.length != bits or mac.length != 8 * MAC_BYTES or crc_at is None or at[0] is None or at[1] is None:
+            raise WireError(
+                f"auth: message {message.name} needs a freshness of {bits} bits and a MAC of 48, whole bytes"
+            )
+        if beats and "epoch" not in fields:
+            raise WireError(f"auth: message {message.name} needs the epoch of its node")
+        data_id = self._wire.data_ids.get(message.name, message.frame_id) & 0xFFFF
+        order: Literal["little", "big"] = "big" if freshness.big_endian else "little"
+        name = data_id.to_bytes(2, "little")
+        return Seal(name, message.length, crc_at, at[0], bits // 8, order, at[1], crc.sealed)
 
     def _is_fd(self, message: Any) -> bool:
         """Whether the message is a CAN FD one; refuses what the bus or the frame cannot carry."""

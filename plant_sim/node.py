@@ -15,6 +15,7 @@ import numpy as np
 
 from controller.line.description import Array, GaugeKind, LineDescription
 from controller.line.profile import LineState
+from firmware_bridge.authentication import Authenticator
 from firmware_bridge.bus import Bus, BusError
 from firmware_bridge.codec import Codec, Value
 from firmware_bridge.contract import (
@@ -28,6 +29,7 @@ from firmware_bridge.contract import (
     NodeState,
     ScanDirection,
     Telegram,
+    WireError,
     ZoneStatus,
 )
 from firmware_bridge.link import Message, Outlet, Receiver, Transmitter
@@ -196,8 +198,18 @@ class PlantNodes:
     """All nodes of one line on one bus attachment. Starts coating at once, open loop, at the description's settings."""
 
     def __init__(
-        self, line: LineDescription, codec: Codec, bus: Bus, truth: Truth, scenario: Scenario, seed: int
+        self,
+        line: LineDescription,
+        codec: Codec,
+        bus: Bus,
+        truth: Truth,
+        scenario: Scenario,
+        seed: int,
+        auth: Authenticator | None = None,
     ) -> None:
+        """`auth` holds the keys and the boot epoch of all nodes. Raises WireError on a wire that needs it without."""
+        if codec.wire.auth is not None and auth is None:
+            raise WireError("auth: a wire with [bus.auth] needs keys")
         period_s = line.control.cycle_s
         ratio = line.pump_ratio_nominal_rpm_per_mps
         self.plant = Plant.of(truth, scenario, seed)
@@ -213,8 +225,11 @@ class PlantNodes:
         self._bus = bus
         listened = [Telegram.DIE_COMMAND, Telegram.PUMP_COMMAND, Telegram.REARM, Telegram.SAFE_STOP]
         expected = {Telegram.DIE_COMMAND: period_s, Telegram.PUMP_COMMAND: period_s}
-        self._receiver = Receiver(codec, [t for t in listened if codec.carries(t)], expected)
-        self._outlets = _Outlets(codec, [int(node) for node, there in _gauges(truth) if there])
+        self._auth, self._epoch = auth, BOOT_EPOCH if auth is None else auth.epoch
+        if auth is not None:
+            listened.append(Telegram.HEARTBEAT)  # whose freshness makes the controller's commands believed
+        self._receiver = Receiver(codec, [t for t in listened if codec.carries(t)], expected, auth)
+        self._outlets = _Outlets(codec, [int(node) for node, there in _gauges(truth) if there], auth)
         self._deadline_modulus = {t: codec.scan_modulus(t) for t in expected if codec.has_scan_id(t)}
         watches = {int(Node.DIE): self.die.watch, int(Node.PUMP): self.pump.watch}
         self._beating = [(outlet, watches.get(node)) for node, outlet in self._outlets.beats]
@@ -260,6 +275,8 @@ class PlantNodes:
             message = self._receiver.feed(frame, now_s)
             if message is not None:
                 self._obey(message, now_s)
+        if self._auth is not None:
+            self._auth.end_of_read()
 
     def _obey(self, message: Message, now_s: float) -> None:
         telegram, fields = message.telegram, message.fields
@@ -347,7 +364,7 @@ class PlantNodes:
         self._send(meta, fields, scan.scan_id)
 
     def _send_heartbeats(self, now_s: float) -> None:
-        alive: dict[str, Value] = {"state": int(HeartbeatState.OPERATIONAL), "epoch": BOOT_EPOCH, "uptime_s": now_s}
+        alive: dict[str, Value] = {"state": int(HeartbeatState.OPERATIONAL), "epoch": self._epoch, "uptime_s": now_s}
         stopped: dict[str, Value] = {**alive, "state": int(HeartbeatState.STOPPED)}
         for outlet, watch in self._beating:
             latched = watch is not None and watch.state is _LATCHED
@@ -374,8 +391,8 @@ class _Outlets:
     gauges: outlets of profile and meta, the profile's field and its bounds, by kind. beats: by node, in their order.
     """
 
-    def __init__(self, codec: Codec, gauges: Sequence[int]) -> None:
-        transmitter = Transmitter(codec)
+    def __init__(self, codec: Codec, gauges: Sequence[int], auth: Authenticator | None = None) -> None:
+        transmitter = Transmitter(codec, auth)
 
         def outlet(telegram: Telegram, node: int = 0) -> Outlet | None:
             return transmitter.outlet(telegram, node) if codec.carries(telegram, node) else None

@@ -12,6 +12,7 @@ from controller.line.description import Array
 from evencoat.league.rivals import Rival
 from evencoat.settings import Settings, load_line
 from evencoat.simulate import Plan, SimulatedLine
+from firmware_bridge.medium import Medium
 from plant_sim.scenario import Scenario, parse
 
 DRIFTS = (
@@ -44,10 +45,17 @@ def story(*plays: dict[str, object], drifts: Iterable[str] = ()) -> Scenario:
 class Line(SimulatedLine):
     """A simulated line that remembers its traces."""
 
-    def __init__(self, scenario: Scenario, line: str | Settings = "pilot-16", rival: Rival = Rival.IMC, seed: int = 1):
+    def __init__(
+        self,
+        scenario: Scenario,
+        line: str | Settings = "pilot-16",
+        rival: Rival = Rival.IMC,
+        seed: int = 1,
+        medium: Medium | None = None,
+    ):
         settings = load_line(line) if isinstance(line, str) else line
         self.sink = Traces()
-        super().__init__(Plan(settings, scenario, rival, 1.0, seed), self.sink)
+        super().__init__(Plan(settings, scenario, rival, 1.0, seed), self.sink, medium=medium)
 
     def play_s(self, seconds: float) -> list[Trace]:
         """Let plant and controller run; returns the cycles of this stretch."""

@@ -42,9 +42,9 @@ def begun(zones: int, web_m: float = np.nan, film_readings: int = 0) -> Block:
     return Block(web_m, zero, 0, zero, 0, film_readings)
 
 
-def gathered(block: Block, seen: EstimateState, position_um: Array) -> Block:
-    """One cycle more: where things stand, and the newest reading if it is a new one."""
+def gathered(block: Block, seen: EstimateState, position_um: Array, as_it_came: Array | None = None) -> Block:
+    """One cycle more: where things stand, and the newest reading if it is a new one (`as_it_came`, where given)."""
     read, reads = block.read, block.reads
     if seen.film.readings != block.film_readings:
-        read, reads = read + seen.film.newest, reads + 1
+        read, reads = read + (seen.film.newest if as_it_came is None else as_it_came), reads + 1
     return Block(block.begun_m, read, reads, block.stood + position_um, block.stands + 1, seen.film.readings)

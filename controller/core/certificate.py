@@ -13,7 +13,8 @@ matter of the mode. M and the diagonal of lags do not commute: a bound for one m
 
       ||M - I|| + ||(slow + quick)^-1 M|| delay + L_Q ||dP|| < 1,
 
-  with a correction Q of Lipschitz bound L_Q beside the law's answer and dP = M exp(-delay s) - I what it sees. A wave
+  with a correction Q of Lipschitz bound L_Q beside the law's answer and dP = M exp(-delay s) - I what it sees; where Q
+  sees it through lags of `smooth` seconds or more, ||M - I|| + ||M|| delay/smooth of it are left. A wave
   of length l, misaligned by d, has |M - I| = 2 sin(pi d/l): this ends at l/6, where `response.believe` stops keeping
   modes.
 - A slow loop. Where M + M^T > 0 the numerical range of M lies within a sector of half angle f < 90 degrees, and
@@ -119,6 +120,11 @@ def misfits(line: LineDescription, model: ResponseModel, box: Doubt) -> Misfits:
     return Misfits(flat, bend, box.gain, box.delay_s)
 
 
+def of_pump(gain: float, delay_s: float) -> Misfits:
+    """What the truth may make of the pump's effect on the mean, which is believed to be one: log gain and delay, s."""
+    return Misfits(np.ones((1, 1, 1)), 0.0, gain, delay_s)
+
+
 def misfit(line: LineDescription, model: ResponseModel, numbers: Array) -> Array:
     """M where the true die differs from the description by four numbers (`response.moved`), (modes, modes)."""
     die = moved(line.die, numbers)
@@ -127,8 +133,9 @@ def misfit(line: LineDescription, model: ResponseModel, numbers: Array) -> Array
     return matrix
 
 
-def certify(known: Misfits, loop: Loop, lipschitz: float = 0.0) -> Certificate:
-    """Left-hand sides for the worst of a box. `lipschitz`: of a correction beside the law's answer (log to log)."""
+def certify(known: Misfits, loop: Loop, lipschitz: float = 0.0, smooth_s: float = 0.0) -> Certificate:
+    """Left-hand sides for the worst of a box. `lipschitz`: of a correction beside the law's answer (log to log), which
+    sees through lags of `smooth_s` or more."""
     largest = math.exp(known.gain)
     bend, total_s = largest * known.bend, loop.slow_s + loop.quick_s
     ends = np.concatenate([math.exp(side) * known.matrices for side in (-known.gain, known.gain)])
@@ -137,7 +144,10 @@ def certify(known: Misfits, loop: Loop, lipschitz: float = 0.0) -> Certificate:
     if known.delay_s > 0.0:
         late = largest * float(norms(known.matrices / total_s[:, None]).max()) + bend / float(total_s.min())
     if lipschitz > 0.0:  # the slow loop knows nothing of corrections
-        seen = 1.0 + largest * float(norms(known.matrices).max()) + bend if known.delay_s > 0.0 else wrong
+        norm = largest * float(norms(known.matrices).max()) + bend
+        seen = 1.0 + norm if known.delay_s > 0.0 else wrong
+        if smooth_s > 0.0:
+            seen = min(seen, wrong + norm * known.delay_s / smooth_s)
         return Certificate(wrong, late * known.delay_s, lipschitz * seen, math.inf)
     return Certificate(wrong, late * known.delay_s, 0.0, _slow(known, loop, ends, bend))
 

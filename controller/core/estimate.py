@@ -133,6 +133,7 @@ class EstimateState(NamedTuple):
     learnt: Learnt | None = None
     scales: Scales | None = None
     told: Told = Told()
+    passed: Array | None = None  # the newest pass of an only head as it came, (zones,), coordinates
 
 
 def build(
@@ -445,11 +446,12 @@ def _take_only(
     if seen.share < USABLE_SHARE or effect is None:
         return state._replace(dry_reference=seen.reference, good_share=seen.share)
     error = _filled(estimator, seen, state.film.mean + effect, state.film.readings)
+    passed: Array | None = None
     if estimator.scanner is None:
         disturbance = to_coordinates(estimator.response, error) - effect
         film = _film(estimator, state, state.model, disturbance, seen.share, at_die_m)
     else:
-        film = _passed_over(estimator, estimator.scanner, state, error, scan.direction, seen.share, at_die_m)
+        film, passed = _passed_over(estimator, estimator.scanner, state, error, scan.direction, seen.share, at_die_m)
     drifting, batch = _learnt(estimator, state, film, at_die_m)
     known, level = state.learnt, mean_log(error) - float(effect[-1])
     if estimator.mean is not None and known is not None and state.model.holds(at_die_m):
@@ -464,6 +466,7 @@ def _take_only(
         wander=drifting,
         front=batch,
         reading=_read(estimator, film.mean, effect, seen.valid, scan),
+        passed=passed,
     )
 
 
@@ -498,14 +501,15 @@ def _film(
 
 def _passed_over(
     estimator: Estimator, head: Scanner, state: EstimateState, error: Array, way: int, share: float, middle_m: float
-) -> Bank:
-    """The film filters after a head's pass: what the actuators did is taken out of each zone at its own moment."""
+) -> tuple[Bank, Array]:
+    """The film filters after a head's pass, and the pass: what the actuators did is taken out at each zone's moment."""
     rows = [state.model.at(float(place)) for place in scanner.places_m(head, middle_m)]
     effects = np.array([to_error(estimator.response, row) for row in rows if row is not None])
     disturbance = error - scanner.at_their_moment(head, effects, way)
     passed_s = _passed_s(estimator, state.film_m, middle_m)
     doubt = 1.0 if state.model.holds(middle_m) else BEFORE_MEMORY_DOUBT
-    return scanner.corrected(state.film, estimator.film, head, disturbance, way, passed_s, doubt / share)
+    film = scanner.corrected(state.film, estimator.film, head, disturbance, way, passed_s, doubt / share)
+    return film, to_coordinates(estimator.response, disturbance)
 
 
 def _read(

@@ -64,6 +64,7 @@ def estimate(state: EstimateState, old: Estimator, new: Estimator) -> EstimateSt
         wander=state.wander._replace(mean=state.wander.mean @ turned.seen, at_m=np.nan),
         reading=state.reading._replace(disturbance_cd=believed[:modes]),
         scales=None if state.scales is None else _scales(state.scales, new, turned.seen),
+        passed=None,
     )
 
 

@@ -37,7 +37,7 @@ STALE = 3.0  # dead times without a reading of the truest gauge: nobody knows an
 SURE, UNDECIDED = 4.0, 0.5  # evidence from none to full authority; where it begins
 LEAST2, MOST2 = 1e-8, 1e-3  # log^2, of what the belief misses
 USUAL = 0.002  # log: about what it does miss
-WEIGHT_MOST = 1.5
+WEIGHTS_MOST = 1.5  # sum of their absolute values
 CONTEXT_MOST = 4.0
 
 
@@ -97,6 +97,19 @@ def build(line: LineDescription, estimator: Estimator, guest: Network | None) ->
     return Foreseer(guest, near / speed, far / speed, speed, FILTERS * far, 1.1 * far + 2.0, estimator.web_step_m)
 
 
+def gain_bound(foreseer: Foreseer) -> float:
+    """How much the correction can at most make of what the readings show, as energies (a Lipschitz bound, log to log).
+
+    Each signal is a reading less what was believed of it, which no filter makes larger than the readings: twice.
+    """
+    return 2.0 * WEIGHTS_MOST * foreseer.guest.mean.bound
+
+
+def shortest_s(foreseer: Foreseer) -> float:
+    """The shortest lag through which the correction sees anything, s."""
+    return float(foreseer.tau_m[0]) / foreseer.speed_mps
+
+
 def init(foreseer: Foreseer | None) -> Foresight | None:
     """Nothing seen yet."""
     if foreseer is None:
@@ -130,7 +143,7 @@ def watch(
         return state
     passed_m = inputs.web_m - state.web_m
     if not -foreseer.step_m <= passed_m <= foreseer.reach_m:  # the encoder was set back, or much went by unseen
-        state = _anew(foreseer, state)
+        state = _begun_again(foreseer, state)
         passed_m = 0.0
     believed = seen.reading.disturbance_md
     film = believed - seen.learnt.level
@@ -156,8 +169,12 @@ def sought(state: Foresight | None, seen: EstimateState) -> EstimateState:
     return seen._replace(reading=reading._replace(disturbance_md=reading.disturbance_md + state.correction))
 
 
-def _anew(foreseer: Foreseer, state: Foresight) -> Foresight:
+def anew(foreseer: Foreseer | None, state: Foresight | None) -> Foresight | None:
     """Another web: what is learnt of the network is kept, what was said of metres is not."""
+    return init(foreseer) if foreseer is None or state is None else _begun_again(foreseer, state)
+
+
+def _begun_again(foreseer: Foreseer, state: Foresight) -> Foresight:
     fresh = init(foreseer)
     assert fresh is not None
     return fresh._replace(weight=state.weight, weight2=state.weight2, missed2=state.missed2, evidence=state.evidence)
@@ -202,7 +219,8 @@ def _judged(foreseer: Foreseer, state: Foresight, missed: float, then: Array, at
     covariance = np.diag(prior.weight2) + keep * keep * (state.weight2 - np.diag(prior.weight2))
     along = covariance.dot(guesses)
     gain = along / (float(guesses.dot(along)) + missed2 / share)
-    weight = np.clip(weight + gain * (missed - float(guesses.dot(weight))), -WEIGHT_MOST, WEIGHT_MOST)
+    weight = weight + gain * (missed - float(guesses.dot(weight)))
+    weight = weight * min(1.0, WEIGHTS_MOST / max(float(np.abs(weight).sum()), 1e-12))
     covariance = covariance - np.outer(gain, along)
     without, within = missed * missed, (missed - float(then[2])) ** 2
     evidence = keep * state.evidence + share * (without - within) / (2.0 * missed2)

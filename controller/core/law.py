@@ -275,6 +275,14 @@ def frozen(line: LineDescription, estimator: Estimator, closed_s: float) -> Loop
     return Loop.of(filters_s(line, estimator, closed_s), smoothing_s, dead_s)
 
 
+def frozen_mean(line: LineDescription, estimator: Estimator, own: Imc) -> Loop:
+    """The pump's loop, as `frozen` has that of the lips."""
+    gauge = estimator.primary
+    smoothing_s = kalman.smoothing_s(estimator.film, gauge.period_s)[-1:]
+    dead_s = gauge.distance_m / line.web_speed_mps + gauge.period_s
+    return Loop.of(np.array([own.filter_md_s]), smoothing_s, dead_s)
+
+
 def certified_s(line: LineDescription, estimator: Estimator, asked_s: float) -> float:
     """The closed-loop time asked for, or longer, s: long enough for what is found of the response not to be sure.
 

@@ -29,6 +29,7 @@ from controller.core import (
     response,
     supervisor,
 )
+from controller.core.candidates import Candidates
 from controller.core.harris import Harris
 from controller.core.network import Network
 from controller.core.statistics import Statistics
@@ -97,12 +98,17 @@ class State(NamedTuple):
 
 
 def configure(
-    line: LineDescription, sync_period_s: float, known: Statistics | None = None, guest: Network | None = None
+    line: LineDescription,
+    sync_period_s: float,
+    known: Statistics | None = None,
+    guest: Network | None = None,
+    far: Candidates | None = None,
 ) -> Config:
     """Build the controller of a line. `sync_period_s` is the period of the encoder's SYNC, s.
 
     `known` are the statistics believed of its disturbances and gauges; None takes the defaults. `guest` is the network
-    of the law `neural`, which without one does as `adaptive`; other laws have none.
+    of the law `neural`, which without one does as `adaptive`; other laws have none. `far`: maps about the description
+    that the line began with, where this is a model learnt since.
     """
     guest = guest if line.control.law is LawName.NEURAL else None
     estimator = estimate.build(line, response.believe(line), known, guest)
@@ -115,7 +121,7 @@ def configure(
         bolts=bolts.build(line, estimator.response, estimator.primary.distance_m),
         envelope=envelope.Envelope.of(line),
         ladder=ladder.configure(line, estimator, own, guest is not None),
-        adaptation=adapt.build(line, estimator) if learns else None,
+        adaptation=adapt.build(line, estimator, far) if learns else None,
         play=play.build(line, estimator) if learns else None,
         foresight=foresight.build(line, estimator, guest),
         command_life_cycles=int(np.ceil(3.0 * line.control.cycle_s / sync_period_s - 1e-9)),
@@ -159,7 +165,9 @@ def step(
     follow, lost = plausibility.follow(config.line.lips, state.follow, applied.gap_um, inputs.gap_um, dt_s)
     watched = bolts.watch(config.bolts, state.bolts, seen, inputs)
     idle = lost | watched.out
-    fitting = adapt.watch(config.adaptation, state.adapt, seen, inputs) if config.adaptation else state.adapt
+    fitting, troubled = state.adapt, state.ladder.rung > 0
+    if config.adaptation is not None:
+        fitting = adapt.watch(config.adaptation, fitting, seen, inputs, troubled)
     asking = supervisor.request(state.supervisor, asked)
     judged = supervisor.decide(config.line.control, config.estimator, asking, inputs, seen)
     judged, rungs = _on_the_ladder(config, state, judged, asked, seen, inputs, standing, idle)
@@ -192,7 +200,7 @@ def step(
         memory = acting.limited(memory, asked_for, play.standing(config.play, lips, _after(command)))
     if _acts(judged):
         rungs = ladder.noted(rungs, config.line.zones, limits, limited, missed)
-    known_now, bound, out = (seen, index, rungs), (limits, limited), _out_of_use(idle, inputs)
+    known_now, bound, out = (seen, index, rungs, ahead), (limits, limited), _out_of_use(idle, inputs)
     trace = _trace(config, state, inputs, judged, known_now, wish, command, bound, out, sent)
     kept = memory if known and answered else None
     told = (rungs, fitting, lips, ahead, "", kept, now, manual, beside)
@@ -210,12 +218,10 @@ def renewed(config: Config, state: State) -> tuple[Config, State]:
     numbers = adapt.proposal(config.adaptation, state.adapt, tested=state.offset is not None)
     if numbers is None:
         return config, state
-    sigma = adapt.deviation(config.adaptation, state.adapt)
+    sigma = adapt.sureness(config.adaptation, state.adapt)
     line = adapt.described(config.line, numbers, sigma)
-    new = replace(
-        configure(line, line.control.cycle_s, config.estimator.known, config.guest),
-        command_life_cycles=config.command_life_cycles,
-    )
+    new = configure(line, line.control.cycle_s, config.estimator.known, config.guest, config.adaptation.far)
+    new = replace(new, command_life_cycles=config.command_life_cycles)
     return new, state._replace(
         estimate=exchange.estimate(state.estimate, config.estimator, new.estimator),
         bolts=state.bolts._replace(block=blocks.begun(config.line.zones)),
@@ -375,7 +381,7 @@ def _trace(
     state: State,
     inputs: LineInputs,
     judged: supervisor.SupervisorState,
-    known: tuple[estimate.EstimateState, Harris, ladder.LadderState],
+    known: tuple[estimate.EstimateState, Harris, ladder.LadderState, foresight.Foresight | None],
     wish: UncertifiedCommand,
     command: ActuatorCommand,
     bound: tuple[tuple[Limit, ...], int],
@@ -421,7 +427,13 @@ def _trace(
     )
 
 
-def _verdict(config: Config, seen: estimate.EstimateState, index: Harris, rungs: ladder.LadderState) -> Verdict:
+def _verdict(
+    config: Config,
+    seen: estimate.EstimateState,
+    index: Harris,
+    rungs: ladder.LadderState,
+    ahead: foresight.Foresight | None,
+) -> Verdict:
     surprise_cd, surprise_md = estimate.surprise(seen)
     against_pi_cd, against_pi_md = rungs.against_pi
     return Verdict(
@@ -433,4 +445,7 @@ def _verdict(config: Config, seen: estimate.EstimateState, index: Harris, rungs:
         rung_cause=rungs.cause,
         against_pi_cd=against_pi_cd,
         against_pi_md=against_pi_md,
+        guest_pct=100.0 * ahead.correction if ahead is not None and rungs.rung == 0 else 0.0,
+        guest_whole_pct=100.0 * ahead.whole if ahead is not None else 0.0,
+        guest_authority=ahead.authority if ahead is not None else math.nan,
     )

@@ -21,6 +21,9 @@ class Verdict(TypedDict):
     rung_cause: Cause
     against_pi_cd: float
     against_pi_md: float
+    guest_pct: float
+    guest_whole_pct: float
+    guest_authority: float
 
 
 class Trace(NamedTuple):
@@ -65,4 +68,7 @@ class Trace(NamedTuple):
     rung_cause: Cause = Cause.NONE  # why it is not the one above
     against_pi_cd: float = math.nan  # mean square of the shapes over what the PI in shadow leaves of them
     against_pi_md: float = math.nan
+    guest_pct: float = 0.0  # what the network added to the disturbance of the mean that the pump answers, percent
+    guest_whole_pct: float = 0.0  # what it would have added with full authority
+    guest_authority: float = math.nan  # from none, 0, to full, 1; NaN where there is no network
     model_news: str = ""  # a model of the map that was learnt and taken into use before this cycle

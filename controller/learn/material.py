@@ -102,7 +102,8 @@ def weights(heads: Heads, lines: Lines, guesses: Tensor) -> Tensor:
     sure = 1.0 / heads.weight2
     posterior = torch.linalg.solve(square + torch.diag(sure), product + sure * heads.prior)
     held = posterior.repeat_interleave(look, dim=1)[:, :samples]
-    bounded: Tensor = held.clamp(-foresight.WEIGHT_MOST, foresight.WEIGHT_MOST)
+    size = held.abs().sum(dim=-1, keepdim=True).clamp(min=1e-12)
+    bounded: Tensor = held * (foresight.WEIGHTS_MOST / size).clamp(max=1.0)
     return bounded
 
 

@@ -7,6 +7,7 @@ only; `clairvoyant` (evencoat.league.clairvoyant) is told nearly everything.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -16,21 +17,25 @@ import numpy as np
 
 from controller.core import step as core
 from controller.core.law import Modes
+from controller.core.network import Network
 from controller.core.step import Config
 from controller.line.command import ActuatorCommand, Mode, OperatorRequest
 from controller.line.description import LawName, LineDescription
 from controller.line.profile import LineInputs
+from evencoat.guest import network_of
 from evencoat.league import field
 from evencoat.league.clairvoyant import Clairvoyant
 from evencoat.league.field import Match, Player
 from evencoat.league.informed import Informed
 from evencoat.league.laws import Dahlin, Flatten, Mpc, Osqp, Plain, Recipe
 from evencoat.league.rivals import Operator
+from evencoat.model_store import ModelStore, default_folder
 
 PRACTICAL = ("open", "hand", "pid", "recipe", "smith", "mpc")
-NAMES = (*PRACTICAL, "imc", "adaptive", "informed", "clairvoyant")
+NAMES = (*PRACTICAL, "imc", "adaptive", "neural", "informed", "clairvoyant")
 PILOT_ONLY = ("dompc",)
 TUNED = ("pid", "recipe", "smith", "mpc", "imc", "adaptive", "informed")
+SHARES = {"dompc": "mpc", "neural": "adaptive"}  # the tuning of another: that a network is worth, not a search
 SEARCH = Path(__file__).with_name("tuning.json")
 
 
@@ -58,7 +63,7 @@ def player(name: str, match: Match, tuning: dict[str, Tuning]) -> Player:
     """A player for one match. Raises KeyError for a name that nobody has."""
     if name not in _MAKERS:
         raise KeyError(f"player: nobody is called {name!r}; there are {', '.join(_MAKERS)}")
-    own = tuning.get("mpc" if name == "dompc" else name, Tuning())
+    own = tuning.get(SHARES.get(name, name), Tuning())
     return _MAKERS[name](match, retuned(match.line, own), own)
 
 
@@ -80,9 +85,17 @@ def _hand(match: Match, line: LineDescription, own: Tuning) -> Player:
 def _core(law: LawName) -> Maker:
     def make(match: Match, line: LineDescription, own: Tuning) -> Player:
         chosen = replace(line, control=replace(line.control, law=law))
-        return Core(core.configure(chosen, field.TURN_S), Mode.AUTO)
+        guest = _guest() if law is LawName.NEURAL else None
+        return Core(core.configure(chosen, field.TURN_S, guest=guest), Mode.AUTO)
 
     return make
+
+
+@functools.cache
+def _guest() -> Network | None:
+    """The network in use: $EVENCOAT_MODELS says whose. Raises ModelStoreError."""
+    model = ModelStore(default_folder()).active()
+    return None if model is None else network_of(model)
 
 
 def _recipe(match: Match, line: LineDescription, own: Tuning) -> Player:
@@ -155,6 +168,7 @@ _MAKERS: dict[str, Maker] = {
     "mpc": _mpc,
     "imc": _core(LawName.IMC),
     "adaptive": _core(LawName.ADAPTIVE),
+    "neural": _core(LawName.NEURAL),
     "informed": lambda match, line, own: Informed(match, line),
     "clairvoyant": lambda match, line, own: Clairvoyant(match),
     "dompc": _dompc,

@@ -26,9 +26,15 @@ class Rival(StrEnum):
     PID = "pid"
     IMC = "imc"
     ADAPTIVE = "adaptive"
+    NEURAL = "neural"
 
 
-LAWS = {Rival.PID: LawName.PI, Rival.IMC: LawName.IMC, Rival.ADAPTIVE: LawName.ADAPTIVE}
+LAWS = {
+    Rival.PID: LawName.PI,
+    Rival.IMC: LawName.IMC,
+    Rival.ADAPTIVE: LawName.ADAPTIVE,
+    Rival.NEURAL: LawName.NEURAL,
+}
 
 LOOK_EVERY_S = 600.0
 FIRST_LOOK_S = 150.0  # right after start-up, when the dry gauge has first seen the web

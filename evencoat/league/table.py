@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -147,6 +147,51 @@ def gains(results: Sequence[Result], controller: str) -> list[dict[str, float | 
                     }
                 )
     return found
+
+
+def savings(results: Sequence[Result], controller: str, other: str) -> list[dict[str, float | int | str]]:
+    """What `controller` saves beside `other` on the same lines, percent: of sigma in its 95th percentile, of metres out
+    of tolerance and after batches in total, of bolt travel in total; each with its 95 % bootstrap interval over lines.
+    One row a family, then over all lines. NaN where there is nothing to save."""
+    by_line = {(r.family, r.seed, r.controller): _costs(r) for r in results}
+    both = [(f, s) for f, s, who in by_line if who == controller and (f, s, other) in by_line]
+    found: list[dict[str, float | int | str]] = []
+    for family in [*dict.fromkeys(f for f, _ in both), "all"]:
+        lines = [line for line in both if family in (line[0], "all")]
+        own, theirs = (np.array([by_line[f, s, who] for f, s in lines]) for who in (controller, other))
+        row: dict[str, float | int | str] = {"controller": controller, "other": other, "family": family}
+        row["lines"] = len(lines)
+        for column, name in enumerate(SAVED):
+            of = _p95_below if name == "sigma_p95" else _total_below
+            low, high = _interval(of, own[:, column], theirs[:, column])
+            row |= {name: of(own[:, column], theirs[:, column]), f"{name}_low": low, f"{name}_high": high}
+        found.append(row)
+    return found
+
+
+SAVED = ("sigma_p95", "out_of_tolerance_m", "batch_scrap_m", "bolt_travel_um")
+
+
+def _costs(result: Result) -> tuple[float, ...]:
+    score = result.score
+    return score.sigma_total_pct, score.out_of_tolerance_m, score.batch_scrap_m or 0.0, result.bolt_travel_um
+
+
+def _p95_below(own: Array, theirs: Array) -> float:
+    return 100.0 * (1.0 - float(np.percentile(own, 95)) / float(np.percentile(theirs, 95)))
+
+
+def _total_below(own: Array, theirs: Array) -> float:
+    return 100.0 * (1.0 - float(own.sum()) / float(theirs.sum())) if theirs.sum() > 0.0 else math.nan
+
+
+def _interval(of: Callable[[Array, Array], float], own: Array, theirs: Array, seed: int = 0) -> tuple[float, float]:
+    """95 % bootstrap interval over lines, both players drawn together."""
+    rng = np.random.default_rng(seed)
+    drawn = (rng.integers(0, own.size, own.size) for _ in range(RESAMPLES))
+    values = [of(own[rows], theirs[rows]) for rows in drawn]
+    low, high = np.nanpercentile(values, [2.5, 97.5]) if np.isfinite(values).any() else (math.nan, math.nan)
+    return float(low), float(high)
 
 
 def interval_of_median(values: Array, seed: int = 0) -> tuple[float, float]:

@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 DPI = 150
 INK, SOFT, BAND, PAPER = "#333333", "#8a8a86", "#e4e4e0", "#ffffff"
 THIN, THICK = ("#a9cbe0", "#1c5a8a"), ("#f0c48c", "#a3420f")
-LINE_COLOURS = {"open": "#a8a8a2", "hand": "#b58a4a", "pid": "#9fc0d2", "imc": "#17486f", "adaptive": "#0d6b57"}
+LINE_COLOURS = {
+    "open": "#a8a8a2",
+    "hand": "#b58a4a",
+    "pid": "#9fc0d2",
+    "imc": "#17486f",
+    "adaptive": "#0d6b57",
+    "neural": "#5b3a8e",
+}
 SPARE_COLOURS = ("#17486f", "#6a94ad", "#7b6a94", "#5f8a68")
 SCALE_TOLERANCES = 3.0  # roll maps are saturated beyond so many tolerances
 STYLE: Any = {
@@ -173,6 +180,29 @@ def limits_over_time(controller: ControllerRun) -> bytes | None:
         axis.set_xlabel("minutes")
         axis.set_title(controller.name)
         axis.tick_params(axis="y", length=0)
+        return png(figure)
+
+
+def guest(controller: ControllerRun) -> bytes | None:
+    """What the network added to the disturbance that the pump answers, what it would have, and what it was trusted."""
+    journal = controller.journal
+    if journal is None or not np.isfinite(journal["guest_authority"]).any():
+        return None
+    minutes = journal["t_line_ns"] / 60e9
+    with plt.rc_context(STYLE):
+        figure, (added, trusted) = plt.subplots(
+            2, 1, figsize=(10.4, 3.0), sharex=True, layout="constrained", height_ratios=(2, 1)
+        )
+        added.axhline(0.0, color=SOFT, lw=0.6)
+        added.plot(minutes, journal["guest_whole_pct"], color=LINE_COLOURS["open"], lw=0.8, label="with full authority")
+        added.plot(minutes, journal["guest_pct"], color=LINE_COLOURS["neural"], lw=1.1, label="added")
+        added.set_ylabel("of target, %")
+        added.set_title(f"{controller.name}: what the network expects of the mean beyond the adaptive estimate")
+        added.legend(loc="upper right", ncols=2)
+        trusted.plot(minutes, journal["guest_authority"], color=LINE_COLOURS["neural"], lw=1.1)
+        trusted.set_ylim(-0.05, 1.05)
+        trusted.set_ylabel("authority")
+        trusted.set_xlabel("minutes")
         return png(figure)
 
 

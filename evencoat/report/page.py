@@ -92,6 +92,7 @@ def _sections(run: RunData) -> Iterator[str]:
             "Gap of every bolt: at the start (dotted), at the end, and all between. The band is the range it may use."
         )
         yield section("Lips", note, image(lips, "lip gaps with their limits"))
+    yield _guests(run)
     yield _timelines(run)
     yield _parameters(run)
     notes = "".join(f"<br>Could not be read: {escaped(note)}" for note in run.notes)
@@ -128,6 +129,17 @@ def _cell(controller: ControllerRun, column: words.Column, is_best: bool) -> str
     broken = column.key == "limit_violations" and isinstance(value, int | float) and value > 0
     kind = ' class="alarm"' if broken else ' class="best"' if is_best else ""
     return f"<td{kind}>{words.number(value, column.digits)}</td>"
+
+
+def _guests(run: RunData) -> str:
+    """What a network added, where there was one."""
+    body = ""
+    for controller in run.controllers:
+        picture = figures.guest(controller)
+        if picture is not None:
+            note = escaped(words.guest_note(controller))
+            body += image(picture, f"what the network added, {controller.name}") + f'<p class="note">{note}</p>'
+    return section("The network", "", body) if body else ""
 
 
 def _timelines(run: RunData) -> str:

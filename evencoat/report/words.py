@@ -10,7 +10,7 @@ import numpy as np
 
 from controller.core.harris import in_words, index_of_run
 from controller.line.command import Cause, Rung
-from evencoat.report.run import RunData
+from evencoat.report.run import ControllerRun, RunData
 
 LEAST_ROWS = 600  # of a record, to judge it by its dead time
 
@@ -20,6 +20,7 @@ LONG_NAMES = {
     "pid": "PID: modal PI and pump",
     "imc": "IMC: modal internal model control",
     "adaptive": "Adaptive: IMC that learns the line",
+    "neural": "Neural: adaptive, and a network that foresees",
 }
 
 
@@ -168,6 +169,21 @@ def _bolts(run: RunData) -> str:
     if not said:
         return ""
     return f"Left alone, because they do not follow or the web belies their feedback: {', '.join(said)}."
+
+
+def guest_note(controller: ControllerRun) -> str:
+    """What a network added, how far it was trusted, and how much of the pump's demand the envelope took away."""
+    journal = controller.journal
+    assert journal is not None
+    added, trust = np.asarray(journal["guest_pct"]), np.asarray(journal["guest_authority"])
+    taken = np.abs(np.asarray(journal["pump_trim_law_pct"]) - np.asarray(journal["pump_trim_pct"]))
+    known = trust[np.isfinite(trust)]
+    return (
+        f"The network added {number(float(np.sqrt(np.mean(added**2))), 3)} % (RMS) and never more than "
+        f"{number(float(np.abs(added).max()), 2)} %. Its authority ended at {number(float(known[-1]), 2)} (lowest "
+        f"{number(float(known.min()), 2)}): it grows while the network comes nearer than the adaptive estimate alone, "
+        f"and is gone where it does not. The envelope held back {number(float(np.mean(taken)), 3)} % of trim."
+    )
 
 
 def _limits(run: RunData) -> str:

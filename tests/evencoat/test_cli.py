@@ -73,8 +73,8 @@ def test_a_wrong_key_is_named_with_its_neighbour(tmp_path: Path) -> None:
     [
         (["sim", "line-41"], "line-40"),
         (["sim", "pilot-16", "--scenario", "first-shft"], "first-shift"),
-        (["run", "--line", "pilot-16", "--controller", "hand"], "choose pid, imc or adaptive"),
-        (["demo", "--controller", "open"], "choose pid, imc or adaptive"),
+        (["run", "--line", "pilot-16", "--controller", "hand"], "choose pid, imc, adaptive or neural"),
+        (["demo", "--controller", "open"], "choose pid, imc, adaptive or neural"),
     ],
 )
 def test_a_wrong_call_says_what_would_be_right(call: list[str], words: str) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from controller.core.trace import Trace
 from controller.line.command import Limit, Mode, Outcome
 from controller.line.profile import LineState
 from evencoat import journal as journal_module
-from evencoat.journal import ARRAYS, FLAGS, CycleJournal, JournalError, JournalReader
+from evencoat.journal import ARRAYS, FLAGS, TIMES, CycleJournal, JournalError, JournalReader
 from evencoat.settings import load_line
 
 LINE = load_line("pilot-16")
@@ -79,7 +80,7 @@ def test_what_comes_back_is_what_went_in(tmp_path: Path) -> None:
         assert (reader.line, reader.settings_text, reader.cycle_count()) == ("pilot-16", LINE.text, 21)
         columns = reader.cycles()
     for k, trace in enumerate(traces):
-        for name in columns.keys() - {"step_us", "lateness_us", "limits", "link_faults"}:
+        for name in columns.keys() - {*TIMES, "limits", "link_faults"}:
             expected = getattr(trace, name)
             if columns[name].dtype.kind == "U":
                 assert columns[name][k] == expected, name
@@ -88,6 +89,7 @@ def test_what_comes_back_is_what_went_in(tmp_path: Path) -> None:
         assert columns["limits"][k] == "; ".join(trace.limits)
         assert columns["link_faults"][k] == "; ".join(trace.link_faults)
         assert columns["step_us"][k] == 100.0 + trace.cycle
+    assert np.all(np.abs(columns["t_unix_s"] - time.time()) < 3600.0)
     assert all(columns[name].shape == (21, ZONES) for name in ARRAYS + FLAGS)
 
 

@@ -15,9 +15,9 @@ import pytest
 from controller.line.command import Cause, Limit, Mode, Outcome, Rung
 from evencoat.journal import CycleJournal
 from evencoat.report import ReportError, build_report, overview_png
-from evencoat.report.figures import bound_by, limits_over_time, lips, tolerance_colours
+from evencoat.report.figures import bound_by, guest, limits_over_time, lips, tolerance_colours
 from evencoat.report.run import load_run
-from evencoat.report.words import COLUMNS, best, headline, number, sentences
+from evencoat.report.words import COLUMNS, best, guest_note, headline, number, sentences
 from evencoat.settings import load_line
 from tests.evencoat.test_journal import make_trace
 
@@ -342,3 +342,15 @@ def test_pictures_of_a_journal_are_drawn_only_where_there_is_one(run_dir: Path) 
     assert limits_over_time(run.controllers[0]) is None
     assert (limits_over_time(run.controllers[1]) or b"").startswith(b"\x89PNG")
     assert (lips(run) or b"").startswith(b"\x89PNG")
+
+
+def test_a_network_s_part_is_drawn_and_told_and_a_run_without_one_says_nothing_of_it(run_dir: Path) -> None:
+    assert "<h2>The network</h2>" not in build_report(run_dir).read_text()
+    with CycleJournal(run_dir / "imc" / "journal.sqlite", LINE.line, LINE.text) as journal:
+        for cycle in range(200, 220):
+            journal.record(make_trace(cycle, guest_pct=0.2, guest_whole_pct=0.25, guest_authority=0.8), 100.0, 3.0)
+    own = load_run(run_dir).main
+    assert "never more than 0.20 %" in guest_note(own)
+    assert "ended at 0.80" in guest_note(own)
+    assert (guest(own) or b"")[:4] == b"\x89PNG"
+    assert "<h2>The network</h2>" in build_report(run_dir).read_text()

@@ -119,7 +119,7 @@ def test_an_unknown_key_names_the_nearest_known_one(old: str, new: str, field: s
         ("boxes = 80  ", "boxes = 80.5 ", "gauges.wet.boxes", "80.5", "whole number"),
         ("fd = true", 'fd = "yes"', "bus.fd", '"yes"', "true or false"),
         ("flow_index = 0.6 ", "flow_index = nan ", "slurry.flow_index", "nan", "finite"),
-        ('law = "imc"', 'law = "pdi"', "control.law", '"pdi"', "'pi', 'imc' or 'adaptive'"),
+        ('law = "imc"', 'law = "pdi"', "control.law", '"pdi"', "'pi', 'imc', 'adaptive' or 'neural'"),
         ('name = "line-40"', 'name = "../line"', "name", '"../line"', "letters"),
         ("lip_share = 0.4 ", 'lip_share = "0.4" ', "die.lip_share", '"0.4"', "a number"),
     ],

@@ -18,14 +18,14 @@ from controller.line.command import UncertifiedCommand
 from evencoat import wire_checker
 from evencoat.settings import compile_codec, load_line, read_line, shipped_lines
 from evencoat.wire_checker import WireChecker, check_log
-from firmware_bridge.contract import Telegram
+from firmware_bridge.contract import SHIPPED_DBC, Telegram
 from firmware_bridge.frames import Frame
 
 LINE_40 = load_line("line-40")  # two segments a command; 480..720 um, 5 um/s, neighbours 50, bend 70, trim 8 %, 0.5 %/s
 CODEC = compile_codec(LINE_40)
 FLAT = np.full(40, 600.0)
 RATIO = 112.1
-DATABASE = cantools.database.load_file(str(wire_checker.SHIPPED_DBC))
+DATABASE = cantools.database.load_file(str(SHIPPED_DBC))
 
 
 class Wire:

@@ -10,14 +10,17 @@ from pathlib import Path
 from firmware_bridge.bus import Bus, BusError
 from firmware_bridge.bus_hub import QUEUE_FRAMES, HubServer
 from firmware_bridge.frames import Frame
+from firmware_bridge.medium import Medium
 
 PATIENCE_S = 20.0  # until a test gives up on a frame that will not come
 
 
 @contextmanager
-def running(path: Path, log: Path | None = None, queue_frames: int = QUEUE_FRAMES) -> Iterator[HubServer]:
+def running(
+    path: Path, log: Path | None = None, queue_frames: int = QUEUE_FRAMES, medium: Medium | None = None
+) -> Iterator[HubServer]:
     """A hub that serves on a thread of its own."""
-    with HubServer(path, log, queue_frames=queue_frames) as server:
+    with HubServer(path, log, queue_frames=queue_frames, medium=medium) as server:
         thread = threading.Thread(target=server.serve, daemon=True)
         thread.start()
         try:

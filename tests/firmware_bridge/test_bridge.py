@@ -236,3 +236,42 @@ def test_garbage_on_the_bus_is_counted_and_does_not_stop_the_loop() -> None:
     inputs = line.port.read()
     assert inputs is not None and inputs.gap_valid.all()
     assert line.port.health()[Telegram.SYNC].wrong_crc == 1
+
+
+def test_a_babbling_node_is_named_and_a_backlog_is_not() -> None:
+    """A gauge that sends 300 scans a cycle with all that a frame needs, and a stranger that fills the bus."""
+    line = ready()
+    for _ in range(40):  # four seconds in which nobody read
+        line.tick()
+    assert line.port.read() is not None
+    line.tick()
+    inputs = line.port.read()
+    assert inputs is not None and inputs.link_faults == ()
+    for _ in range(2):
+        line.tick()
+        for k in range(300):
+            line.say(Telegram.WET_PROFILE, {"film_um": np.full(2 * line.line.zones, 180.0 + k % 9)})
+            line.bus.send(Frame(0x001, b"", is_fd=False))
+        inputs = line.port.read()
+    assert inputs is not None and inputs.wet is not None
+    assert inputs.link_faults == (
+        "bus: WET_PROFILE_0 (0x300) babbles: 301 frames in a cycle, expected 1",
+        "bus: a stranger (0x1) babbles: 300 frames in a cycle, expected 0",
+    )
+    for _ in range(2):
+        line.tick()
+        inputs = line.port.read()
+    assert inputs is not None and inputs.link_faults == ()
+
+
+def test_a_faulty_link_says_which_errors_made_it_so() -> None:
+    line = ready()
+    for k in range(6):  # a second pump that counts on its own
+        for frame in line.codec.encode(
+            Telegram.PUMP_FEEDBACK, line.healthy()[Telegram.PUMP_FEEDBACK], scan_id=1, counter=100 + 50 * (k % 2)
+        ):
+            line.bus.send(frame)
+    line.tick()
+    inputs = line.port.read()
+    assert inputs is not None and not inputs.pump_valid
+    assert inputs.link_faults == ("pump feedback: faulty (wrong sequence)",)

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_bridge.contract import MAX_COUNTER_JUMP, WRONG_CRC_BUDGET, Node, Telegram, WireError, cycles_ahead
+from firmware_bridge.contract import (
+    DISORDER_BUDGET,
+    MAX_COUNTER_JUMP,
+    WRONG_CRC_BUDGET,
+    Node,
+    Telegram,
+    WireError,
+    cycles_ahead,
+)
 from firmware_bridge.frames import Frame
 from firmware_bridge.health import LinkState, Verdict
 from firmware_bridge.link import Message, Receiver, Transmitter
@@ -155,6 +163,65 @@ def test_silence_shows_after_three_periods() -> None:
     assert rx.health(1.0 + 3.01 * PERIOD_S)[WET].state is LinkState.SILENT
     assert not rx.troubled(1.0 + 3 * PERIOD_S)
     assert rx.troubled(1.0 + 3.01 * PERIOD_S) == {WET: LinkState.SILENT}
+
+
+def test_the_link_is_in_each_e2e_state_by_name() -> None:
+    """Right after a period, and a period later, when what was wrong is past."""
+    sent = scans(30)
+    wrong = {
+        Verdict.OK: sent[1],
+        Verdict.REPEATED: sent[0],
+        Verdict.WRONG_SEQUENCE: sent[9],
+        Verdict.ERROR: [garbled(frame) for frame in sent[1]],
+        Verdict.NO_NEW_DATA: [],
+    }
+    assert set(wrong) | {Verdict.NOT_AUTHENTIC} == set(Verdict)
+    for verdict, frames in wrong.items():
+        rx = receiver()
+        assert rx.health(0.0)[WET].verdict is Verdict.NO_NEW_DATA
+        feed(rx, sent[0], 0.0)
+        assert rx.health(PERIOD_S)[WET].verdict is Verdict.OK
+        feed(rx, frames, 1.5 * PERIOD_S)
+        assert rx.health(1.6 * PERIOD_S)[WET].verdict is verdict, verdict
+        assert rx.health(2.6 * PERIOD_S)[WET].verdict is Verdict.NO_NEW_DATA
+
+
+def test_an_error_of_the_past_is_not_the_state_of_a_link_that_runs_again() -> None:
+    sent = scans(6)
+    rx = receiver()
+    feed(rx, sent[0])
+    feed(rx, sent[0], 0.1)
+    for k in range(1, 6):
+        assert len(feed(rx, sent[k], PERIOD_S * (k + 1))) == 1
+    health = rx.health(PERIOD_S * 6)[WET]
+    assert (health.verdict, health.state, health.errors) == (Verdict.OK, LinkState.OK, {"repeated": 3})
+
+
+@pytest.mark.parametrize(("counter", "verdict"), [(7, Verdict.REPEATED), (None, Verdict.WRONG_SEQUENCE)])
+def test_five_telegrams_out_of_order_make_the_link_faulty_until_as_many_good_ones(
+    counter: int | None, verdict: Verdict
+) -> None:
+    """A counter that stands, and two nodes that count apart under one identifier."""
+    codec, rx = shipped_codec(), receiver()
+    for k in range(DISORDER_BUDGET + 1):
+        assert rx.health(0.0)[WET].state is not LinkState.FAULTY
+        number = counter if counter is not None else 100 * (k % 2)
+        feed(rx, codec.encode(WET, {"film_um": film(k)}, scan_id=k, counter=number))
+    health = rx.health(0.0)[WET]
+    assert (health.state, health.verdict, health.received) == (LinkState.FAULTY, verdict, 1)
+    good = [codec.encode(WET, {"film_um": film(k)}, scan_id=k, counter=k) for k in range(200, 208)]
+    taken = [len(feed(rx, frames)) for frames in good]
+    assert taken == [0] * (1 + DISORDER_BUDGET) + [1, 1]  # the first is out of sequence itself
+    assert rx.health(0.0)[WET].state is LinkState.OK
+
+
+def test_one_gap_of_a_telegram_with_segments_is_no_fault_of_the_link() -> None:
+    rx = receiver()
+    sent = scans(12)
+    feed(rx, sent[0])
+    feed(rx, sent[9], 0.9)
+    assert rx.health(0.9)[WET].wrong_sequence == 3 and rx.health(0.9)[WET].state is not LinkState.FAULTY
+    assert len(feed(rx, sent[10], 1.0)) == 1
 
 
 def test_events_are_never_silent() -> None:

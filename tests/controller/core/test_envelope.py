@@ -1,6 +1,6 @@
 """The envelope, tried by adversaries and judged by a checker that shares nothing with it.
 
-A line's limits are tested by a class that inherits EnvelopeBattery and restates them by hand.
+A line's limits are tested by a class that inherits EnvelopeBattery and restates them by hand (tests/safety).
 """
 
 import math
@@ -475,18 +475,6 @@ class EnvelopeBattery:
             assert abs(command.pump_trim_pct) <= n.trim_max_pct + HAIR
             assert abs(command.pump_trim_pct - last.pump_trim_pct) <= n.trim_step_pct + HAIR
             last = Applied(command.gap_um, RATIO, command.pump_trim_pct)
-
-
-class TestPilot16(EnvelopeBattery):
-    numbers = Numbers("pilot-16.toml", 16, 500.0, 400.0, 600.0, 0.2, 40.0, 60.0, 8.0, 0.05)
-
-
-class TestLine40(EnvelopeBattery):
-    numbers = Numbers("line-40.toml", 40, 600.0, 480.0, 720.0, 0.5, 50.0, 70.0, 8.0, 0.05)
-
-
-class TestWide120(EnvelopeBattery):
-    numbers = Numbers("wide-120.toml", 120, 700.0, 560.0, 840.0, 0.5, 40.0, 50.0, 8.0, 0.05)
 
 
 def test_an_envelope_takes_its_limits_from_the_line():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from controller.core import adapt, blocks, certificate, estimate, exchange, response
+from controller.core import adapt, blocks, candidates, certificate, estimate, exchange, response
 from controller.core import step as core
 from controller.line.command import Mode
 from controller.line.description import Array, Doubt, LawName, LineDescription
@@ -73,10 +73,11 @@ def test_a_model_taken_into_use_makes_no_bump() -> None:
     config, state, gap = running()
     assert config.adaptation is not None
     lesson = state.adapt._replace(
-        information=np.diag([1e4, 1e4, 1e4, 1e8]),
-        weighed=1e4 * np.array([0.4, 0.2, 0.5, 0.0]),
+        information=np.diag([1e4, 1e4, 1e4, 1e8, 1e4]),
+        weighed=1e4 * np.array([0.4, 0.2, 0.5, 0.0, 0.0]),
         looks=5,
         block=blocks.begun(12),
+        far=candidates.nothing(),
     )
     new, after = core.renewed(config, state._replace(adapt=lesson))
     assert new is not config and new.line.die.gain_factor == pytest.approx(np.exp(0.4), rel=0.02)
@@ -92,7 +93,11 @@ def test_a_model_taken_into_use_makes_no_bump() -> None:
 def test_nothing_is_taken_into_use_while_the_law_does_not_act(mode: Mode) -> None:
     config, state, _ = running(cycles=60)
     lesson = state.adapt._replace(
-        information=np.eye(4) * 1e4, weighed=1e4 * np.array([0.4, 0.0, 0.0, 0.0]), looks=5, block=blocks.begun(12)
+        information=np.eye(5) * 1e4,
+        weighed=1e4 * np.array([0.4, 0.0, 0.0, 0.0, 0.0]),
+        looks=5,
+        block=blocks.begun(12),
+        far=candidates.nothing(),
     )
     held = state._replace(adapt=lesson, supervisor=replace(state.supervisor, actual=mode))
     assert core.renewed(config, held)[0] is config
@@ -121,7 +126,11 @@ def test_a_map_learnt_while_running_inherits_the_certified_time_and_searches_for
     assert closed_s > 1.2 * LINE.control.closed_loop_cd_s
     _, state, _ = running(cycles=60)
     lesson = state.adapt._replace(
-        information=np.eye(4) * 1e4, weighed=1e4 * np.array([0.4, 0.0, 0.0, 0.0]), looks=5, block=blocks.begun(12)
+        information=np.eye(5) * 1e4,
+        weighed=1e4 * np.array([0.4, 0.0, 0.0, 0.0, 0.0]),
+        looks=5,
+        block=blocks.begun(12),
+        far=candidates.nothing(),
     )
 
     def never(*_: object) -> None:

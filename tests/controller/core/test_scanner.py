@@ -69,6 +69,15 @@ def test_at_a_harmonic_of_the_scan_one_head_is_fooled_and_not_by_more_than_it_se
     assert 0.1 * 0.01 / np.sqrt(2.0) < shown < 0.01
 
 
+def test_a_pass_is_also_kept_as_it_came():
+    """Whoever learns the map from what moves did must not be shown a filter's belief instead."""
+    shape = 0.01 * np.cos(np.pi * (np.arange(ZONES) + 0.5) / ZONES * 2)
+    state = watched(shape, lambda web_m: 0.004 + 0.0 * web_m, 3)
+    assert state.passed is not None
+    np.testing.assert_allclose(believe(scanned_line()).basis @ state.passed[:-1], shape, atol=1e-4)
+    assert state.passed[-1] == pytest.approx(0.004, abs=1e-4)
+
+
 def test_to_and_fro_cancels_what_a_ramp_of_the_mean_would_leave_as_a_tilt():
     """1 % in ten minutes. Told the direction or not, no tilt beyond a thousandth of that is left."""
     for told in (True, False):

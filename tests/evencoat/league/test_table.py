@@ -1,5 +1,8 @@
 """How far one player stands below another is told line by line, not from one median to the other."""
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from evencoat.league import table
@@ -27,3 +30,23 @@ def test_gains_are_of_the_same_lines():
         assert row["below_pct_median"] == pytest.approx(10.0)
         assert row["below_pct_low"] == pytest.approx(-20.0)
         assert row["below_pct_high"] == pytest.approx(10.0)
+
+
+def test_savings_are_of_totals_and_of_the_tail():
+    """A coats half of the metres out of tolerance on each line; its worst line is as bad as B's."""
+    results = [
+        *(replaced(played("nominal", seed, "a", sigma), 20.0, 2.0) for seed, sigma in ((1, 0.2), (2, 0.3), (3, 0.9))),
+        *(replaced(played("nominal", seed, "b", sigma), 40.0, 0.0) for seed, sigma in ((1, 0.4), (2, 0.6), (3, 0.9))),
+    ]
+    nominal, everywhere = table.savings(results, "a", "b")
+    assert (nominal["family"], everywhere["family"], nominal["lines"]) == ("nominal", "all", 3)
+    assert nominal["out_of_tolerance_m"] == pytest.approx(50.0)
+    assert nominal["out_of_tolerance_m_low"] == pytest.approx(50.0)
+    assert nominal["sigma_p95"] == pytest.approx(100.0 * (1.0 - 0.84 / 0.87))
+    assert nominal["sigma_p95_low"] <= nominal["sigma_p95"] <= nominal["sigma_p95_high"]
+    assert math.isnan(float(nominal["batch_scrap_m"])), "there is nothing of theirs to save"
+    assert nominal["bolt_travel_um"] == 0.0
+
+
+def replaced(result: Result, out_m: float, batch_m: float) -> Result:
+    return replace(result, score=replace(result.score, out_of_tolerance_m=out_m, batch_scrap_m=batch_m))

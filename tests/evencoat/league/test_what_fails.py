@@ -69,6 +69,20 @@ def test_a_loop_that_a_wrong_map_threw_down_the_ladder_learns_its_way_out() -> N
     assert done.steady_pct < 0.5 * done.open_pct, done
 
 
+@pytest.mark.parametrize(
+    ("family", "seed", "wrong"),
+    [
+        ("misaligned", 59, Wrong(1.4, 1.3, 0.5, 1.2)),  # short dead time: lips creep away from block to block
+        ("nominal", 77, Wrong(0.6, 1.3, 0.5, 1.2)),
+        ("dry-scanner-only", 114, Wrong(0.6, 1.3, 0.5, 0.8)),  # ended at 4.4 times open loop
+    ],
+)
+def test_fine_shapes_that_answer_the_wrong_way_round_are_turned_right(family: str, seed: int, wrong: Wrong) -> None:
+    """Each swung up beyond open loop while small errors of the map were all that was looked for."""
+    done = run("adaptive", family, seed, wrong, 30.0 if family == "dry-scanner-only" else 12.0)
+    assert done.steady_pct < 0.3 * done.open_pct, done
+
+
 def test_what_is_called_unstable_is_unstable() -> None:
     """A loop that believes a tenth of its gain shakes the web: the judge of the runs above sees it."""
     assert run("imc", "nominal", 6, Wrong(gain=0.08), 6.0).unstable

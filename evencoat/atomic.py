@@ -1,0 +1,26 @@
+"""Files that are whole or not there: whoever looks, even after a power cut, sees the old content or all of the new."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write beside it, fsync, take its name in one move, fsync the folder. Raises OSError, and the old file stands."""
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made 0o600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,65 @@
+"""The network that the law `neural` runs with: the model in use, checked, or the one that somebody names.
+
+Without a model in use `neural` does as `adaptive`, and says so. A model that is damaged, or is no network of ours, is
+an error before anything moves: nobody is given another controller than the one he asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from controller.core import network
+from controller.core.network import Network, NetworkError
+from controller.line.description import LawName, LineDescription
+from evencoat.model_store import ModelStore, ModelStoreError, StoredModel, default_folder, load_model
+from evencoat.settings_rules import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """The network, None where there is none, and what is said of it."""
+
+    network: Network | None
+    words: str
+    sha256: str = ""
+
+
+def invited(line: LineDescription, named: str = "", store: ModelStore | None = None) -> Guest:
+    """The guest of a line's law. `named`: digits of a sha256, "shipped" or a file; "" is the model in use.
+
+    Raises ModelStoreError.
+    """
+    if line.control.law is not LawName.NEURAL:
+        return Guest(None, "")
+    model = model_of(named, store or ModelStore(default_folder()))
+    if model is None:
+        return Guest(None, "no model is in use: neural does as adaptive (`evencoat model list`)")
+    return Guest(network_of(model), f"model {model.sha256[:12]} ({model.card.architecture})", model.sha256)
+
+
+def asked_for(line: LineDescription, named: str = "") -> Guest | None:
+    """The guest to be judged: that of the line's law, or the one named whatever the law. Raises ModelStoreError."""
+    neural = replace(line, control=replace(line.control, law=LawName.NEURAL)) if named else line
+    return invited(neural, named) if neural.control.law is LawName.NEURAL else None
+
+
+def model_of(named: str, store: ModelStore) -> StoredModel | None:
+    """The model of that name, or the one in use. Raises ModelStoreError."""
+    if not named:
+        return store.active()
+    path = Path(named)
+    return load_model(path) if path.suffix and path.is_file() else store.find(named)
+
+
+def network_of(model: StoredModel) -> Network:
+    """The network in a model's tensors. Raises ModelStoreError naming the tensor that does not fit."""
+    if model.card.architecture != network.ARCHITECTURE:
+        advice = "Train it again with this evencoat (`evencoat train`), or activate another"
+        problem = Problem("architecture", model.card.architecture, f"must be {network.ARCHITECTURE}", advice)
+        raise ModelStoreError(model.path, problem)
+    try:
+        return network.from_tensors(model.tensors)
+    except NetworkError as error:
+        problem = Problem("tensors", "", str(error), "Train it again, or activate another")
+        raise ModelStoreError(model.path, problem) from error

@@ -1,0 +1,174 @@
+"""JournalReader: a journal read back as arrays, also while it is written, after a kill, and from a torn copy."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from controller.line.description import Array
+from evencoat.journal import audit as chain
+from evencoat.journal import salvage
+from evencoat.journal.audit import AuditRecord, Verdict
+from evencoat.journal.tables import COLUMNS, EVENT_COLUMNS, Event, JournalError, check_version, column, open_for_reading
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The last cycle in a few figures: what a progress bar or a status line shows."""
+
+    cycle: int
+    t_line_ns: int
+    mode_actual: str
+    outcome: str
+    worst_pct: float  # largest deviation of a valid zone from its target; NaN where none is valid
+
+
+class JournalReader:
+    """Reads a journal. `torn` says what is wrong with a copy of which a part could be read, "" with a whole one."""
+
+    def __init__(self, path: Path | str) -> None:
+        """Open read-only. Raises JournalError when there is no journal, or none of ours."""
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise JournalError(f"{self.path}: no such journal")
+        self.torn = ""
+        self._db = open_for_reading(self.path)
+        try:
+            self.meta: dict[str, str] = dict(self._rows("SELECT key, value FROM meta"))
+            check_version(self.path, self.meta)
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise JournalError(f"{self.path}: not a cycle journal ({error})") from error
+        except JournalError:
+            self._db.close()
+            raise
+
+    @property
+    def line(self) -> str:
+        return self.meta["line"]
+
+    @property
+    def settings_text(self) -> str:
+        return self.meta["settings"]
+
+    @property
+    def target_gsm(self) -> Array:
+        """Target of each zone, shape (zones,), g/m2."""
+        return np.asarray(json.loads(self.meta["target_gsm"]), dtype=np.float64)
+
+    def cycle_count(self) -> int:
+        """How many cycles are committed."""
+        ((count,),) = self._rows("SELECT COUNT(*) FROM cycles")
+        return int(count)
+
+    def newest(self) -> Newest | None:
+        """The last committed cycle, or None while there is none."""
+        rows = self._rows(
+            "SELECT cycle, t_line_ns, mode_actual, outcome, profile_gsm, profile_valid "
+            "FROM cycles ORDER BY id DESC LIMIT 1"
+        )
+        if not rows:
+            return None
+        row = rows[0]
+        profile, valid = np.frombuffer(row[4], dtype="<f4"), np.frombuffer(row[5], dtype=np.bool_)
+        deviation = 100.0 * np.abs(profile / self.target_gsm - 1.0)[valid]
+        worst_pct = float(deviation.max()) if deviation.size else np.nan
+        return Newest(row[0], row[1], row[2], row[3], worst_pct)
+
+    def last_row(self) -> int:
+        """Row number of the last committed cycle, 0 while there is none. No number is ever used twice."""
+        ((last,),) = self._rows("SELECT COALESCE(MAX(id), 0) FROM cycles")
+        return int(last)
+
+    def row_numbers(self) -> npt.NDArray[np.int64]:
+        """Row numbers of all cycles, in their order, (T,)."""
+        return np.asarray([row[0] for row in self._rows("SELECT id FROM cycles ORDER BY id")], dtype=np.int64)
+
+    def cycles(
+        self, columns: Sequence[str] = COLUMNS, first_cycle: int | None = None, last_cycle: int | None = None
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Columns of the cycles asked for, in the order written.
+
+        Scalars come as (T,), arrays and flags as (T, zones), text (modes, outcome, limits, link faults) as (T,) of str.
+        Raises ValueError naming an unknown column.
+        """
+        low = -(2**63) if first_cycle is None else first_cycle
+        high = 2**63 - 1 if last_cycle is None else last_cycle
+        return self._columns(columns, "cycle BETWEEN ? AND ?", (low, high))
+
+    def rows(self, columns: Sequence[str], first_row: int, last_row: int) -> dict[str, npt.NDArray[Any]]:
+        """The same for a stretch of row numbers: what long journals are read by, a part at a time."""
+        return self._columns(columns, "id BETWEEN ? AND ?", (first_row, last_row))
+
+    def events(self) -> list[Event]:
+        """Every event in the order written."""
+        return [Event(*row) for row in self._rows(f"SELECT {', '.join(EVENT_COLUMNS)} FROM events ORDER BY id")]
+
+    def audit(self) -> list[AuditRecord]:
+        """Every record of the chain, from its beginning."""
+        return [AuditRecord(*row) for row in self._rows(chain.SELECT)]
+
+    def head(self) -> AuditRecord | None:
+        """The last record of the chain, or None while there is none."""
+        rows = self._rows(f"{chain.SELECT} DESC LIMIT 1")
+        return AuditRecord(*rows[0]) if rows else None
+
+    def pruned_before(self) -> int:
+        """Cycles with smaller row numbers were pruned, as the chain says; 1 where none were."""
+        return chain.pruned_before(self.audit())
+
+    def ends(self) -> list[AuditRecord]:
+        """The record of the last start, and that of its stop where it ended cleanly."""
+        last = self._rows(chain.LAST_START)
+        return [AuditRecord(*row) for row in last]
+
+    def last_mode(self) -> tuple[float, str, str] | None:
+        """Wall time, mode asked for and reason in words of the last committed cycle, or None while there is none."""
+        rows = self._rows("SELECT t_unix_s, mode_requested, outcome FROM cycles ORDER BY id DESC LIMIT 1")
+        return rows[0] if rows else None
+
+    def verify(self, known_head: tuple[int, str] | None = None, tell: chain.Tell = chain.nobody) -> Verdict:
+        """Whether the chain holds and no cycle went without a record: see evencoat.journal.audit.verify."""
+        return self._asked(lambda db: chain.verify(db, known_head, tell))
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> JournalReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _columns(self, columns: Sequence[str], where: str, bounds: tuple[int, int]) -> dict[str, npt.NDArray[Any]]:
+        unknown = [name for name in columns if name not in COLUMNS]
+        if unknown:
+            raise ValueError(f"journal has no column {unknown[0]!r}; it has {', '.join(COLUMNS)}")
+        rows = self._rows(f"SELECT {', '.join(columns)} FROM cycles WHERE {where} ORDER BY id", bounds)
+        return {name: column(name, [row[k] for row in rows]) for k, name in enumerate(columns)}
+
+    def _rows(self, query: str, values: tuple[int, ...] = ()) -> list[Any]:
+        return self._asked(lambda db: db.execute(query, values).fetchall())
+
+    def _asked(self, ask: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """The answer of the file; where that turns out to be torn, of what could be saved of it."""
+        try:
+            return ask(self._db)
+        except sqlite3.OperationalError:
+            raise  # locked, or no such table: not torn
+        except sqlite3.DatabaseError as error:
+            saved = None if self.torn else salvage.salvaged(self.path)
+            if saved is None:
+                raise
+            self._db.close()
+            self._db, self.torn = saved, f"torn ({error}): only what lies before the tear could be read"
+            return ask(self._db)
