@@ -111,9 +111,7 @@ def train(
     figures["batch"] = recipes.judged(learner, recipes.draw(settings.batch_lines, settings.seed + 1))
     figures["batch_loss"] = [batch_loss[0], batch_loss[-1]]
     if judge is not None:
-        say("league", 0.0, "on the plant")
         figures["league"] = judge(tensors)
-        say("league", 1.0, "on the plant")
     return Trained(tensors, course.standing.history, figures)
 
 
