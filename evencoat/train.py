@@ -23,7 +23,7 @@ from evencoat.errors import RunFailed
 from evencoat.model_store import Card, StoredModel, write_model
 
 if TYPE_CHECKING:
-    from controller.learn.train import Recorder, Say, Settings, Trained
+    from controller.learn.train import Judge, Recorder, Say, Settings, Trained
 
 MODEL, STORY, PICTURE = "model.safetensors", "training.json", "training.png"
 MISSING = {
@@ -46,6 +46,7 @@ class TrainPlan:
     resume: bool
     workers: int
     lines: int | None
+    league: int  # lines of each family of the plant to be examined on; 0: not at all
     command: str
 
 
@@ -77,7 +78,7 @@ def train(plan: TrainPlan, say: Say) -> Training:
     settings, begun = settings_of(plan), time.monotonic()
     with _recorder(plan.workers) as recorder:
         try:
-            done = trained(settings, plan.folder, say, recorder, plan.resume)
+            done = trained(settings, plan.folder, say, recorder, plan.resume, _judge(plan.league, say))
         except CheckpointError as error:
             raise RunFailed(str(error)) from error
     seconds = time.monotonic() - begun
@@ -88,6 +89,15 @@ def train(plan: TrainPlan, say: Say) -> Training:
 
     (plan.folder / PICTURE).write_bytes(curves(done.history, done.figures))
     return Training(model, done, seconds)
+
+
+def _judge(lines: int, say: Say) -> Judge | None:
+    """The plant's word on the weights; None where nobody asked for it."""
+    if not lines:
+        return None
+    from evencoat.league.examiner import examined
+
+    return lambda tensors: examined(tensors, lines, lambda share, words: say("league", share, words))
 
 
 def settings_of(plan: TrainPlan) -> Settings:
@@ -104,6 +114,8 @@ def card(plan: TrainPlan, settings: Settings, done: Trained, seconds: float) -> 
     """What is told of the model."""
     from controller.learn.families import FAMILIES, RANGES
 
+    own = {name: value for name, value in done.figures.items() if name != "league"}
+    told = {"belief_plant": own, **({"plant": done.figures["league"]} if "league" in done.figures else {})}
     return Card(
         architecture=ARCHITECTURE,
         families=[name for name, family in FAMILIES.items() if not family.held_out],
@@ -113,7 +125,7 @@ def card(plan: TrainPlan, settings: Settings, done: Trained, seconds: float) -> 
         trained_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         train_s=round(seconds, 1),
         command=plan.command,
-        league={"belief_plant": done.figures},
+        league=told,
     )
 
 

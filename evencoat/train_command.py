@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from evencoat.train import Training
+    from evencoat.train import Training, TrainPlan
 
 FAILED, WRONG_CALL, ANSWER_IS_NO, INTERRUPTED = 1, 2, 3, 130
 
@@ -43,8 +43,11 @@ def train(
         int, typer.Option(min=1, max=1024, help="Record lines on so many workers (Ray); the result is the same.")
     ] = 1,
     lines: Annotated[
-        int | None, typer.Option(min=4, max=10_000, help="Lines to train on; without it 240, quick 18.")
+        int | None, typer.Option(min=4, max=10_000, help="Lines to train on; without it 320, quick 18.")
     ] = None,
+    league: Annotated[
+        int, typer.Option(min=0, max=100, help="At the end play so many lines of each family on the plant; 0: none.")
+    ] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on standard output instead of words.")
     ] = False,
@@ -56,7 +59,10 @@ def train(
     if resume and folder is None:
         _say_wrong("--resume: needs --out, the folder of the training that was stopped")
     folder = folder or Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S_train")
-    done = _trained(quick, seed, folder, resume, workers, lines, shown=not as_json)
+    from evencoat.train import TrainPlan
+
+    plan = TrainPlan(seed, quick, folder, resume, workers, lines, league, _command(quick, seed, lines, league))
+    done = _trained(plan, shown=not as_json)
     if as_json:
         sys.stdout.write(json.dumps(_told(done), indent=2) + "\n")
     else:
@@ -68,15 +74,12 @@ def train(
     raise typer.Exit(0 if done.beats_adaptive else ANSWER_IS_NO)
 
 
-def _trained(
-    quick: bool, seed: int, folder: Path, resume: bool, workers: int, lines: int | None, shown: bool
-) -> Training:
+def _trained(plan: TrainPlan, shown: bool) -> Training:
     from evencoat.errors import RunFailed
     from evencoat.model_store import ModelStoreError
-    from evencoat.train import NotInstalled, TrainPlan
+    from evencoat.train import NotInstalled
     from evencoat.train import train as work
 
-    plan = TrainPlan(seed, quick, folder, resume, workers, lines, _command(quick, seed, lines))
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=not shown) as bar:
         task = bar.add_task("starting", total=1.0)
@@ -90,7 +93,7 @@ def _trained(
             _say_wrong(str(error))
         except KeyboardInterrupt:
             bar.stop()
-            err.print(f"stopped; go on with --out {folder} --resume", soft_wrap=True)
+            err.print(f"stopped; go on with --out {plan.folder} --resume", soft_wrap=True)
             raise typer.Exit(INTERRUPTED) from None
         except (RunFailed, ModelStoreError, OSError) as error:
             bar.stop()
@@ -103,10 +106,11 @@ def _say_wrong(words: str) -> NoReturn:
     raise typer.Exit(WRONG_CALL)
 
 
-def _command(quick: bool, seed: int, lines: int | None) -> str:
+def _command(quick: bool, seed: int, lines: int | None, league: int) -> str:
     """What trains the same weights again."""
-    given = [*(["--quick"] if quick else []), "--seed", str(seed), *(["--lines", str(lines)] if lines else [])]
-    return shlex.join(["evencoat", "train", *given])
+    given = ["--seed", str(seed), *(["--lines", str(lines)] if lines else [])]
+    given += ["--league", str(league)] if league else []
+    return shlex.join(["evencoat", "train", *(["--quick"] if quick else []), *given])
 
 
 def _told(done: Training) -> dict[str, Any]:
@@ -133,4 +137,7 @@ def _table(done: Training) -> Table:
     for words, name in rows.items():
         spread = figures[name]
         table.add_row(words, *(f"{spread[column]:.3f}" for column in ("median", "mean", "worst_fifth")))
+    for name, played in figures.get("league", {}).items():
+        if isinstance(played, dict):
+            table.add_row(f"sigma on the plant, {name}", f"{played['total']:.3f}", "", f"{max(played['totals']):.3f}")
     return table

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from controller.core.foresight import FILTERS
 from controller.core.network import MEAN_TAPS, Network
 from controller.learn import checkpoint, heads, loop, material, recipes, record
 from controller.learn.checkpoint import Standing
@@ -34,7 +35,7 @@ Judge = Callable[[Weights], dict[str, Any]]
 STAGES = ("missed", "loop")
 CHECKPOINT = "checkpoint.npz"
 RECORDS = "lines"
-STIRRED = 0.05  # of the guesses that join in later
+WINDOWS = 2  # of the closed loop, by which a look judges
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ class Settings:
     """What a training is made of. Numbers of lines, of minutes each, of optimiser steps, and of neurons."""
 
     seed: int = 1
-    lines: int = 240
-    held_out: int = 56
+    lines: int = 320
+    held_out: int = 84
     minutes: float = 30.0
     hidden: int = 32
     batch_hidden: int = 8
@@ -54,7 +55,7 @@ class Settings:
     loop_s: int = 480
     at_once: int = 24  # lines in one step
     rate: float = 4e-3
-    loop_rate: float = 5e-4
+    loop_rate: float = 2e-4
     decay: float = 3e-3  # of what each tap counts for whatever the context
     gating_decay: float = 1.0  # of what the context changes in that
     blur: float = 0.5  # of the context, of its spread
@@ -110,9 +111,7 @@ def train(
     figures["batch"] = recipes.judged(learner, recipes.draw(settings.batch_lines, settings.seed + 1))
     figures["batch_loss"] = [batch_loss[0], batch_loss[-1]]
     if judge is not None:
-        say("league", 0.0, "on the plant")
         figures["league"] = judge(tensors)
-        say("league", 1.0, "on the plant")
     return Trained(tensors, course.standing.history, figures)
 
 
@@ -191,7 +190,7 @@ class _Course:
         rate = (self.settings.rate, self.settings.loop_rate)[stage]
         for step in range(self.standing.step, steps):
             if stage == 0 and step == steps // 2:
-                self._stir()
+                self._split()
             optimiser.param_groups[0]["lr"] = rate * _pace(step, steps)
             loss = self._stepped(stage, step, optimiser)
             self.standing.step = step + 1
@@ -210,7 +209,9 @@ class _Course:
         rng = np.random.default_rng([self.settings.seed, stage, step])
         rows = rng.permutation(len(self.seen))[: self.settings.at_once].tolist()
         lines = self._blurred(self.seen.chosen(rows), stage, step)
-        change = self._thinly(lines, rng) if stage == 0 else self._looped(lines, step, rng)
+        change = self._thinly(lines, rng)
+        if stage == 1:  # and it still has to be right where the pump rests
+            change = 0.5 * (change + self._looped(lines, step, rng))
         loss = change.mean() + self.settings.tail_weight * material.tail(change, self.settings.tail_share)
         gating, plain = (self.learner.mean.w3**2).sum(), (self.learner.mean.b3**2).sum()
         optimiser.zero_grad()
@@ -233,13 +234,15 @@ class _Course:
         begin = int(rng.integers(first, max(lines.live.shape[1] - self.settings.loop_s, first + 1)))
         return looped(self.learner, lines, begin, self.settings.loop_s, (self.settings.seed, step))
 
-    def _stir(self) -> None:
-        """Guesses that have said nothing yet begin to differ from each other."""
-        generator = torch.Generator().manual_seed(self.settings.seed)
+    def _split(self) -> None:
+        """The other guesses begin as parts of the first: what the truest gauge tells, and what is told before it. So a
+        line's own weights can trust one of them more."""
+        parts = (slice(0, FILTERS.size), slice(FILTERS.size, MEAN_TAPS))
         with torch.no_grad():
-            for part in (self.learner.mean.w3, self.learner.mean.b3):
-                later = part[..., MEAN_TAPS:]
-                later += STIRRED * torch.randn(later.shape, generator=generator)
+            for number, taps in enumerate(parts, start=1):
+                for part in (self.learner.mean.w3, self.learner.mean.b3):
+                    guess = part[..., number * MEAN_TAPS : (number + 1) * MEAN_TAPS]
+                    guess[..., taps] = part[..., taps]
 
     def _look(self, stage: int, step: int, loss: float) -> None:
         """How it does on lines that it is not trained on; the best is kept."""
@@ -253,9 +256,18 @@ class _Course:
             self.standing.score, self.standing.best = score, checkpoint.state_of(self.learner)
 
     def _watched_loop(self) -> Tensor:
-        """Of each line watched, from the first moment on at which all are settled."""
-        first = int(self.watched.live.to(torch.int64).argmax(dim=1).max())
-        return looped(self.learner, self.watched, first, self.settings.loop_s, (self.settings.seed,))
+        """Of each line watched, in windows from the first moment on at which all are settled."""
+        return _windows(self.learner, self.watched, self.settings)
+
+
+def _windows(learner: Heads, lines: Lines, settings: Settings) -> Tensor:
+    """Log of the web's variance in the closed loop over what the belief alone leaves, (lines,): of windows that follow
+    each other, from the first moment on at which all lines are settled; their mean."""
+    first = int(lines.live.to(torch.int64).argmax(dim=1).max())
+    last = max(lines.live.shape[1] - settings.loop_s, first)
+    begins = sorted({first + round(share * (last - first)) for share in np.linspace(0.0, 1.0, WINDOWS)})
+    found = [looped(learner, lines, begin, settings.loop_s, (settings.seed, begin)) for begin in begins]
+    return torch.stack(found).mean(dim=0)
 
 
 def _missed(learner: Heads, lines: Lines) -> Tensor:
@@ -295,7 +307,7 @@ def _figures(
     names = [task.family for task in tasks]
     lines = material.stacked(got["neural"])
     with torch.no_grad():
-        closed = looped(learner, lines, int(lines.live.to(torch.int64).argmax(dim=1).max()), settings.loop_s, (0,))
+        closed = _windows(learner, lines, settings)
     without = np.array([_mse(line) for line in got["adaptive"]])
     ratio = np.array([_mse(line) for line in got["neural"]]) / without
     batch_ratio = np.array([_mse(line) for line in got["batch_only"]]) / without

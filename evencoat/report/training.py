@@ -19,10 +19,11 @@ def curves(history: Sequence[Mapping[str, Any]], figures: Mapping[str, Any]) -> 
 
     stages = [stage for stage in TITLES if any(row["stage"] == stage for row in history)]
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(stages) + 1, figsize=(10.4, 3.2), layout="constrained", squeeze=False)
+        figure, axes = plt.subplots(1, len(stages) + 1, figsize=(10.4, 3.4), layout="constrained", squeeze=False)
         for axis, stage in zip(axes[0], stages, strict=False):
             _stage(axis, [row for row in history if row["stage"] == stage], TITLES[stage])
         _families(axes[0][-1], figures)
+        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
         return png(figure)
 
 
@@ -36,7 +37,6 @@ def _stage(axis: Axes, rows: Sequence[Mapping[str, Any]], title: str) -> None:
     axis.set_title(title)
     axis.set_xlabel("steps")
     axis.set_ylabel("log of variance over adaptive's, %")
-    axis.legend(loc="best")
 
 
 def _families(axis: Axes, figures: Mapping[str, Any]) -> None:
@@ -44,4 +44,4 @@ def _families(axis: Axes, figures: Mapping[str, Any]) -> None:
     axis.axvline(1.0, color=SOFT, linewidth=0.8)
     axis.barh(list(shares), [share - 1.0 for share in shares.values()], left=1.0, color=THIN[1], height=0.6)
     axis.set_title("lines kept for the end")
-    axis.set_xlabel("squared error of the belief over adaptive's, median")
+    axis.set_xlabel("belief's squared error over adaptive's")
