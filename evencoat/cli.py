@@ -27,6 +27,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from controller.line.command import Mode
+from controller.line.description import LawName
 from evencoat import (
     __version__,
     campaign_commands,
@@ -102,7 +103,9 @@ def check(line: LineArgument, model: ModelOption = "", as_json: JsonOption = Fal
 def sim(
     line: LineArgument,
     scenario: ScenarioOption = "first-shift",
-    controller: Annotated[Rival, typer.Option(help="Who runs the line.")] = Rival.IMC,
+    controller: Annotated[
+        Rival | None, typer.Option(help="Who runs the line; without it neural, where a model is in use.")
+    ] = None,
     model: ModelOption = "",
     minutes: Annotated[float, typer.Option(min=0.05, max=100_000.0, help="Minutes of line time.")] = 30.0,
     seed: SeedOption = 1,
@@ -115,6 +118,7 @@ def sim(
         from evencoat.simulate import Plan, simulate
         from plant_sim.scenario import Scenario
 
+        controller = controller or _usual(not as_json, model)
         plan = Plan(load_line(line), Scenario.load(scenario), controller, minutes, seed, model)
         with _bar(not as_json) as (bar, task):
             run = simulate(
@@ -238,8 +242,8 @@ def demo(
     line: LineOption = "line-40",
     scenario: ScenarioOption = "first-shift",
     controller: Annotated[
-        Rival, typer.Option(help="Who closes the loop over the bus: pid, imc, adaptive or neural.")
-    ] = Rival.IMC,
+        Rival | None, typer.Option(help="Who closes the loop over the bus: pid, imc, adaptive or neural, as for sim.")
+    ] = None,
     minutes: Annotated[float, typer.Option(min=1.0, max=10_000.0, help="Minutes of line time.")] = 26.0,
     seed: SeedOption = 1,
     speed: Annotated[float, typer.Option(min=0.1, max=100.0, help="Line seconds in a second of wall time.")] = 20.0,
@@ -252,6 +256,7 @@ def demo(
     with _clear_errors():
         from evencoat.demo import DemoPlan, run_demo
 
+        controller = controller or _usual(not as_json)
         beside = tuple(rival for rival in (Rival.OPEN, Rival.HAND, Rival.PID) if rival is not controller)
         plan = DemoPlan(line, scenario, controller, beside, minutes, seed, speed, runs)
         if not as_json:
@@ -509,6 +514,16 @@ def _bar(shown: bool) -> Iterator[tuple[Progress, TaskID]]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=not shown) as bar:
         yield bar, bar.add_task("starting", total=1.0)
+
+
+def _usual(aloud: bool, named: str = "") -> Rival:
+    """Who runs a line when nobody is named; says so. Whoever names a model means `neural`."""
+    from evencoat.guest import usual
+
+    law, why = (LawName.NEURAL, f"neural: model {named}") if named else usual()
+    if aloud:
+        err.print(f"controller {why}", markup=False, highlight=False, soft_wrap=True)
+    return Rival(str(law))
 
 
 @contextmanager

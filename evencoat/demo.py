@@ -58,7 +58,7 @@ def run_demo(plan: DemoPlan, say: Say) -> tuple[Path, dict[str, Any]]:
     controllers: dict[str, dict[str, Any]] = {}
     controllers[str(plan.controller)] = _over_the_bus(plan, settings, scenario, run_dir, say)
     controllers.update(_beside(plan, run_dir, say))
-    order = [str(rival) for rival in (Rival.OPEN, Rival.HAND, Rival.PID, Rival.IMC)]
+    order = [str(rival) for rival in Rival]
     summary = {
         "line": settings.line.name,
         "scenario": scenario.name,

@@ -38,6 +38,18 @@ def invited(line: LineDescription, named: str = "", store: ModelStore | None = N
     return Guest(network_of(model), f"model {model.sha256[:12]} ({model.card.architecture})", model.sha256)
 
 
+def usual(store: ModelStore | None = None) -> tuple[LawName, str]:
+    """The law of a run for which nobody names one, and a word why: neural wherever the model in use verifies."""
+    try:
+        model = (store or ModelStore(default_folder())).active()
+        if model is None:
+            return LawName.ADAPTIVE, "adaptive: no model is in use (`evencoat model list`)"
+        network_of(model)
+    except ModelStoreError as error:
+        return LawName.ADAPTIVE, f"adaptive: the model in use is refused: {error}"
+    return LawName.NEURAL, f"neural: model {model.sha256[:12]}"
+
+
 def asked_for(line: LineDescription, named: str = "") -> Guest | None:
     """The guest to be judged: that of the line's law, or the one named whatever the law. Raises ModelStoreError."""
     neural = replace(line, control=replace(line.control, law=LawName.NEURAL)) if named else line

@@ -40,8 +40,8 @@ def test_the_demo_ends_with_a_table_and_a_report(tmp_path: Path) -> None:
     out, err = demo.communicate(timeout=PATIENCE_S)
     assert demo.returncode == 0, err
     summary = json.loads(out)
-    assert list(summary["controllers"]) == ["open", "hand", "pid", "imc"]
-    over_the_bus = summary["controllers"]["imc"]
+    assert list(summary["controllers"]) == ["open", "hand", "pid", "neural"]
+    over_the_bus = summary["controllers"]["neural"]
     assert over_the_bus["limit_violations"] == 0 and over_the_bus["commands"] > 1000
     assert over_the_bus["sigma_total_pct"] < summary["controllers"]["open"]["sigma_total_pct"]
     run_dir = tmp_path / summary["run_dir"]

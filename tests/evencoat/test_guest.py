@@ -107,3 +107,26 @@ def test_a_network_narrows_what_is_certified_and_never_widens_it(line):
     assert 5.0 < helped.gain_pct < alone.gain_pct
     assert 0.1 < helped.delay_s < alone.delay_s
     assert pump_regions(line, guest.Guest(None, "")) == (alone,)
+
+
+def test_who_runs_a_line_when_nobody_is_named(store, tmp_path):
+    law, why = guest.usual(store)
+    assert law is LawName.ADAPTIVE
+    assert "no model is in use" in why
+    good = store.add(kept(tmp_path))
+    store.activate(good.sha256, "test")
+    assert guest.usual(store) == (LawName.NEURAL, f"neural: model {good.sha256[:12]}")
+    (store.folder / f"{good.sha256}.safetensors").write_bytes(b"damaged")
+    law, why = guest.usual(store)
+    assert law is LawName.ADAPTIVE
+    assert "is refused" in why
+
+
+def test_the_shipped_model_is_a_network_and_is_what_nobody_named_runs_with(monkeypatch, tmp_path):
+    monkeypatch.setenv("EVENCOAT_MODELS", str(tmp_path))
+    law, why = guest.usual()
+    assert law is LawName.NEURAL, why
+    run = RUN.invoke(app, ["sim", "pilot-16", "--minutes", "0.2", "--json"])
+    assert json.loads(run.stdout)["controller"] == "neural"
+    spoken = RUN.invoke(app, ["sim", "pilot-16", "--minutes", "0.2"])
+    assert f"controller {why}" in spoken.output

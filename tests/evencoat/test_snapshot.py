@@ -64,14 +64,14 @@ def same(one: Kept, other: Kept) -> None:
         assert array.dtype == theirs[name].dtype and array.tobytes() == theirs[name].tobytes(), name
 
 
-@pytest.mark.parametrize("rival", [Rival.PID, Rival.IMC, Rival.ADAPTIVE])
+@pytest.mark.parametrize("rival", [Rival.PID, Rival.IMC, Rival.ADAPTIVE, Rival.NEURAL])
 @pytest.mark.parametrize("name", ["pilot-16", "line-40", "wide-120"])
 def test_what_comes_back_is_what_went_in_bit_for_bit(tmp_path: Path, name: str, rival: Rival) -> None:
     run = ran(name, rival, 30.0)
     write(tmp_path / "s", run.kept, run.identity, 1)
     snapshot = read(tmp_path / "s", run.identity)
     assert snapshot is not None
-    same(kept_of(config_of(run.settings, snapshot), snapshot), run.kept)
+    same(kept_of(config_of(run.settings, snapshot, run.line.guest.network), snapshot), run.kept)
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
@@ -81,7 +81,7 @@ def test_a_state_that_was_never_used_comes_back_too(tmp_path: Path, run: Run) ->
     write(tmp_path / "s", fresh, run.identity, 1)
     snapshot = read(tmp_path / "s", run.identity)
     assert snapshot is not None
-    same(kept_of(config_of(run.settings, snapshot), snapshot), fresh)
+    same(kept_of(config_of(run.settings, snapshot, run.line.guest.network), snapshot), fresh)
 
 
 def rewritten(path: Path, change: Callable[[Arrays], None]) -> None:
@@ -128,7 +128,7 @@ def test_a_field_that_does_not_fit_is_refused_by_name(
     snapshot = read(path, run.identity)
     assert snapshot is not None
     with pytest.raises(SnapshotError, match=words):
-        kept_of(config_of(run.settings, snapshot), snapshot)
+        kept_of(config_of(run.settings, snapshot, run.line.guest.network), snapshot)
 
 
 @given(place=st.integers(0, 2**62), bit=st.integers(0, 7))
@@ -144,7 +144,7 @@ def test_a_bit_that_fell_over_is_found_wherever_it_is(
     try:
         snapshot = read(path, run.identity)
         assert snapshot is not None
-        same(kept_of(config_of(run.settings, snapshot), snapshot), run.kept)
+        same(kept_of(config_of(run.settings, snapshot, run.line.guest.network), snapshot), run.kept)
     except SnapshotError:
         pass
 
