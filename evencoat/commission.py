@@ -39,7 +39,8 @@ from firmware_bridge.tx_gate import Gate
 if TYPE_CHECKING:
     from plant_sim.scenario import Scenario  # a compiled plant, which a real line has no use for
 
-BUDGET_M, BUDGET_DELAYS = 600.0, 24.0  # metres out of tolerance, or so many dead times where those are long
+BUDGET_M = 600.0  # out of tolerance
+BUDGET_DELAYS, BUDGET_MIN = 30.0, 6.0  # or so many dead times where those are long, or minutes where the web is fast
 PROPOSAL = "proposed.model.toml"
 LONGEST_MIN = 90.0  # of line time; a line that says nothing is not waited for longer
 
@@ -48,7 +49,7 @@ Say = Callable[[str, float, str], None]  # phase, share of the budget spent, wor
 
 def default_budget_m(line: LineDescription) -> float:
     """Metres out of tolerance that commissioning may cost where nobody said."""
-    return max(BUDGET_M, BUDGET_DELAYS * line.primary_gauge.distance_m)
+    return max(BUDGET_M, BUDGET_DELAYS * line.primary_gauge.distance_m, 60.0 * BUDGET_MIN * line.web_speed_mps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,17 +35,20 @@ FIRST_LOOK_M = 2.0  # of web seen before it is judged as found
 RESERVE_SHARE = 0.05  # of the budget, for what the gauges do not see
 FIRST_SHARE = 0.6  # of a small block's size, while nothing but the description is known
 GROWTH_MAX = 2.5  # from block to block
-LARGE = 0.8  # of the tolerance: what a test does to web that is scrap anyhow, one sigma
+LARGE = 1.0  # of the tolerance: what a test does to web that is scrap anyhow, one sigma
 WITHIN_TOLERANCE = 2.8  # standard deviations of web that shall lie inside in a small test
 SMALLEST_SHARE = 0.12  # of the tolerance: a test below this shows nothing
 DOUBTED_FURTHER = 2.5  # times, for bolts that seem dead or reversed
 LEVELS = np.array([-1.0, -1.0 / 3.0, 1.0 / 3.0, 1.0])  # four places: with two, play could not be told from gain
 LEVELS_RMS = float(np.sqrt(np.mean(LEVELS**2)))
-HOLD_MIN_S, HOLD_PERIODS, HOLD_PASSES = 3.0, 4.0, 3.0
-TRAVEL_S = 8.0  # a large move takes no longer than this
-SMALL_S, LARGE_S, HOLDS = 150.0, 90.0, (16, 30)  # of a block; its holds, fewest and most
-PUMP_SHARE, PUMP_LARGE, PUMP_HOLDS = 0.2, 0.5, 2  # of the tolerance, small and large; the pump is held twice as long
-BLOCKS_MAX = 8
+HOLD_MIN_S, HOLD_PERIODS, HOLD_PASSES = 3.0, 4.0, 2.0
+TRAVELS, TRAVEL_S = 36.0, (8.0, 24.0)  # large moves that the budget shall be enough for; one takes so long at most
+SMALL_S, LARGE_S, HOLDS = 150.0, 90.0, (12, 40)  # of a block; its holds, fewest and most
+LARGE_DELAYS = 4.0  # of a large block at least, for between two of them the gauge sees the last of one as scrap
+NEIGHBOURS_SHARE, BEND_SHARE = 0.4, 0.22  # of what the lip bears: moves at random come to twice and four times these
+PUMP_SHARE, PUMP_LARGE = 0.2, 0.7  # of the tolerance, small and large
+BLOCKS_MAX = 12
+BLOCK_HOLDS = 2.0  # that a block lasts at least, to tell anything
 STUCK_SHARE = 0.3  # of what a bolt was asked to travel
 THROWN_SHARE = 0.03  # of the budget, in one go: a small test that costs more is ended, and the next one is smaller
 SMALLER = 0.7
@@ -53,7 +56,7 @@ ENOUGH = {
     "gain": 0.015,
     "kernel": 0.03,
     "shift": 0.03,
-    "distance": 0.006,
+    "distance": 0.008,
     "bolt": 0.12,
 }  # one sigma, in shares and pitches
 
@@ -100,7 +103,8 @@ class Commissioner:
         self._hold_m = 0.0
         self._amplitude_um = 0.0
         self._base_um, self._base_trim_pct = np.zeros(line.zones), 0.0
-        self._begun_m = self._next_m = self._phase_m = self._spent_m = self._start_m = self._start_s = 0.0
+        self._begun_m = self._phase_m = self._spent_m = self._start_m = self._start_s = 0.0
+        self._next_m = self._pump_next_m = 0.0
         self._holds = 0
         self._residual2 = 0.003**2  # of the web at rest, log^2
         primary = line.primary_gauge
@@ -224,9 +228,12 @@ class Commissioner:
         self._amplitude_um = self._sized()
         hold_s = self._hold_s()
         self._hold_m = hold_s * line.web_speed_mps
-        self._holds = int(np.clip((SMALL_S if self._small else LARGE_S) / hold_s, *HOLDS))
+        delay_s = line.primary_gauge.distance_m / line.web_speed_mps
+        block_s = SMALL_S if self._small else max(LARGE_S, LARGE_DELAYS * delay_s)
+        self._holds = int(np.clip(block_s / hold_s, *HOLDS))
         self._base_um, self._base_trim_pct = trace.gap_target_um.copy(), trace.pump_trim_pct
-        self.phase, self._begun_m, self._next_m, self._last = Phase.TEST, inputs.web_m, inputs.web_m, None
+        self.phase, self._begun_m, self._last = Phase.TEST, inputs.web_m, None
+        self._next_m = self._pump_next_m = inputs.web_m
         self._spent_m = self.budget.spent_m
         return self._move(inputs)
 
@@ -235,12 +242,15 @@ class Commissioner:
         away = trace.mode_actual is not Mode.MANUAL and inputs.web_m > self._begun_m + self._hold_m
         thrown = self._thrown_out()
         if self._holds <= 0 or away or thrown or self._must_stop():
-            if inputs.web_m - self._begun_m > 4.0 * self._hold_m:
+            if inputs.web_m - self._begun_m > BLOCK_HOLDS * self._hold_m:
                 self.blocks.append(Block(self._begun_m, inputs.web_m))
             if thrown:
                 self._scale *= SMALLER
             return self._to_level(inputs)
-        return self._move(inputs) if inputs.web_m >= self._next_m else None
+        if inputs.web_m >= self._next_m:
+            return self._move(inputs)
+        trim_pct = self._pumped(inputs)
+        return None if trim_pct is None else OperatorRequest(pump_trim_pct=trim_pct)
 
     def _move(self, inputs: LineInputs) -> OperatorRequest:
         """Every bolt to one of its four places; their mean stays where it was."""
@@ -249,13 +259,22 @@ class Commissioner:
         if self.found is not None:
             size_um = np.where(self.found.doubted, DOUBTED_FURTHER * size_um, size_um)
         away_um = size_um * self._rng.choice(LEVELS, line.zones)
-        trim_pct = None
-        if self._holds % PUMP_HOLDS == 0:
-            step_pct = (PUMP_SHARE if self._small else PUMP_LARGE) * line.target.tolerance_pct
-            trim_pct = self._base_trim_pct + step_pct * float(self._rng.choice((-1.0, 1.0)))
         self._holds -= 1
         self._next_m = inputs.web_m + self._hold_m
-        return OperatorRequest(Mode.MANUAL, self._base_um + away_um - away_um.mean(), trim_pct)
+        lips_um = self._base_um + away_um - away_um.mean()
+        return OperatorRequest(Mode.MANUAL, lips_um, self._pumped(inputs))
+
+    def _pumped(self, inputs: LineInputs) -> float | None:
+        """Where the pump's trim goes now, %, if it is its turn: oftener than slow lips, for it tells the delay."""
+        line = self.line
+        if inputs.web_m < self._pump_next_m:
+            return None
+        step_pct = (PUMP_SHARE if self._small else PUMP_LARGE) * line.target.tolerance_pct
+        hold_s = max(HOLD_MIN_S, 2.0 * step_pct / line.pump.trim_rate_pct_per_s)
+        if line.primary_gauge.is_scanner:
+            hold_s = 2.0 * self._hold_m / line.web_speed_mps  # what moves while a head crosses looks uneven to it
+        self._pump_next_m = inputs.web_m + hold_s * line.web_speed_mps
+        return self._base_trim_pct + step_pct * float(self._rng.choice((-1.0, 1.0)))
 
     def _settle(self, inputs: LineInputs) -> OperatorRequest | None:
         """Wait until the dry gauge has seen the last block, then look for the last time."""
@@ -302,15 +321,15 @@ class Commissioner:
         size_um = small_um
         if not self._small:
             large_um = LARGE * tolerance / max(per_um, 1e-9) + 0.5 * play_um
-            size_um = max(min(large_um, 0.5 * TRAVEL_S * lips.rate_um_per_s), small_um)
-        return float(min(size_um, 0.2 * lips.neighbour_max_um, 0.1 * lips.bend_max_um))
+            travel_s = float(np.clip(self._budget_m / line.web_speed_mps / TRAVELS, *TRAVEL_S))
+            size_um = max(min(large_um, 0.5 * travel_s * lips.rate_um_per_s), small_um)
+        return float(min(size_um, NEIGHBOURS_SHARE * lips.neighbour_max_um, BEND_SHARE * lips.bend_max_um))
 
     def _hold_s(self) -> float:
         line, gauge = self.line, self.line.primary_gauge
-        if gauge.is_scanner:
-            return HOLD_PASSES * gauge.period_s
         travel_s = 2.0 * self._amplitude_um / line.lips.rate_um_per_s
-        return max(HOLD_MIN_S, travel_s + 1.0, HOLD_PERIODS * gauge.period_s)
+        periods = HOLD_PASSES if gauge.is_scanner else HOLD_PERIODS
+        return max(HOLD_MIN_S, travel_s + 1.0, periods * gauge.period_s)
 
     # --- what is known -------------------------------------------------------------------------------------------
 

@@ -28,14 +28,18 @@ def played(
     drift: float = 0.0,
     seed: int = 0,
     turned: Array | None = None,
+    rate: float = 1.0,
+    size_um: float = 5.0,
 ) -> tuple[Heard, Seen]:
     """A test on a web with nothing but transport: lips dragged through their play by loops, scans 3 m later."""
     rng = np.random.default_rng(seed)
     zones = line.zones
-    target = np.repeat(5.0 * rng.choice([-1.0, -1 / 3, 1 / 3, 1.0], (CYCLES // HOLD + 1, zones)), HOLD, axis=0)[:CYCLES]
+    target = np.repeat(size_um * rng.choice([-1.0, -1 / 3, 1 / 3, 1.0], (CYCLES // HOLD + 1, zones)), HOLD, axis=0)[
+        :CYCLES
+    ]
     motor = np.zeros((CYCLES, zones))
     for i in range(1, CYCLES):
-        motor[i] = motor[i - 1] + np.clip(target[i] - motor[i - 1], -1.0, 1.0)
+        motor[i] = motor[i - 1] + np.clip(target[i] - motor[i - 1], -rate, rate)
     lip = np.zeros((CYCLES, zones))
     for i in range(1, CYCLES):
         for bolt in range(zones):
@@ -153,5 +157,95 @@ def test_drift_is_taken_out_and_the_test_is_not() -> None:
     at_m = np.linspace(0.0, 100.0, 500)
     slow, fast = np.cos(np.pi * at_m / 50.0), np.cos(2.0 * np.pi * at_m / 6.0)
     left = identify.without(identify.drifts(at_m, 20.0), np.column_stack((slow, fast)))
-    assert np.abs(left[:, 0]).max() < 1e-9
-    assert np.std(left[:, 1]) == pytest.approx(np.std(fast), rel=0.05)
+    assert np.std(left[:, 0]) < 0.25 * np.std(slow), "as much as a random walk has of it"
+    assert np.std(left[:, 1]) == pytest.approx(np.std(fast), rel=0.06)
+
+
+def wandering(rows: int, columns: int, seed: int, step: float) -> Array:
+    """White noise of one, and a random walk of such steps."""
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((rows, columns)) + step * np.cumsum(rng.standard_normal((rows, columns)), axis=0)
+
+
+def test_where_drift_and_noise_are_equal_is_seen_from_what_is_left() -> None:
+    """A walk of steps s beside noise of one: equal in waves of 2 pi / s rows, by their spectra s^2 / w^2 and 1."""
+    at_m, step = np.arange(600.0), 0.1
+    equal_m = identify.equal_m([(at_m, wandering(600, 12, 1, step))], 2400.0)
+    assert equal_m == pytest.approx(2.0 * np.pi / step, rel=0.2)
+    left = identify.without(identify.drifts(at_m, equal_m), wandering(600, 12, 2, step))
+    assert np.std(left) == pytest.approx(1.0, abs=0.03), "whitened to the noise that is there"
+    assert abs((left[1:] * left[:-1]).mean()) < 0.05
+
+
+def test_screws_so_slow_that_play_looks_like_distance_are_told_from_it_by_the_pump() -> None:
+    """Screws that always turn: half their play is as late as so much web. The pump has no play."""
+    line = line_of(8)
+    heard, seen = played(line, lip_response_per_um(line), play_um=3.0, noise=0.004, seed=4, rate=0.3)
+    told = replace(line, lips=replace(line.lips, backlash_um=0.3))
+    alone, both = found_of(told, heard, seen), found_of(told, *pumped(heard, seen, seed=4))
+    assert alone is not None and both is not None
+    assert both.distance_sd_m < 0.7 * alone.distance_sd_m
+    assert both.distance_m == pytest.approx(WET_M, abs=3.0 * both.distance_sd_m + 0.01)
+    assert both.pump_gain == pytest.approx(1.0, abs=0.05)
+    assert np.median(both.play_um) == pytest.approx(3.0, abs=0.5)
+
+
+def pumped(heard: Heard, seen: Seen, seed: int) -> tuple[Heard, Seen]:
+    """The same with a pump that goes up and down by 1 %; a cycle's web is as thick as its mean speed over it."""
+    rng = np.random.default_rng(seed)
+    speed = np.repeat(0.01 * rng.choice([-1.0, 1.0], CYCLES // HOLD), HOLD)
+    between = 0.5 * (speed + np.concatenate((speed[:1], speed[:-1])))
+    delay = round(WET_M / CYCLE_M)
+    return (
+        heard._replace(positions=replace(heard.positions, trim_log=speed, speed_log=speed)),
+        replace(seen, error=seen.error + between[: CYCLES - delay, None]),
+    )
+
+
+def test_moves_that_a_supposed_play_would_swallow_can_be_worked_out() -> None:
+    line = line_of()
+    found = found_of(line, *played(line, lip_response_per_um(line), play_um=0.2, noise=0.002, size_um=1.0))
+    assert found is not None
+    assert found.gain == pytest.approx(1.0, abs=4.0 * found.gain_sd)
+
+
+def test_plays_are_found_alike_where_the_web_says_little_of_each() -> None:
+    """Each found with noise and never below nothing, they were together too much, and the gain with them."""
+    line = line_of()
+    found = found_of(line, *played(line, lip_response_per_um(line), play_um=0.2, noise=0.01, size_um=3.0))
+    assert found is not None
+    assert np.std(found.play_um) < 0.3
+    assert found.gain == pytest.approx(1.0, abs=3.0 * found.gain_sd)
+
+
+def test_lips_that_stand_open_are_worth_less() -> None:
+    """By differences of a slot in two parts at one pressure: q = (lip / H^(2n+1) + rest)^(-1/n)."""
+    line = line_of()
+    n, share, nominal = line.slurry.flow_index, line.die.lip_share, line.die.gap_nominal_um
+
+    def log_flow(gap_um: Array) -> Array:
+        flow: Array = -np.log(share * (gap_um / nominal) ** -(2.0 * n + 1.0) + 1.0 - share) / n
+        return flow
+
+    gap_um = nominal * np.array([0.9, 1.0, 1.1])
+    slope = (log_flow(gap_um + 1e-3) - log_flow(gap_um - 1e-3)) / 2e-3
+    np.testing.assert_allclose(identify.worth_of_a_move(line, gap_um), slope / slope[1], rtol=1e-6)
+
+
+def test_the_pumps_beat_is_found_and_noise_has_none() -> None:
+    rng = np.random.default_rng(2)
+    at_s = np.sort(rng.uniform(0.0, 900.0, 4000))
+    noise = rng.standard_normal(4000)
+    beat = 0.4 * np.cos(2.0 * np.pi * 1.234 * at_s + 0.5)
+    assert identify.beat_hz(at_s, noise + beat) == pytest.approx(1.234, abs=3e-4)
+    assert identify.beat_hz(at_s, noise) is None
+
+
+def test_what_the_mean_does_while_a_head_crosses_is_not_taken_for_unevenness() -> None:
+    web_m, along = 5.0 * np.arange(40), (np.arange(10) + 0.5) / 10
+    way = np.where(np.arange(40)[:, None] % 2 == 0, along, 1.0 - along)
+    beside_m = 5.0 * (way - 0.5)
+    shape = 0.01 * np.cos(np.pi * along)
+    rising = shape + 2e-4 * (web_m[:, None] + beside_m)
+    left = identify.level_pass(rising, (rising - shape).mean(axis=1), web_m, beside_m)
+    np.testing.assert_allclose(left, np.tile(shape, (40, 1)), atol=1e-12)
