@@ -222,16 +222,16 @@ class _Stage:
         self._let_live(life_s)
         step_um = self._listener.step_max_um  # of the life that ends now, since it took over
         seen = self._acknowledged()
-        self._kill(everyone)
+        dead, kills = self._kill(everyone), 1
         if again:
             self._let_live(pause_s)
             seen = max(seen, self._acknowledged(), key=lambda one: one.row)
-            self._kill(False)
+            second = self._kill(False)
+            dead, kills = dead | second, kills + bool(second)
         killed_s = time.monotonic()
-        self._listener.hear(0.0)  # what the dead one had sent
-        self._listener.anew()
         if everyone:
             self._guard = self._start()
+        self._until_another_lives(dead)
         command = self._listener.until(Telegram.DIE_COMMAND, lambda: self._guard.poll() is None)
         back_s = time.monotonic() - killed_s
         bump_um = self._bump(command, "gap_um")
@@ -241,7 +241,7 @@ class _Stage:
         return {
             "k": k,
             "killed": "all" if everyone else "control",
-            "kills": 2 if again else 1,
+            "kills": kills,
             "life_s": round(life_s, 4),
             "back_s": round(back_s, 4),
             "bump_rate_steps": round(bump_um / self._step_um, 4),
@@ -274,7 +274,8 @@ class _Stage:
             return [int(pid) for pid in children]
         return []
 
-    def _kill(self, everyone: bool) -> None:
+    def _kill(self, everyone: bool) -> set[int]:
+        """kill -9; returns whom."""
         control = self._control()
         if everyone:
             self._guard.kill()
@@ -283,6 +284,17 @@ class _Stage:
                 os.kill(pid, signal.SIGKILL)
         if everyone:
             self._guard.wait()
+        return set(control)
+
+    def _until_another_lives(self, dead: set[int]) -> None:
+        """Hear what the dead one had sent until another control process is there, which has yet to hear the line."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not set(self._control()) - dead:
+            if time.monotonic() > deadline_s or self._guard.poll() is not None:
+                raise CampaignError(f"control was not started again; see {self._folder / 'control.log'}")
+            self._listener.hear(0.001)
+        self._listener.hear(0.0)
+        self._listener.anew()
 
     def _bump(self, command: Message, field: str) -> float:
         """How far a command is from what was fed back last before it, at the worst place."""
