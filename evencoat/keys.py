@@ -134,7 +134,7 @@ def authenticator(settings: Settings, party: str, clock: Callable[[], float] = t
         with contextlib.suppress(OSError):  # a full disk shall not stop the line; the next start knows less
             _replace(path, _epochs_text(epoch, heard))
 
-    return Authenticator(ring, epoch, settings.line.control.cycle_s, known, remember, clock)
+    return Authenticator(ring, epoch, settings.line.control.cycle_s, known, remember, clock, time.monotonic)
 
 
 def in_lockstep(settings: Settings, epoch: int) -> Authenticator | None:

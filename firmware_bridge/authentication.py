@@ -3,8 +3,8 @@
 Every node numbers its telegrams: freshness is its boot epoch (32 bits) and the telegrams it has sent since (32 bits).
 Sixteen bits of it travel; a receiver completes them from what it heard last, takes no number twice, and none that lags
 far behind. A heartbeat carries all 64 bits, authenticated: a receiver that lost count (its own reset, a long silence)
-and a sender that begins anew are found again by it. A receiver that knows nothing of a peer believes it only after some
-cycles, and then the highest heartbeat of these: one played back from before loses against the living.
+and a sender that begins anew are found again by it. A receiver that knows nothing of a peer believes it only after
+three periods, and then the highest heartbeat of these: one played back from before loses against the living.
 
 Not closed by this: a peer that is silenced for good, whose frames of the same epoch are played to a receiver that has
 just reset. Its commands have expired by then, which is the nodes' own protection.
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MAC_BYTES = 6  # of the sixteen that AES-CMAC makes: 2**-48 for a forger's every try
 KEY_BYTES = 16  # AES-128
+SETTLE_S = SILENT_AFTER_PERIODS * HEARTBEAT_PERIOD_S + 1e-6  # in which the living outrank what is played back
 LAG = 64  # telegrams of its node that a frame may be behind the newest heartbeat: two seconds of a busy node
 EPOCH_MAX = 0xFFFF_FFFF
 
@@ -167,9 +168,9 @@ class Signer:
 
 
 class _Peer:
-    """What is known of one node: its newest freshness, and for how many cycles it was not yet believed."""
+    """What is known of one node: its newest freshness, and whether it is believed yet."""
 
-    __slots__ = ("believed", "cycles", "epoch_min", "floor", "freshness", "taken")
+    __slots__ = ("believed", "epoch_min", "floor", "freshness", "since_s", "taken")
 
     def __init__(self, epoch_min: int) -> None:
         self.epoch_min = epoch_min  # heartbeats of earlier epochs are played back
@@ -177,15 +178,16 @@ class _Peer:
         self.floor = 0  # its freshness when it came to be believed: what was said before is over
         self.taken: dict[str, int] = {}  # by message: the last freshness that was taken
         self.believed = False
-        self.cycles = 0
+        self.since_s = math.inf  # its first heartbeat
 
 
 class Authenticator:
     """One process on an authenticated bus: its keys, its epoch, and what it knows of the others.
 
-    `end_of_read` is called once a cycle. A peer that it knows nothing of is believed `settle_cycles` after its first
-    heartbeat. `known_epochs` are the highest that were ever heard, by node: memory that outlives a reset, kept through
-    `on_epoch` whenever a node begins a new one. `clock` tells seconds since 1970; keys age by it.
+    `end_of_read` is called once a cycle. A peer that it knows nothing of is believed with the first heartbeat that
+    comes SETTLE_S after its very first, by `monotonic` seconds or, without that, by cycles. `known_epochs` are the
+    highest that were ever heard, by node: memory that outlives a reset, kept through `on_epoch` whenever a node begins
+    a new one. `clock` tells seconds since 1970; keys age by it.
     """
 
     def __init__(
@@ -196,6 +198,7 @@ class Authenticator:
         known_epochs: Mapping[int, int] | None = None,
         on_epoch: Callable[[dict[int, int]], None] | None = None,
         clock: Callable[[], float] | None = None,
+        monotonic: Callable[[], float] | None = None,
     ) -> None:
         if not 1 <= epoch <= EPOCH_MAX:
             raise AuthenticationError(f"epoch {epoch}: expected 1 to {EPOCH_MAX}")
@@ -203,7 +206,8 @@ class Authenticator:
         self._ring = ring
         self._clock = clock
         self._on_epoch = on_epoch
-        self._settle_cycles = math.ceil(SILENT_AFTER_PERIODS * HEARTBEAT_PERIOD_S / cycle_s) + 1
+        self._monotonic = monotonic or self._by_cycles
+        self._cycles, self._cycle_s = 0, cycle_s
         self._peers = {node: _Peer(epoch) for node, epoch in (known_epochs or {}).items()}
         self._signers: dict[int, Signer] = {}
         self._refused: Counter[str] = Counter()
@@ -223,13 +227,13 @@ class Authenticator:
         words = []
         if self._clock is not None and not self._ring.refresh(self._clock()):
             words.append(f"key {self._ring.signing.number} may not sign any more: evencoat key rotate")
-        for peer in self._peers.values():
-            if peer.freshness is not None and not peer.believed:
-                peer.cycles += 1
-                peer.believed, peer.floor = peer.cycles >= self._settle_cycles, peer.freshness
+        self._cycles += 1
         words += [f"{name}: {count} not authentic" for name, count in self._refused.items()]
         self._refused.clear()
         return words
+
+    def _by_cycles(self) -> float:
+        return self._cycles * self._cycle_s
 
     def peer(self, node: int) -> _Peer:
         found = self._peers.get(node)
@@ -250,6 +254,10 @@ class Authenticator:
             return False
         began_anew = epoch > peer.epoch_min
         peer.freshness, peer.epoch_min = freshness, epoch
+        if not peer.believed:
+            peer.since_s = min(peer.since_s, self._monotonic())
+            if self._monotonic() - peer.since_s >= SETTLE_S:
+                peer.believed, peer.floor = True, freshness
         if began_anew and self._on_epoch is not None:
             self._on_epoch(self.epochs())
         return peer.believed

@@ -271,6 +271,7 @@ def test_a_sender_that_reset_is_believed_from_its_first_heartbeat() -> None:
     before, after = Speaker(epoch=5), Speaker(epoch=6)
     hearer = Hearer().settled_on(before)
     old_beat, old = before.beat(), before.say(PUMP)[0]
+    assert hearer.hear(after.beat()) == [] and hearer.verdict is Verdict.WRONG_SEQUENCE  # its counter began anew, too
     assert len(hearer.hear(after.beat())) == 1
     assert len(hearer.hear(after.say(PUMP, 2)[1])) == 1
     assert hearer.hear(old) == [] and hearer.verdict is Verdict.NOT_AUTHENTIC
@@ -300,6 +301,17 @@ def test_memory_of_epochs_outlives_a_reset() -> None:
     assert reborn.hear(Speaker(epoch=7).say(PUMP)[0]) == []
     reborn.settled_on(speaker := Speaker(epoch=8))
     assert len(reborn.hear(speaker.say(PUMP)[0])) == 1
+
+
+def test_a_peer_settles_by_the_clock_while_nobody_reads_yet() -> None:
+    """A daemon listens for SYNC before it reads for the first time: cycles do not count up by then."""
+    now = [100.0]
+    speaker, hearer = Speaker(), Hearer(monotonic=lambda: now[0])
+    heard = []
+    for now[0] in (100.0, 100.1, 100.2, 100.29, 100.31):
+        heard.append(len(hearer.hear(speaker.beat())))
+    assert heard == [0, 0, 0, 0, 1]
+    assert len(hearer.hear(speaker.say(PUMP)[0])) == 1
 
 
 # ------------------------------------------------------------------------------------------------- keys
