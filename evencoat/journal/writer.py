@@ -123,11 +123,11 @@ class CycleJournal:
     def _write_until_closed(self) -> None:
         for batch, last in _batches(self._queue):
             self._keep(batch)
-            if last:
-                return
             if time.monotonic() - self._tidied_s > TIDY_PERIOD_S:
                 self._tidied_s = time.monotonic()
                 self._tidy()
+            if last:
+                return
 
     def _keep(self, batch: Sequence[Item]) -> None:
         """Commit a batch; where the disk refuses, make room and try once more."""

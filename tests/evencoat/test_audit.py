@@ -162,6 +162,38 @@ def test_a_journal_that_is_being_written_can_be_pruned_and_its_chain_holds(tmp_p
     assert verdict.records >= 6
 
 
+@pytest.mark.parametrize(
+    ("retention", "words"),
+    [(Retention(max_bytes=600_000), "larger than 600000 bytes"), (Retention(keep_days=5.0), "older than 5 days")],
+)
+def test_the_writer_keeps_the_journal_within_its_bounds_while_it_writes(
+    tmp_path: Path, retention: Retention, words: str
+) -> None:
+    path = written(tmp_path / "j.sqlite", cycles=2000)
+    changed(path, "UPDATE cycles SET t_unix_s = t_unix_s - 6 * 86400 WHERE id <= 1200")
+    with CycleJournal(path, LINE.line, LINE.text, 100_000, retention) as journal:
+        for cycle in range(2000, 2100):
+            journal.record(make_trace(cycle), 1.0, 0.0)
+    with JournalReader(path) as reader:
+        verdict, rows, chain = reader.verify(), reader.row_numbers(), reader.audit()
+    assert verdict.ok, verdict.broken
+    assert [record.why for record in chain if record.what == What.PRUNE] == [words]
+    assert rows.tolist() == list(range(verdict.pruned_before, 2101))
+    if retention.keep_days is not None:
+        assert verdict.pruned_before == 1201
+    else:
+        assert 400 < rows.size < 1200
+
+
+def test_nothing_goes_that_is_neither_too_old_nor_too_much(tmp_path: Path) -> None:
+    path = written(tmp_path / "j.sqlite", cycles=500)
+    with CycleJournal(path, LINE.line, LINE.text, 100_000, Retention(1.0, 10_000_000)) as journal:
+        journal.record(make_trace(500), 1.0, 0.0)
+    with JournalReader(path) as reader:
+        assert reader.row_numbers().size == 501
+        assert not [record for record in reader.audit() if record.what == What.PRUNE]
+
+
 # --- disk full ---------------------------------------------------------------------------------------------------
 
 

@@ -121,6 +121,9 @@ def test_an_unknown_key_names_the_nearest_known_one(old: str, new: str, field: s
         ("flow_index = 0.6 ", "flow_index = nan ", "slurry.flow_index", "nan", "finite"),
         ('law = "imc"', 'law = "pdi"', "control.law", '"pdi"', "'pi', 'imc', 'adaptive' or 'neural'"),
         ('name = "line-40"', 'name = "../line"', "name", '"../line"', "letters"),
+        ('policy = "hold"', 'policy = "auto"', "restart.policy", '"auto"', "'hold' or 'resume'"),
+        ("snapshot_s = 5.0", "snapshot_s = 0.0", "restart.snapshot_s", "0.0", "at least 0.2"),
+        ("keep_days = 30.0", "keep_days = -1.0", "journal.keep_days", "-1.0", "at least 0.01"),
         ("lip_share = 0.4 ", 'lip_share = "0.4" ', "die.lip_share", '"0.4"', "a number"),
     ],
 )
