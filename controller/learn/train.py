@@ -43,8 +43,8 @@ class Settings:
     """What a training is made of. Numbers of lines, of minutes each, of optimiser steps, and of neurons."""
 
     seed: int = 1
-    lines: int = 320
-    held_out: int = 84
+    lines: int = 240
+    held_out: int = 56
     minutes: float = 30.0
     hidden: int = 32
     batch_hidden: int = 8
