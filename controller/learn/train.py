@@ -51,8 +51,8 @@ class Settings:
     batch_lines: int = 4000
     batch_steps: int = 800
     missed_steps: int = 240
-    loop_steps: int = 60
-    loop_s: int = 480
+    loop_steps: int = 20
+    loop_s: int = 360
     at_once: int = 24  # lines in one step
     rate: float = 4e-3
     loop_rate: float = 2e-4
