@@ -43,7 +43,7 @@ def train(
         int, typer.Option(min=1, max=1024, help="Record lines on so many workers (Ray); the result is the same.")
     ] = 1,
     lines: Annotated[
-        int | None, typer.Option(min=4, max=10_000, help="Lines to train on; without it 320, quick 18.")
+        int | None, typer.Option(min=4, max=10_000, help="Lines to train on; without it 240, quick 18.")
     ] = None,
     league: Annotated[
         int, typer.Option(min=0, max=100, help="At the end play so many lines of each family on the plant; 0: none.")

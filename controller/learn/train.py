@@ -43,16 +43,16 @@ class Settings:
     """What a training is made of. Numbers of lines, of minutes each, of optimiser steps, and of neurons."""
 
     seed: int = 1
-    lines: int = 320
-    held_out: int = 84
+    lines: int = 240
+    held_out: int = 56
     minutes: float = 30.0
     hidden: int = 32
     batch_hidden: int = 8
     batch_lines: int = 4000
     batch_steps: int = 800
     missed_steps: int = 240
-    loop_steps: int = 60
-    loop_s: int = 480
+    loop_steps: int = 20
+    loop_s: int = 360
     at_once: int = 24  # lines in one step
     rate: float = 4e-3
     loop_rate: float = 2e-4
