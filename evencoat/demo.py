@@ -32,6 +32,7 @@ from evencoat.wire_checker import WireChecker, check_log
 from plant_sim.scenario import Scenario
 
 STOP_PATIENCE_S = 10.0
+HUB_PATIENCE_S = 60.0  # a busy machine takes its time to start a process
 Say = Callable[[str, float, str], None]  # (what is running, share done, words)
 
 
@@ -89,7 +90,7 @@ def _over_the_bus(plan: DemoPlan, settings: Settings, scenario: Scenario, run_di
         socket = Path(folder) / "can.sock"
         bus = f"evencoat:{socket}"
         hub = children.start("hub", "hub", "--socket", str(socket), "--log", str(frames))
-        if not wait_for(socket):
+        if not wait_for(socket, HUB_PATIENCE_S):
             raise RunFailed(f"the hub did not start; see {run_dir / 'hub.log'}")
         line = ("--line", str(settings.path), "--bus", bus)
         daemon = children.start(

@@ -10,17 +10,19 @@ import importlib.util
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from controller.core.network import ARCHITECTURE
 from evencoat import __version__
 from evencoat.errors import RunFailed
-from evencoat.model_store import Card, StoredModel, write_model
+from evencoat.model_store import Card, StoredModel, Weights, write_model
 
 if TYPE_CHECKING:
     from controller.learn.train import Judge, Recorder, Say, Settings, Trained
@@ -48,6 +50,7 @@ class TrainPlan:
     lines: int | None
     league: int  # lines of each family of the plant to be examined on; 0: not at all
     command: str
+    silent: tuple[str, ...] = ()  # heads left with nothing to say
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,23 @@ def train(plan: TrainPlan, say: Say) -> Training:
         except CheckpointError as error:
             raise RunFailed(str(error)) from error
     seconds = time.monotonic() - begun
-    model = write_model(plan.folder / MODEL, done.tensors, card(plan, settings, done, seconds))
+    tensors = silenced(done.tensors, plan.silent)
+    model = write_model(plan.folder / MODEL, tensors, card(plan, settings, done, seconds))
     story = {"settings": asdict(settings), "history": done.history, "figures": done.figures, "train_s": seconds}
     (plan.folder / STORY).write_text(json.dumps(story, indent=2) + "\n", encoding="utf-8")
     from evencoat.report.training import curves
 
     (plan.folder / PICTURE).write_bytes(curves(done.history, done.figures))
     return Training(model, done, seconds)
+
+
+def silenced(tensors: Mapping[str, Weights], heads: Sequence[str]) -> dict[str, Weights]:
+    """The weights with these heads left with nothing to say, whatever they are shown. Raises RunFailed."""
+    unknown = [head for head in heads if f"{head}.w3" not in tensors]
+    if unknown:
+        raise RunFailed(f"silent: there is no head {unknown[0]!r}; there are mean, batch and shape")
+    last = {f"{head}.{part}" for head in heads for part in ("w3", "b3")}
+    return {name: np.zeros_like(tensor) if name in last else tensor for name, tensor in tensors.items()}
 
 
 def _judge(lines: int, say: Say) -> Judge | None:

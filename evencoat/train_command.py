@@ -48,6 +48,9 @@ def train(
     league: Annotated[
         int, typer.Option(min=0, max=100, help="At the end play so many lines of each family on the plant; 0: none.")
     ] = 0,
+    silent: Annotated[
+        list[str] | None, typer.Option("--silent", help="Leave this head with nothing to say: mean, batch.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on standard output instead of words.")
     ] = False,
@@ -61,7 +64,11 @@ def train(
     folder = folder or Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S_train")
     from evencoat.train import TrainPlan
 
-    plan = TrainPlan(seed, quick, folder, resume, workers, lines, league, _command(quick, seed, lines, league))
+    silent = silent or []
+    if unknown := [head for head in silent if head not in ("mean", "batch")]:
+        _say_wrong(f"--silent {unknown[0]}: there is no such head; give mean or batch")
+    command = _command(quick, seed, lines, league, silent)
+    plan = TrainPlan(seed, quick, folder, resume, workers, lines, league, command, tuple(silent))
     done = _trained(plan, shown=not as_json)
     if as_json:
         sys.stdout.write(json.dumps(_told(done), indent=2) + "\n")
@@ -106,10 +113,11 @@ def _say_wrong(words: str) -> NoReturn:
     raise typer.Exit(WRONG_CALL)
 
 
-def _command(quick: bool, seed: int, lines: int | None, league: int) -> str:
+def _command(quick: bool, seed: int, lines: int | None, league: int, silent: list[str]) -> str:
     """What trains the same weights again."""
     given = ["--seed", str(seed), *(["--lines", str(lines)] if lines else [])]
     given += ["--league", str(league)] if league else []
+    given += [word for head in silent for word in ("--silent", head)]
     return shlex.join(["evencoat", "train", *(["--quick"] if quick else []), *given])
 
 

@@ -7,11 +7,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from controller.core import network
 from evencoat import cli, train
+from evencoat.errors import RunFailed
 from evencoat.model_store import ModelStore, load_model
 
 runner = CliRunner()
@@ -118,3 +120,15 @@ def test_a_checkpoint_of_another_training_is_refused(
     done = runner.invoke(cli.app, ["train", "--quick", "--seed", "4", "--out", str(folder), "--resume", "--lines", "4"])
     assert done.exit_code == 1
     assert "seed was 3, now it is 4" in " ".join(done.stderr.split())
+
+
+def test_a_head_can_be_left_with_nothing_to_say():
+    tensors = {name: np.ones(3, np.float32) for name in ("mean.w3", "mean.b3", "batch.w3", "batch.b3", "mean.w1")}
+    left = train.silenced(tensors, ["mean"])
+    assert {name for name, tensor in left.items() if not tensor.any()} == {"mean.w3", "mean.b3"}
+    assert tensors["mean.w3"].all(), "what was trained stays as it was"
+    with pytest.raises(RunFailed, match="no head 'men'"):
+        train.silenced(tensors, ["men"])
+    wrong = CliRunner().invoke(cli.app, ["train", "--silent", "men"])
+    assert wrong.exit_code == 2
+    assert "there is no such head" in wrong.stderr
