@@ -87,7 +87,7 @@ def test_a_guard_brings_control_back_which_holds_takes_over_what_it_knew_and_res
     scene.until_auto()
     until(lambda: path_beside(scene.folder / "one.sqlite").is_file(), scene, "a snapshot")
     moments = np.random.default_rng(8).uniform(0.0, 4.0, 5)
-    for moment_s in moments:
+    for kills, moment_s in enumerate(moments, 1):
         since = scene.bystander.newest[Telegram.SYNC].fields["t_us"]
         scene.bystander.until(
             lambda m, moment_s=moment_s, since=since: (
@@ -95,8 +95,6 @@ def test_a_guard_brings_control_back_which_holds_takes_over_what_it_knew_and_res
             ),
             "line time",
         )
-        with journal(scene) as reader:
-            seen = reader.last_row()
         (control,) = children_of(guard.pid)
         os.kill(control, signal.SIGKILL)
         until(lambda control=control: children_of(guard.pid) not in ([control], []), scene, "another control process")
@@ -104,11 +102,11 @@ def test_a_guard_brings_control_back_which_holds_takes_over_what_it_knew_and_res
             pass
         assert bump_of_first_command(scene) <= 0.05 + 1e-9  # half a count of what is fed back
 
-        def runs_in_auto(seen: int = seen) -> bool:
+        def runs_in_auto(runs: int = kills + 1) -> bool:
             with journal(scene) as reader:
-                after = reader.rows(("cycle", "mode_actual"), seen + 1, reader.last_row())
-            starts = np.flatnonzero(after["cycle"] == 0)
-            return bool(starts.size) and "auto" in after["mode_actual"][starts[-1] :]
+                kept = reader.cycles(("cycle", "mode_actual"))
+            starts = np.flatnonzero(kept["cycle"] == 0)
+            return starts.size == runs and "auto" in kept["mode_actual"][starts[-1] :]
 
         until(runs_in_auto, scene, "AUTO again")
     guard.terminate()
@@ -184,7 +182,7 @@ def test_a_call_that_cannot_work_is_not_tried_again(tmp_path: Path) -> None:
 def test_a_full_disk_does_not_stop_control_and_costs_the_oldest_cycles_only(scene: Scene) -> None:
     """A limit on the size of files stands in for the disk: the kernel refuses every write beyond it."""
     line = line_file(scene.folder, "")
-    scene.plant("--speed", "60")
+    scene.plant("--speed", "8")
     limit = 600_000
     code = (
         f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
