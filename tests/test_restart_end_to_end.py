@@ -5,6 +5,10 @@ Nothing here waits for a time to pass: it waits for what must come, and gives up
 
 from __future__ import annotations
 
+import json
+import os
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +20,7 @@ import pytest
 
 from evencoat.journal import JournalReader, What
 from evencoat.settings import find_line
+from evencoat.snapshot.file import path_beside
 from firmware_bridge.contract import NodeState, Telegram
 from tests.test_end_to_end import PATIENCE_S, Scene, pump_is
 
@@ -62,6 +67,51 @@ def starts(scene: Scene) -> int:
     """How many runs have their first cycle in the journal."""
     with journal(scene) as reader:
         return int((reader.cycles(("cycle",))["cycle"] == 0).sum())
+
+
+def test_a_guard_brings_control_back_which_holds_takes_over_what_it_knew_and_resumes(scene: Scene) -> None:
+    """Killed at five moments: each time the chain holds, HOLD comes first, the web is known, and AUTO comes back."""
+    line = line_file(scene.folder, RESUME)
+    scene.plant("--scenario", "first-shift")
+    guard = run(scene, "guarded", line, "--guard")
+    scene.until_auto()
+    until(lambda: path_beside(scene.folder / "one.sqlite").is_file(), scene, "a snapshot")
+    until(lambda: starts(scene) == 1, scene, "the first's first cycle")
+    moments = np.random.default_rng(8).uniform(0.0, 4.0, 5)
+    for kills, moment_s in enumerate(moments, 1):
+        since = scene.bystander.newest[Telegram.SYNC].fields["t_us"]
+        scene.bystander.until(
+            lambda m, moment_s=moment_s, since=since: (
+                m.telegram is Telegram.SYNC and m.fields["t_us"] >= since + 1e6 * moment_s
+            ),
+            "line time",
+        )
+        (control,) = children_of(guard.pid)
+        os.kill(control, signal.SIGKILL)
+        until(lambda control=control: children_of(guard.pid) not in ([control], []), scene, "another control process")
+
+        def runs_in_auto(runs: int = kills + 1) -> bool:
+            with journal(scene) as reader:
+                kept = reader.cycles(("cycle", "mode_actual"))
+            starts = np.flatnonzero(kept["cycle"] == 0)
+            return starts.size == runs and "auto" in kept["mode_actual"][starts[-1] :]
+
+        until(runs_in_auto, scene, "AUTO again")
+    guard.terminate()
+    assert guard.wait(PATIENCE_S) == 0
+    with journal(scene) as reader:
+        verdict, records = reader.verify(), reader.audit()
+        cycles = reader.cycles(("cycle", "mode_actual", "gap_um", "gap_target_um"))
+        rows = reader.row_numbers()
+    assert verdict.ok, verdict.broken
+    assert rows.tolist() == list(range(1, rows.size + 1))
+    firsts = np.flatnonzero(cycles["cycle"] == 0)
+    assert firsts.size == 6 and set(cycles["mode_actual"][firsts[1:]]) == {"hold"}
+    bumps_um = np.abs(cycles["gap_target_um"] - cycles["gap_um"])[firsts[1:]].max(axis=1)
+    assert (bumps_um <= 0.05 + 1e-3).all(), bumps_um  # half a count of what is fed back; the journal has float32
+    restored = [record.new for record in records if record.what == What.RESTORE]
+    assert len(restored) == 5 and sum(words.startswith("everything") for words in restored) >= 4, restored
+    assert records[-1].what == What.STOP
 
 
 def test_by_default_nobody_moves_after_a_crash_until_a_person_has_asked(scene: Scene) -> None:
@@ -118,3 +168,48 @@ def test_a_call_that_cannot_work_is_not_tried_again(tmp_path: Path) -> None:
     done = subprocess.run(call, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert done.stderr.count("error:") == 1
+
+
+def test_a_full_disk_does_not_stop_control_and_costs_the_oldest_cycles_only(scene: Scene) -> None:
+    """A limit on the size of files stands in for the disk: the kernel refuses every write beyond it."""
+    line = line_file(scene.folder, "")
+    scene.plant("--speed", "8")
+    limit = 600_000
+    code = (
+        f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
+        "from evencoat.journal import writer; writer.RESERVE_BYTES = 4096; writer.CHECKPOINT_PAGES = 50; "
+        "sys.argv[0] = 'evencoat'; from evencoat.cli import main; main()"
+    )
+    path = scene.folder / "one.sqlite"
+    arguments = ["run", "--line", str(line), "--bus", scene.address, "--mode", "auto", "--journal", str(path)]
+    with (scene.folder / "full.log").open("wb") as out:
+        daemon = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=out, stderr=out)
+    try:
+        scene.until_auto()
+
+        def alarmed() -> bool:
+            with JournalReader(path) as reader:
+                return sum(event.kind == "alarm" for event in reader.events()) >= 3
+
+        until(alarmed, scene, "three alarms of a full disk")
+        scene.bystander.until(lambda m: m.telegram is Telegram.DIE_COMMAND, "a command, still")
+        with JournalReader(path) as reader:
+            seen = reader.last_row()
+
+        def grown() -> bool:
+            with JournalReader(path) as reader:
+                return reader.last_row() > seen + 50
+
+        until(grown, scene, "cycles that are still written")
+    finally:
+        daemon.terminate()
+        assert daemon.wait(PATIENCE_S) == 0
+    with JournalReader(path) as reader:
+        verdict, records, rows = reader.verify(), reader.audit(), reader.row_numbers()
+    assert verdict.ok, verdict.broken
+    assert [record.what for record in records if record.what != What.PRUNE] == ["start", "stop"]
+    pruned = [json.loads(record.new)["cycles_from"] for record in records if record.what == What.PRUNE]
+    assert pruned == sorted(pruned) and len(pruned) >= 3
+    assert rows[0] == pruned[-1] and rows.size == rows[-1] - rows[0] + 1
+    assert path.stat().st_size <= limit
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != limit
