@@ -14,35 +14,23 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from closed_loop import has_dompc, machine
 
+from benchmarks.closed_loop import has_dompc
+from benchmarks.runs import decisions_us, machine
 from evencoat.league import field, laws
 from evencoat.league.players import player, tuned
 from evencoat.settings import load_line
 from plant_sim.scenario import Scenario
 
-WARM_UP = 100
-
 
 def measure(name: str, cycles: int) -> np.ndarray:
     """Microseconds of every decision after a warm-up, with the plant answering."""
     match = field.of_line(load_line("line-40").line, Scenario.load("first-shift"), 1, 30.0)
-    own, machine_ = player(name, match, tuned()), field.Machine(match)
-    spent = []
-    for _ in range(WARM_UP + cycles):
-        machine_.step()
-        inputs = machine_.inputs()
-        began = time.perf_counter_ns()
-        command = own.turn(inputs)
-        spent.append((time.perf_counter_ns() - began) / 1e3)
-        if command is not None:
-            machine_.obey(command)
-    return np.array(spent[WARM_UP:])
+    return decisions_us(match, player(name, match, tuned()), cycles)
 
 
 def picture(found: dict[str, np.ndarray], path: Path) -> None:

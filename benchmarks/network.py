@@ -19,7 +19,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.runs import machine
+from benchmarks.runs import decisions_us, machine
 from controller.core import network
 from controller.core import step as core
 from controller.core.network import Head, Network
@@ -42,7 +41,7 @@ from plant_sim.scenario import Scenario
 
 LINES = ("line-40", "wide-120")
 NEEDS = {"adaptive": (), "numpy": (), "torch": ("torch",), "onnxruntime": ("onnx", "onnxruntime")}
-WARM_UP, ROUNDS = 100, 3
+ROUNDS = 3
 Pass = Callable[[Head, np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -112,17 +111,8 @@ def one(name: str, line: str, cycles: int, guest: Network) -> list[float]:
     if name in ("torch", "onnxruntime"):
         forward_by(name, guest)
     told = replace(match.line, control=replace(match.line.control, law=law))
-    own, plant = Core(core.configure(told, field.TURN_S, guest=guest), Mode.AUTO), field.Machine(match)
-    spent = []
-    for _ in range(WARM_UP + cycles):
-        plant.step()
-        inputs = plant.inputs()
-        began = time.perf_counter_ns()
-        command = own.turn(inputs)
-        spent.append((time.perf_counter_ns() - began) / 1e3)
-        if command is not None:
-            plant.obey(command)
-    return spent[WARM_UP:]
+    own = Core(core.configure(told, field.TURN_S, guest=guest), Mode.AUTO)
+    return decisions_us(match, own, cycles).tolist()
 
 
 def chosen(named: str) -> tuple[Network, str]:

@@ -7,11 +7,15 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
 
+from evencoat.league.field import Machine, Match, Player
+
+WARM_UP = 100
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -23,6 +27,20 @@ def over(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> It
             if sys.stderr.isatty():
                 print(f"\r{done} of {len(jobs)}", end="", file=sys.stderr, flush=True)
             yield result
+
+
+def decisions_us(match: Match, own: Player, cycles: int) -> np.ndarray:
+    """Microseconds of so many decisions after a warm-up, with the plant answering."""
+    plant, spent = Machine(match), []
+    for _ in range(WARM_UP + cycles):
+        plant.step()
+        inputs = plant.inputs()
+        began = time.perf_counter_ns()
+        command = own.turn(inputs)
+        spent.append((time.perf_counter_ns() - began) / 1e3)
+        if command is not None:
+            plant.obey(command)
+    return np.array(spent[WARM_UP:])
 
 
 def machine() -> dict[str, str]:

@@ -1,25 +1,19 @@
 """`evencoat campaign NAME`: run a reliability campaign, or go on with one. Words and exit codes live here.
 
-Exit codes: 0 passed; 1 not passed, or it failed while running; 2 the call is wrong; 130 stopped by Ctrl-C, and the same
+Exit codes: 0 passed; 3 not passed; 1 it failed while running; 2 the call is wrong; 130 stopped by Ctrl-C, and the same
 call goes on from there.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-NOT_PASSED, WRONG_CALL, INTERRUPTED = 1, 2, 130
-
-out = Console(highlight=False)
-err = Console(stderr=True)
+from evencoat.terminal import ANSWER_IS_NO, INTERRUPTED, err, out, print_json, wrong
 
 
 def campaign(
@@ -46,8 +40,7 @@ def campaign(
             out.print(f"{one.name}: {one.summary}", markup=False, soft_wrap=True)
         return
     if name not in known:
-        _complain(f"campaign: there is no {name!r}; there are {', '.join(known)}")
-        raise typer.Exit(WRONG_CALL)
+        wrong(f"campaign: there is no {name!r}; there are {', '.join(known)}")
     where = folder or Path("runs") / f"campaign-{name}{'-quick' if quick else ''}"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=err, disable=as_json) as bar:
@@ -59,16 +52,15 @@ def campaign(
                 lambda done, of, words: bar.update(task, completed=done, total=of, description=f"{name}: {words}"),
             )
         except CampaignError as error:
-            _complain(str(error))
-            raise typer.Exit(WRONG_CALL) from error
+            wrong(str(error))
         except KeyboardInterrupt:
             err.print("stopped; the same call goes on from here")
             raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        print_json(told)
     else:
         _print(told)
-    raise typer.Exit(0 if told["passed"] else NOT_PASSED)
+    raise typer.Exit(0 if told["passed"] else ANSWER_IS_NO)
 
 
 def _print(told: dict[str, Any]) -> None:
@@ -85,7 +77,3 @@ def _print(told: dict[str, Any]) -> None:
 
 def _cell(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _complain(words: str) -> None:
-    err.print(f"error: {words}", markup=False, highlight=False, soft_wrap=True)

@@ -6,7 +6,6 @@ no (a line that `check` refuses, limits that a run broke); 130 stopped by Ctrl-C
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -22,7 +21,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: small arrays
 import structlog
 import typer
 from rich.box import SIMPLE
-from rich.console import Console, Group
+from rich.console import Group
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -39,6 +38,7 @@ from evencoat import (
     train_command,
 )
 from evencoat.league.rivals import Rival, prepare
+from evencoat.terminal import ANSWER_IS_NO, FAILED, INTERRUPTED, JsonOption, err, out, print_json, stop, wrong
 
 if TYPE_CHECKING:
     from controller.line.description import LineDescription
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from evencoat.processes import DaemonOptions
     from evencoat.settings import Settings
 
-FAILED, WRONG_CALL, ANSWER_IS_NO, INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
     name="evencoat",
@@ -63,8 +62,6 @@ app.add_typer(journal_commands.app, name="journal")
 app.command()(replay_commands.replay)
 app.command()(campaign_commands.campaign)
 app.command()(train_command.train)
-out = Console()
-err = Console(stderr=True)
 
 
 LINE_HELP = "A line file, or the name of a shipped line: pilot-16, line-40, wide-120."
@@ -78,7 +75,6 @@ EofOption = Annotated[bool, typer.Option("--stop-on-eof", help="Also stop when s
 ModelOption = Annotated[
     str, typer.Option(help='For neural: digits of a model\'s hash, "shipped" or a file; without it, the model in use.')
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output instead of words.")]
 
 
 @app.command()
@@ -93,7 +89,7 @@ def check(line: LineArgument, model: ModelOption = "", as_json: JsonOption = Fal
         settings = load_line(line)
         report = verdict(settings, asked_for(settings.line, model))
     if as_json:
-        _print_json(report.as_dict())
+        print_json(report.as_dict())
     else:
         out.print(render(report))
     raise typer.Exit(0 if report.ok else ANSWER_IS_NO)
@@ -125,7 +121,7 @@ def sim(
                 plan, out_dir, lambda minute: bar.update(task, completed=minute / minutes, description="simulating")
             )
     if as_json:
-        _print_json(run.figures)
+        print_json(run.figures)
     else:
         out.print(figures_table({str(controller): run.figures}))
     raise typer.Exit(ANSWER_IS_NO if run.figures["limit_violations"] else 0)
@@ -159,7 +155,7 @@ def run(
     After a crash it holds from fed-back positions, and goes on as [restart] in the line file says.
     """
     if controller in (Rival.OPEN, Rival.HAND):
-        _wrong(f"controller: {controller} is a way of working, not a law; choose pid, imc, adaptive or neural")
+        wrong(f"controller: {controller} is a way of working, not a law; choose pid, imc, adaptive or neural")
     _log_to_stderr()
     with _clear_errors():
         from evencoat.processes import DaemonOptions, StopFlag, run_daemon
@@ -252,7 +248,7 @@ def demo(
 ) -> None:
     """Watch uneven lips become an even coating: hub, plant and daemon as separate processes, then the rivals."""
     if controller in (Rival.OPEN, Rival.HAND):
-        _wrong(f"controller: {controller} needs no daemon; choose pid, imc, adaptive or neural")
+        wrong(f"controller: {controller} needs no daemon; choose pid, imc, adaptive or neural")
     with _clear_errors():
         from evencoat.demo import DemoPlan, run_demo
 
@@ -269,7 +265,7 @@ def demo(
                 plan, lambda stage, share, words: bar.update(task, description=f"{stage}: {words}", completed=share)
             )
     if as_json:
-        _print_json({**summary, "run_dir": str(run_dir), "report": str(run_dir / "report.html")})
+        print_json({**summary, "run_dir": str(run_dir), "report": str(run_dir / "report.html")})
     else:
         out.print(figures_table(summary["controllers"]))
         out.print(f"report: {run_dir / 'report.html'}", soft_wrap=True)
@@ -304,9 +300,7 @@ def commission(
     """
     if reverse:
         if signed or budget_m is not None:
-            _wrong(
-                "reverse: takes neither --sign-off nor --budget-m: it stays inside the tolerance, and you look first"
-            )
+            wrong("reverse: takes neither --sign-off nor --budget-m: it stays inside the tolerance, and you look first")
         _reverse(line, bus, yes, scenario if rehearse else None, seed, journal, out_dir, as_json)
     with _clear_errors():
         from evencoat.commission import CommissionPlan, Rehearsal, default_budget_m, keep, sign_off
@@ -334,7 +328,7 @@ def commission(
         page = keep(settings, done, folder)
         beside = sign_off(settings, done.model, signed) if signed and done.model and done.outcome.enough else None
     if as_json:
-        _print_json({**done.as_dict(), "page": str(page), "signed_off": str(beside) if beside else None})
+        print_json({**done.as_dict(), "page": str(page), "signed_off": str(beside) if beside else None})
     else:
         out.print(commission_table(settings.drawn, done))
         out.print(f"page: {page}", soft_wrap=True)
@@ -363,11 +357,11 @@ def sign_off(
         try:
             model = read_model(path)
         except ValueError as error:
-            _wrong(f"{path}: {error}")
+            wrong(f"{path}: {error}")
         if model.belongs_to != fingerprint(parse_line(settings.text, str(settings.path))):
-            _wrong(f"{path}: belongs to another machine or recipe than {settings.path} describes; commission it again")
+            wrong(f"{path}: belongs to another machine or recipe than {settings.path} describes; commission it again")
         if not name.strip():
-            _wrong("name: must not be empty; somebody has to answer for it")
+            wrong("name: must not be empty; somebody has to answer for it")
         out.print(f"in use: {signed(settings, model, name.strip())}", soft_wrap=True, markup=False)
 
 
@@ -380,7 +374,7 @@ def report(run_dir: Annotated[Path, typer.Argument(help="A folder below runs/.")
         try:
             out.print(str(build_report(run_dir)), soft_wrap=True)
         except ReportError as error:
-            _wrong(str(error))
+            wrong(str(error))
 
 
 @app.command()
@@ -401,7 +395,7 @@ def scenarios(as_json: JsonOption = False) -> None:
 
     known = {name: Scenario.load(name).description for name in shipped()}
     if as_json:
-        _print_json(known)
+        print_json(known)
         return
     table = Table("scenario", "what happens", box=None)
     for name, description in known.items():
@@ -481,7 +475,7 @@ def _reverse(
         folder = out_dir or Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S_reverse")
         kept = keep(done, folder)
     if as_json:
-        _print_json({**done.as_dict(), "kept": str(kept)})
+        print_json({**done.as_dict(), "kept": str(kept)})
     else:
         out.print(f"{done.why}; {done.bumps} bumps in {done.line_min:.1f} min", markup=False)
         for words in done.words:
@@ -504,7 +498,7 @@ def commission_table(line: LineDescription, done: Commissioned) -> Group:
 def _ask(question: str) -> None:
     """Go on only with consent; where nobody can be asked, --yes is it."""
     if not sys.stdin.isatty():
-        _wrong("yes: nobody is there to be asked; give --yes to let it move lips and pump")
+        wrong("yes: nobody is there to be asked; give --yes to let it move lips and pump")
     if not typer.confirm(question, err=True):
         raise typer.Exit(INTERRUPTED)
 
@@ -540,22 +534,12 @@ def _clear_errors() -> Iterator[None]:
     try:
         yield
     except (SettingsError, ScenarioError, WireError, JournalError, ModelStoreError) as error:
-        _wrong(str(error))
+        wrong(str(error))
     except KeyboardInterrupt:
         err.print("stopped; nothing is left running")
         raise typer.Exit(INTERRUPTED) from None
     except (BusError, RunFailed, OSError) as error:
-        err.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(FAILED) from error
-
-
-def _wrong(words: str) -> NoReturn:
-    err.print(f"error: {words}", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(WRONG_CALL)
-
-
-def _print_json(value: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+        stop(str(error), FAILED)
 
 
 def _log_to_stderr() -> None:

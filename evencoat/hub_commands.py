@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+
+from evencoat.terminal import FAILED, stop, wrong
 
 if TYPE_CHECKING:
     from firmware_bridge.medium import Medium
 
-FAILED, WRONG_CALL = 1, 2
-err = Console(stderr=True)
 
 NAMES = (
     "bitrate=500000, data_bitrate=2000000 (bit/s), loss=0.01, corruption=0.01, repetition=0.01 (shares of all frames), "
@@ -47,8 +46,7 @@ def play_on(
         try:
             sender.sendto(json.dumps(told).encode(), str(socket) + PLAY_SUFFIX)
         except OSError as error:
-            _complain(f"{socket}{PLAY_SUFFIX}: {error.strerror}; is a hub running there with --play?")
-            raise typer.Exit(FAILED) from error
+            stop(f"{socket}{PLAY_SUFFIX}: {error.strerror}; is a hub running there with --play?", FAILED)
 
 
 def _changes(words: list[str]) -> dict[str, Any]:
@@ -68,10 +66,5 @@ def _changes(words: list[str]) -> dict[str, Any]:
                 changes[name] = kinds[name](value)
         Played(**changes)
     except ValueError as error:
-        _complain(f"play: {error}")
-        raise typer.Exit(WRONG_CALL) from error
+        wrong(f"play: {error}")
     return changes
-
-
-def _complain(words: str) -> None:
-    err.print(f"error: {words}", markup=False, highlight=False, soft_wrap=True)

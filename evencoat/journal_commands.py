@@ -7,27 +7,21 @@ wrong, or the file is no journal of ours; 3 verified, and the answer is no. docs
 from __future__ import annotations
 
 import getpass
-import json
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-FAILED, WRONG_CALL, ANSWER_IS_NO = 1, 2, 3
+from evencoat.terminal import ANSWER_IS_NO, JsonOption, err, print_json, refusals, say, wrong
 
 app = typer.Typer(
     help="Journals: is the audit chain whole, hand them on, make room.", no_args_is_help=True, rich_markup_mode=None
 )
-out = Console(highlight=False)
-err = Console(stderr=True)
 
 JournalArgument = Annotated[Path, typer.Argument(metavar="JOURNAL", help="A journal file.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output instead of words.")]
 
 
 @app.command()
@@ -47,15 +41,15 @@ def verify(
             verdict = reader.verify(known, tell)
             torn = reader.torn
     if as_json:
-        _print_json({**verdict.as_dict(), "ok": verdict.ok and not torn, "torn": torn, "journal": str(journal)})
+        print_json({**verdict.as_dict(), "ok": verdict.ok and not torn, "torn": torn, "journal": str(journal)})
     else:
         if torn:
-            _say(f"{journal}: {torn}")
-        _say(f"broken: {verdict.broken}" if verdict.broken else f"whole: {verdict.records} audit records")
-        _say(
+            say(f"{journal}: {torn}")
+        say(f"broken: {verdict.broken}" if verdict.broken else f"whole: {verdict.records} audit records")
+        say(
             f"cycles: {verdict.cycles}" + (f", pruned before row {verdict.pruned_before}" * (verdict.pruned_before > 1))
         )
-        _say(f"head: {verdict.head_seq}:{verdict.head_hash}")
+        say(f"head: {verdict.head_seq}:{verdict.head_hash}")
     raise typer.Exit(0 if verdict.ok and not torn else ANSWER_IS_NO)
 
 
@@ -76,9 +70,9 @@ def export(
             rows = exported(reader, to, part, form, tell)
             torn = reader.torn
     if as_json:
-        _print_json({"journal": str(journal), "out": str(to), "part": part, "rows": rows, "torn": torn})
+        print_json({"journal": str(journal), "out": str(to), "part": part, "rows": rows, "torn": torn})
     else:
-        _say(f"{rows} {part} in {to}" + (f"; {torn}" if torn else ""))
+        say(f"{rows} {part} in {to}" + (f"; {torn}" if torn else ""))
 
 
 @app.command()
@@ -93,8 +87,7 @@ def prune(
 ) -> None:
     """Delete the oldest cycles, by age or size. Audit records and events stay, and a record says what went and why."""
     if keep_days is None and max_mb is None:
-        _complain("keep-days, max-mb: give at least one, or nothing is too old or too much")
-        raise typer.Exit(WRONG_CALL)
+        wrong("keep-days, max-mb: give at least one, or nothing is too old or too much")
     with _refusals():
         from evencoat.journal import Retention
         from evencoat.journal.retention import pruned_to
@@ -105,9 +98,9 @@ def prune(
     rows = gone.rows if gone is not None else 0
     if as_json:
         told = {"first_unix_s": gone.first_unix_s, "last_unix_s": gone.last_unix_s, "why": gone.why} if gone else {}
-        _print_json({"journal": str(journal), "pruned": rows, "size_bytes": size, **told})
+        print_json({"journal": str(journal), "pruned": rows, "size_bytes": size, **told})
     else:
-        _say(f"{rows} cycles pruned" + (f": {gone.why}" if gone else "") + f"; {size / 1e6:.1f} MB are left")
+        say(f"{rows} cycles pruned" + (f": {gone.why}" if gone else "") + f"; {size / 1e6:.1f} MB are left")
 
 
 def _head(text: str) -> tuple[int, str] | None:
@@ -115,8 +108,7 @@ def _head(text: str) -> tuple[int, str] | None:
         return None
     seq, _, digest = text.partition(":")
     if not (seq.isdigit() and len(digest) == 64):
-        _complain(f"head: {text!r} must be a number, a colon and 64 hexadecimal digits, as verify prints it")
-        raise typer.Exit(WRONG_CALL)
+        wrong(f"head: {text!r} must be a number, a colon and 64 hexadecimal digits, as verify prints it")
     return int(seq), digest.lower()
 
 
@@ -128,30 +120,9 @@ def _bar(what: str, shown: bool) -> Iterator[Any]:
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn what users can put right into a clear line and an exit code."""
+def _refusals() -> AbstractContextManager[None]:
     import sqlite3
 
     from evencoat.journal import JournalError
 
-    try:
-        yield
-    except JournalError as error:
-        _complain(str(error))
-        raise typer.Exit(WRONG_CALL) from error
-    except (OSError, sqlite3.Error) as error:
-        _complain(str(error))
-        raise typer.Exit(FAILED) from error
-
-
-def _complain(words: str) -> None:
-    err.print(f"error: {words}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _say(words: str) -> None:
-    out.print(words, markup=False, soft_wrap=True)
-
-
-def _print_json(value: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    return refusals((JournalError,), (OSError, sqlite3.Error))

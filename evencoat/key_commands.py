@@ -6,31 +6,25 @@ wrong. evencoat.keys does the work. No command shows a key: the file holds it, a
 
 from __future__ import annotations
 
-import json
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from evencoat.terminal import JsonOption, out, print_json, refusals
 
 if TYPE_CHECKING:
     from evencoat.keys import StoredKey
 
-FAILED, WRONG_CALL = 1, 2
 
 app = typer.Typer(
     help="The keys of an authenticated bus ([bus.auth] of a line file).", no_args_is_help=True, rich_markup_mode=None
 )
-out = Console(highlight=False)
-err = Console(stderr=True)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The key file, as [bus.auth] key_file names it.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output instead of words.")]
 
 
 @app.command()
@@ -92,7 +86,7 @@ def _tell(file: Path, stored: list[StoredKey], as_json: bool) -> None:
         for one in stored
     ]
     if as_json:
-        sys.stdout.write(json.dumps({"file": str(file), "keys": rows}, indent=2) + "\n")
+        print_json({"file": str(file), "keys": rows})
         return
     table = Table(box=None)
     for name in ("key", "fingerprint", "state", "signs from, UTC", "believed until, UTC"):
@@ -113,16 +107,7 @@ def _minute(time_utc: str | None) -> str:
     return "" if time_utc is None else time_utc[:16].replace("T", " ")
 
 
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn what users can put right into a clear line and an exit code."""
+def _refusals() -> AbstractContextManager[None]:
     from firmware_bridge.authentication import AuthenticationError
 
-    try:
-        yield
-    except AuthenticationError as error:
-        err.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(WRONG_CALL) from error
-    except OSError as error:
-        err.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(FAILED) from error
+    return refusals((AuthenticationError,))

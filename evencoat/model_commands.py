@@ -10,21 +10,19 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from evencoat.terminal import WRONG_CALL, JsonOption, complain, out, print_json, refusals, say
 
 if TYPE_CHECKING:
     from evencoat.model_store import Listed, ModelStore, StoredModel
 
-FAILED, WRONG_CALL = 1, 2
 SHORT = 12  # digits of a sha256 that people are shown
 
 app = typer.Typer(
@@ -32,14 +30,11 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-out = Console(highlight=False)
-err = Console(stderr=True)
 
 STORE_HELP = "The store's folder. Without it $EVENCOAT_MODELS, or evencoat/models where your data lie."
 NAME_HELP = "The first digits of a model's sha256, six at least, or: shipped."
 StoreOption = Annotated[Path | None, typer.Option("--store", metavar="DIR", help=STORE_HELP)]
 NameArgument = Annotated[str, typer.Argument(metavar="SHA", help=NAME_HELP)]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output instead of words.")]
 
 
 @app.command("list")
@@ -49,19 +44,19 @@ def list_models(store: StoreOption = None, as_json: JsonOption = False) -> None:
         opened = _open(store)
         rows, pointer = opened.listed(), opened.pointer()
     if as_json:
-        _print_json(
+        print_json(
             {"store": str(opened.folder), "pointer": pointer.model_dump(), "models": [_row_dict(row) for row in rows]}
         )
         return
-    _say(f"store: {opened.folder}")
+    say(f"store: {opened.folder}")
     if rows:
         out.print(_list_table(rows))
     if any(row.model is None for row in rows):
-        _say("why a model is refused: evencoat model verify")
+        say("why a model is refused: evencoat model verify")
     if not any("shipped" in row.uses for row in rows):
-        _say("no model comes with this evencoat")
+        say("no model comes with this evencoat")
     if not any("active" in row.uses for row in rows):
-        _say("no model is in use")
+        say("no model is in use")
 
 
 @app.command()
@@ -77,9 +72,9 @@ def show(
         opened = _open(store)
         model = opened.active() if name is None else opened.find(name)
     if as_json:
-        _print_json(_model_dict(model) if model else {"sha256": None})
+        print_json(_model_dict(model) if model else {"sha256": None})
     elif model is None:
-        _say("no model is in use: nothing was activated, and none comes with this evencoat")
+        say("no model is in use: nothing was activated, and none comes with this evencoat")
     else:
         out.print(_card_table(model))
 
@@ -98,16 +93,16 @@ def verify(
         rows = _verified(_open(store), what)
     refused = [row for row in rows if row.model is None]
     if as_json:
-        _print_json({"ok": not refused, "models": [_row_dict(row) for row in rows]})
+        print_json({"ok": not refused, "models": [_row_dict(row) for row in rows]})
     for row in rows:
         if row.model is None:
-            _complain(row.refusal)
+            complain(row.refusal)
         elif not as_json:
-            _say(f"good: {row.path}")
+            say(f"good: {row.path}")
             if row.path.stem != row.model.sha256:
-                _say(f"  its name promises no hash, so only the content was judged; its sha256 is {row.model.sha256}")
+                say(f"  its name promises no hash, so only the content was judged; its sha256 is {row.model.sha256}")
     if not rows and not as_json:
-        _say("there is no model to verify")
+        say("there is no model to verify")
     raise typer.Exit(WRONG_CALL if refused else 0)
 
 
@@ -139,10 +134,10 @@ def add(
     with _refusals():
         model = _open(store).add(file)
     if as_json:
-        _print_json(_model_dict(model))
+        print_json(_model_dict(model))
         return
-    _say(f"in the store: {model.path}")
-    _say(f"to take it into use: evencoat model activate {model.sha256[:SHORT]}")
+    say(f"in the store: {model.path}")
+    say(f"to take it into use: evencoat model activate {model.sha256[:SHORT]}")
 
 
 def _open(folder: Path | None) -> ModelStore:
@@ -176,12 +171,12 @@ def _print_active(store: ModelStore, model: StoredModel | None, as_json: bool) -
         pointer = store.pointer()
         before = pointer.previous if pointer.previous != "shipped" or store.shipped() else "no model"
     if as_json:
-        _print_json(pointer.model_dump())
+        print_json(pointer.model_dump())
         return
     name = f"{model.sha256[:SHORT]} ({model.card.architecture})" if model else "no model, for none comes with evencoat"
-    _say(f"in use: {name}")
+    say(f"in use: {name}")
     if before:
-        _say(f"`evencoat model rollback` goes back to: {before[:SHORT]}")
+        say(f"`evencoat model rollback` goes back to: {before[:SHORT]}")
 
 
 def _row_dict(row: Listed) -> dict[str, Any]:
@@ -241,28 +236,7 @@ def _cell(value: str) -> Text:
     return Text(value, overflow="fold")
 
 
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn what users can put right into a clear line and an exit code."""
+def _refusals() -> AbstractContextManager[None]:
     from evencoat.model_store import ModelStoreError
 
-    try:
-        yield
-    except ModelStoreError as error:
-        _complain(str(error))
-        raise typer.Exit(WRONG_CALL) from error
-    except OSError as error:
-        _complain(str(error))
-        raise typer.Exit(FAILED) from error
-
-
-def _complain(words: str) -> None:
-    err.print(f"error: {words}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _say(words: str) -> None:
-    out.print(words, markup=False, soft_wrap=True)
-
-
-def _print_json(value: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    return refusals((ModelStoreError,))

@@ -5,22 +5,17 @@ Exit codes are those of evencoat.cli: 0 done; 1 the log cannot be read; 2 the ca
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from evencoat.terminal import FAILED, err, out, print_json, stop, wrong
+
 if TYPE_CHECKING:
     from evencoat.replay import Replayed
-
-FAILED, WRONG_CALL = 1, 2
-out = Console()
-err = Console(stderr=True)
 
 
 def replay(
@@ -60,11 +55,11 @@ def replay(
             if kept is not None:
                 kept.close()
     except (SettingsError, WireError, JournalError) as error:
-        _stop(str(error), WRONG_CALL)
+        wrong(str(error))
     except (BusError, OSError) as error:
-        _stop(str(error), FAILED)
+        stop(str(error), FAILED)
     if as_json:
-        sys.stdout.write(json.dumps(told.as_dict(), indent=2, default=str) + "\n")
+        print_json(told.as_dict(), default=str)
     else:
         _show(told)
 
@@ -92,8 +87,3 @@ def _show(told: Replayed) -> None:
 def _bar(shown: bool) -> Progress:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     return Progress(*columns, console=err, disable=not shown, transient=True)
-
-
-def _stop(words: str, code: int) -> None:
-    err.print(f"error: {words}", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(code)

@@ -7,25 +7,19 @@ gone on from by --resume.
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from evencoat.terminal import ANSWER_IS_NO, FAILED, INTERRUPTED, err, out, print_json, stop, wrong
+
 if TYPE_CHECKING:
     from evencoat.train import Training, TrainPlan
-
-FAILED, WRONG_CALL, ANSWER_IS_NO, INTERRUPTED = 1, 2, 3, 130
-
-out = Console(highlight=False)
-err = Console(stderr=True)
 
 
 def train(
@@ -60,18 +54,18 @@ def train(
     The model that comes of it is not in use: add and activate it (see `evencoat model`).
     """
     if resume and folder is None:
-        _say_wrong("--resume: needs --out, the folder of the training that was stopped")
+        wrong("--resume: needs --out, the folder of the training that was stopped")
     folder = folder or Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S_train")
     from evencoat.train import TrainPlan
 
     silent = silent or []
     if unknown := [head for head in silent if head not in ("mean", "batch")]:
-        _say_wrong(f"--silent {unknown[0]}: there is no such head; give mean or batch")
+        wrong(f"--silent {unknown[0]}: there is no such head; give mean or batch")
     command = _command(quick, seed, lines, league, silent)
     plan = TrainPlan(seed, quick, folder, resume, workers, lines, league, command, tuple(silent))
     done = _trained(plan, shown=not as_json)
     if as_json:
-        sys.stdout.write(json.dumps(_told(done), indent=2) + "\n")
+        print_json(_told(done))
     else:
         out.print(_table(done))
         out.print(f"model: {done.model.path}", soft_wrap=True)
@@ -97,20 +91,14 @@ def _trained(plan: TrainPlan, shown: bool) -> Training:
         try:
             return work(plan, say)
         except NotInstalled as error:
-            _say_wrong(str(error))
+            wrong(str(error))
         except KeyboardInterrupt:
             bar.stop()
             err.print(f"stopped; go on with --out {plan.folder} --resume", soft_wrap=True)
             raise typer.Exit(INTERRUPTED) from None
         except (RunFailed, ModelStoreError, OSError) as error:
             bar.stop()
-            err.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-            raise typer.Exit(FAILED) from error
-
-
-def _say_wrong(words: str) -> NoReturn:
-    err.print(f"error: {words}", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(WRONG_CALL)
+            stop(str(error), FAILED)
 
 
 def _command(quick: bool, seed: int, lines: int | None, league: int, silent: list[str]) -> str:

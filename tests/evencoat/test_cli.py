@@ -11,8 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from evencoat import __version__
-from evencoat.cli import ANSWER_IS_NO, WRONG_CALL, app
+from evencoat.cli import app
 from evencoat.processes import wait_for
+from evencoat.terminal import ANSWER_IS_NO, WRONG_CALL
 
 run = CliRunner().invoke
 

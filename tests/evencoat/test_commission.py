@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from evencoat.cli import ANSWER_IS_NO, WRONG_CALL, app
+from evencoat.cli import app
 from evencoat.commissioned import ModelFile, applied, model_path, read_model, write_model
 from evencoat.settings import SettingsError, load_line
+from evencoat.terminal import ANSWER_IS_NO, WRONG_CALL
 
 run = CliRunner().invoke
 NAME = "Night shift"

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from controller.line.command import Mode
-from evencoat import cli, key_commands, keys
+from evencoat import cli, keys
 from evencoat.check import Level, verdict
 from evencoat.journal import NoSink
 from evencoat.keys import authenticator
@@ -43,10 +43,6 @@ def authenticated(folder: Path, text: str = PILOT) -> Settings:
 def line(tmp_path: Path) -> Settings:
     keys.new(tmp_path / "line.key", 0.0)
     return authenticated(tmp_path)
-
-
-def test_exit_codes_are_those_of_the_other_verbs() -> None:
-    assert (key_commands.FAILED, key_commands.WRONG_CALL) == (cli.FAILED, cli.WRONG_CALL)
 
 
 def test_new_show_rotate_and_no_word_of_a_key(tmp_path: Path) -> None:

@@ -30,10 +30,6 @@ def said(*call: str, exit_code: int = 0) -> str:
     return result.stdout if exit_code == 0 else result.stderr
 
 
-def test_exit_codes_are_those_of_the_other_verbs() -> None:
-    assert (model_commands.FAILED, model_commands.WRONG_CALL) == (cli.FAILED, cli.WRONG_CALL)
-
-
 def test_a_model_walks_into_use_and_out_again(folder: Path, tmp_path: Path) -> None:
     assert "no model is in use" in said("list")
     assert "no model is in use" in said("show")

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from evencoat.cli import ANSWER_IS_NO, WRONG_CALL, app
+from evencoat.cli import app
 from evencoat.commissioned import learnt, model_path, read_model, write_model
 from evencoat.settings import load_line, parse_line
+from evencoat.terminal import ANSWER_IS_NO, WRONG_CALL
 from plant_sim.noise import generator
 
 run = CliRunner().invoke
