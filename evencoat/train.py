@@ -99,7 +99,7 @@ def silenced(tensors: Mapping[str, Weights], heads: Sequence[str]) -> dict[str, 
     """The weights with these heads left with nothing to say, whatever they are shown. Raises RunFailed."""
     unknown = [head for head in heads if f"{head}.w3" not in tensors]
     if unknown:
-        raise RunFailed(f"silent: there is no head {unknown[0]!r}; there are mean, batch and shape")
+        raise RunFailed(f"silent: there is no head {unknown[0]!r}; there are mean and batch")
     last = {f"{head}.{part}" for head in heads for part in ("w3", "b3")}
     return {name: np.zeros_like(tensor) if name in last else tensor for name, tensor in tensors.items()}
 

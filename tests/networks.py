@@ -13,7 +13,7 @@ from controller.core.network import Head, Network
 def tensors(whole: Network) -> dict[str, np.ndarray]:
     """The network as a file holds it."""
     found: dict[str, Any] = {}
-    for name in ("mean", "batch", "shape"):
+    for name in ("mean", "batch"):
         found |= {f"{name}.{part}": value for part, value in getattr(whole, name)._asdict().items() if part != "bound"}
     found |= {"mean.weight": whole.weight, "mean.weight2": whole.weight2, "batch.sd": whole.batch_sd}
     return {name: np.asarray(value, dtype=np.float32) for name, value in found.items()}
@@ -30,7 +30,6 @@ def saying(head: Head, coefficients: np.ndarray) -> Head:
 TAPS = {
     network.MEAN_PREDICTORS * network.MEAN_TAPS: network.MEAN_TAPS,
     network.BATCH_TAPS: network.BATCH_TAPS,
-    network.SHAPE_TAPS: network.SHAPE_TAPS,
 }
 
 
@@ -51,4 +50,4 @@ def wild(seed: int, hidden: int = 8, size: float = 3.0) -> Network:
         parts = {part: size * rng.standard_normal(getattr(head, part).shape) for part in ("w1", "b1", "w2", "b2", "w3")}
         return head._replace(**parts, b3=size * rng.standard_normal(head.b3.shape))
 
-    return whole._replace(mean=drawn(whole.mean), batch=drawn(whole.batch), shape=drawn(whole.shape))
+    return whole._replace(mean=drawn(whole.mean), batch=drawn(whole.batch))

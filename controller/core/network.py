@@ -11,7 +11,9 @@ Heads:
   prior weights and variances, are what controller.core.foresight goes on from.
 - `batch`: what a new batch will bring, from what former ones brought; `batch_sd` how unsure that is, log, by how many
   steps are known.
-- `shape`: the same as `mean` for the profile: a convolution over zones, symmetric, for any number of them.
+
+There is none for the profile: true statistics gain nothing over those that `scales` learns (docs/league.md). So the
+network is the same for any number of zones.
 """
 
 from __future__ import annotations
@@ -26,10 +28,8 @@ from controller.line.description import Array
 ARCHITECTURE = "gated-filters-1"
 MEAN_TAPS, MEAN_CONTEXT, MEAN_PREDICTORS = 12, 16, 3
 BATCH_TAPS, BATCH_CONTEXT = 2, 4
-SHAPE_FILTERS, SHAPE_REACH, SHAPE_CONTEXT = 3, 2, 6
-SHAPE_TAPS = SHAPE_FILTERS * (SHAPE_REACH + 1)
 KNOWN_STEPS = 4  # of batches: none, one, two, more
-MEAN_BOUND, BATCH_BOUND, SHAPE_BOUND = 1.5, 1.2, 0.5
+MEAN_BOUND, BATCH_BOUND = 1.5, 1.2
 HIDDEN_MAX = 128
 
 
@@ -60,7 +60,6 @@ class Network(NamedTuple):
     weight2: Array
     batch: Head
     batch_sd: Array
-    shape: Head
 
 
 def blank(hidden: int = 1) -> Network:
@@ -78,7 +77,6 @@ def blank(hidden: int = 1) -> Network:
         weight2=np.full(MEAN_PREDICTORS, 0.01),
         batch=head(BATCH_CONTEXT, BATCH_TAPS, BATCH_BOUND),
         batch_sd=np.full(KNOWN_STEPS, np.log(0.015)),
-        shape=head(SHAPE_CONTEXT, SHAPE_TAPS, SHAPE_BOUND),
     )
 
 
@@ -107,7 +105,6 @@ def from_tensors(tensors: Mapping[str, Array]) -> Network:
         weight2=_tensor(named, "mean.weight2", (MEAN_PREDICTORS,)),
         batch=_head(named, "batch", BATCH_CONTEXT, BATCH_TAPS, BATCH_BOUND),
         batch_sd=_tensor(named, "batch.sd", (KNOWN_STEPS,)),
-        shape=_head(named, "shape", SHAPE_CONTEXT, SHAPE_TAPS, SHAPE_BOUND),
     )
     if named:
         raise NetworkError(f"tensor {next(iter(named))}: is not one of {ARCHITECTURE}'s")

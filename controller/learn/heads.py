@@ -98,17 +98,13 @@ class Heads(nn.Module):
         return self.weight2_log.exp().clamp(*WEIGHT2)
 
     def exported(self) -> Weights:
-        """Tensors by the names that controller.core.network.from_tensors reads. The head `shape` says nothing."""
-        silent = network.blank().shape
-        shape = {name: np.asarray(tensor, dtype=np.float32) for name, tensor in silent._asdict().items()}
-        shape.pop("bound")
+        """Tensors by the names that controller.core.network.from_tensors reads."""
         return {
             **self.mean.exported("mean"),
             "mean.weight": _single(self.prior),
             "mean.weight2": _single(self.weight2),
             **self.batch.exported("batch"),
             "batch.sd": _single(self.batch_sd),
-            **{f"shape.{part}": tensor for part, tensor in shape.items()},
         }
 
 

@@ -95,7 +95,7 @@ def digest(guest: Network | None) -> str:
     if guest is None:
         return "0" * 64
     parts = hashlib.sha256()
-    for head in (guest.mean, guest.batch, guest.shape):
+    for head in (guest.mean, guest.batch):
         for tensor in head[:-1]:
             parts.update(np.ascontiguousarray(tensor).tobytes())
     for tensor in (guest.weight, guest.weight2, guest.batch_sd):

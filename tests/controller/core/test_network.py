@@ -58,7 +58,7 @@ def test_a_file_s_tensors_are_the_network_again():
     again = network.from_tensors(tensors(whole))
     np.testing.assert_allclose(again.mean.w3, whole.mean.w3, rtol=1e-6)
     assert again.mean.w3.dtype == np.float64
-    assert again.shape.bound == network.SHAPE_BOUND
+    assert again.batch.bound == network.BATCH_BOUND
 
 
 NAN = np.array([np.nan, 0.0, 0.0], dtype=np.float32)
@@ -72,7 +72,7 @@ NAN = np.array([np.nan, 0.0, 0.0], dtype=np.float32)
         ("mean.weight", NAN, "tensor mean.weight: holds numbers that are not finite"),
         ("mean.weight", np.array([1.5, 0, 0], np.float32), r"tensor mean.weight = \[1.5, 0.0, 0.0\]: must lie within"),
         ("mean.weight2", np.zeros(3, np.float32), r"tensor mean.weight2 = .*: must lie above 0"),
-        ("shape.scale", np.zeros(network.SHAPE_CONTEXT, np.float32), "tensor shape.scale: must lie above"),
+        ("batch.scale", np.zeros(network.BATCH_CONTEXT, np.float32), "tensor batch.scale: must lie above"),
         ("mean.b1", np.zeros(500, np.float32), "tensor mean.b1: has 500 numbers; 1 to 128"),
         ("mean.b1", None, "tensor mean.w1: has shape|tensor mean.b1: is missing"),
         ("extra", np.zeros(1, np.float32), "tensor extra: is not one of"),

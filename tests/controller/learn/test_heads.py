@@ -60,7 +60,6 @@ def test_what_is_exported_loads_and_begins_with_nothing_to_say() -> None:
     made = network.from_tensors(tensors)
     rng = np.random.default_rng(5)
     assert not network.predictors(made.mean, rng.standard_normal(16), rng.standard_normal(12)).any()
-    assert not network.predictors(made.shape, rng.standard_normal(6), rng.standard_normal(9)).any()
 
 
 def test_prior_weights_stay_within_what_the_controller_allows() -> None:
