@@ -7,7 +7,7 @@ full authority. What is learnt while the line runs, authority included, is teste
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from controller.core import certificate, foresight, step
@@ -15,8 +15,6 @@ from controller.core.certificate import Loop
 from controller.core.law import Imc, frozen_mean
 from controller.line.description import LawName, LineDescription
 from evencoat.guest import Guest
-
-BISECTIONS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +57,7 @@ def _region(words: str, loop: Loop, bound: float, smooth_s: float) -> PumpRegion
     def certified(gain: float, delay_s: float) -> bool:
         return certificate.certify(certificate.of_pump(gain, delay_s), loop, bound, smooth_s).certified
 
-    gain = _largest(lambda size: certified(size, 0.0), 1.0)
-    delay_s = _largest(lambda size: certified(0.0, size), 10.0 * loop.dead_s)
-    share = _largest(lambda size: certified(size * gain, size * delay_s), 1.0)
+    gain = certificate.largest(lambda size: certified(size, 0.0), 1.0)
+    delay_s = certificate.largest(lambda size: certified(0.0, size), 10.0 * loop.dead_s)
+    share = certificate.largest(lambda size: certified(size * gain, size * delay_s), 1.0)
     return PumpRegion(words, bound, 100.0 * math.expm1(gain), delay_s, share)
-
-
-def _largest(good: Callable[[float], bool], most: float) -> float:
-    if good(most):
-        return most
-    low, high = 0.0, most
-    for _ in range(BISECTIONS):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if good(middle) else (low, middle)
-    return low

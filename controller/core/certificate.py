@@ -234,10 +234,15 @@ def largest_scale(
     def certified(scale: float) -> bool:
         return certify(misfits(line, model, box.times(scale)), loop, lipschitz).certified
 
-    if certified(most):
+    return largest(certified, most)
+
+
+def largest(holds: Callable[[float], bool], most: float) -> float:
+    """The largest number up to `most` for which it holds, where it does for all smaller ones; by bisection."""
+    if holds(most):
         return most
     good, bad = 0.0, most
     for _ in range(BISECTIONS):
         middle = 0.5 * (good + bad)
-        good, bad = (middle, bad) if certified(middle) else (good, middle)
+        good, bad = (middle, bad) if holds(middle) else (good, middle)
     return good
