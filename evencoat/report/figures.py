@@ -186,7 +186,7 @@ def limits_over_time(controller: ControllerRun) -> bytes | None:
 def guest(controller: ControllerRun) -> bytes | None:
     """What the network added to the disturbance that the pump answers, what it would have, and what it was trusted."""
     journal = controller.journal
-    if journal is None or not np.isfinite(journal["guest_authority"]).any():
+    if journal is None or not np.asarray(journal["guest_whole_pct"]).any():
         return None
     minutes = journal["t_line_ns"] / 60e9
     with plt.rc_context(STYLE):

@@ -135,10 +135,10 @@ def _guests(run: RunData) -> str:
     """What a network added, where there was one."""
     body = ""
     for controller in run.controllers:
-        picture = figures.guest(controller)
+        note, picture = words.guest_note(controller), figures.guest(controller)
         if picture is not None:
-            note = escaped(words.guest_note(controller))
-            body += image(picture, f"what the network added, {controller.name}") + f'<p class="note">{note}</p>'
+            body += image(picture, f"what the network added, {controller.name}")
+        body += f'<p class="note">{escaped(note)}</p>' if note else ""
     return section("The network", "", body) if body else ""
 
 

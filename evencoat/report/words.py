@@ -172,9 +172,15 @@ def _bolts(run: RunData) -> str:
 
 
 def guest_note(controller: ControllerRun) -> str:
-    """What a network added, how far it was trusted, and how much of the pump's demand the envelope took away."""
+    """What a network added, how far it was trusted, what the envelope took of the pump's demand; "" without one."""
     journal = controller.journal
-    assert journal is not None
+    if journal is None or not np.isfinite(journal["guest_authority"]).any():
+        return ""
+    if not np.asarray(journal["guest_whole_pct"]).any():
+        return (
+            "A network stood beside the law and had nothing to add to the mean. "
+            "What it expects of a new batch, once it has seen one come, is part of the estimate."
+        )
     added, trust = np.asarray(journal["guest_pct"]), np.asarray(journal["guest_authority"])
     taken = np.abs(np.asarray(journal["pump_trim_law_pct"]) - np.asarray(journal["pump_trim_pct"]))
     known = trust[np.isfinite(trust)]

@@ -346,8 +346,12 @@ def test_pictures_of_a_journal_are_drawn_only_where_there_is_one(run_dir: Path) 
 
 def test_a_network_s_part_is_drawn_and_told_and_a_run_without_one_says_nothing_of_it(run_dir: Path) -> None:
     assert "<h2>The network</h2>" not in build_report(run_dir).read_text()
+    assert guest_note(load_run(run_dir).main) == ""
     with CycleJournal(run_dir / "imc" / "journal.sqlite", LINE.line, LINE.text) as journal:
-        for cycle in range(200, 220):
+        journal.record(make_trace(200, guest_authority=0.5), 100.0, 3.0)
+    assert "had nothing to add" in build_report(run_dir).read_text()
+    with CycleJournal(run_dir / "imc" / "journal.sqlite", LINE.line, LINE.text) as journal:
+        for cycle in range(201, 220):
             journal.record(make_trace(cycle, guest_pct=0.2, guest_whole_pct=0.25, guest_authority=0.8), 100.0, 3.0)
     own = load_run(run_dir).main
     assert "never more than 0.20 %" in guest_note(own)
