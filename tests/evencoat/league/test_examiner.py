@@ -13,7 +13,7 @@ FAMILY = "nominal"
 
 
 def tensors(plain: network.Network) -> dict[str, np.ndarray]:
-    heads = {"mean": plain.mean, "batch": plain.batch, "shape": plain.shape}
+    heads = {"mean": plain.mean, "batch": plain.batch}
     parts = {f"{name}.{part}": value for name, head in heads.items() for part, value in head._asdict().items()}
     own = {"mean.weight": plain.weight, "mean.weight2": plain.weight2, "batch.sd": plain.batch_sd}
     return {name: np.asarray(value, np.float32) for name, value in (parts | own).items() if not name.endswith(".bound")}
