@@ -89,7 +89,8 @@ class AdaptState(NamedTuple):
     any, and of the lips before that; stood_um: of the block whose web is being read. information (5, 5), weighed (5,):
     evidence about the numbers, without the prior; centre (5,): what the prior is about, from where the model in use
     stands. unease: scale of the noise. waited: blocks for which the one before has stayed the same. there (4,): where
-    the model in use stands from the description that the line began with, about which `far` is evidence.
+    the model in use stands from the description that the line began with, about which `far` is evidence. late_share:
+    of a dead time, by which the web surely comes later or sooner than thought.
     """
 
     block: Block
@@ -107,6 +108,7 @@ class AdaptState(NamedTuple):
     batch: int
     there: Array
     far: Evidence
+    late_share: float = 0.0
 
 
 def build(line: LineDescription, estimator: Estimator, far: Candidates | None = None) -> Adaptation:
@@ -199,6 +201,7 @@ def _anew(state: AdaptState, inputs: LineInputs, seen: EstimateState) -> AdaptSt
         batch=state.batch,
         there=state.there,
         far=state.far,
+        late_share=state.late_share,
     )
 
 
@@ -250,7 +253,9 @@ def _weighed(
         return state._replace(information=DOUBTED * state.information, weighed=DOUBTED * state.weighed)
     information, weighed = state.information + told @ shown, state.weighed + told @ changed[:-1]
     share = min(1.0, WORTH / max(float(np.max(np.diag(information) / known.precision)), 1e-9))
-    return state._replace(information=share * information, weighed=share * weighed, looks=state.looks + 1)
+    state = state._replace(information=share * information, weighed=share * weighed, looks=state.looks + 1)
+    late, unsure = float(mean(known, state)[LATE]), float(deviation(known, state)[LATE])
+    return state._replace(late_share=max(abs(late) - SURE_SIGMAS * unsure, 0.0))
 
 
 def _doubted(known: Adaptation, state: AdaptState, batch: int) -> AdaptState:

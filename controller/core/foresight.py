@@ -10,17 +10,19 @@ and others 2022).
 
 The network has authority only while it proves itself: evidence is the sum, over web, of how much nearer the guess came
 than the belief alone; it begins undecided, and counts for nothing once it speaks against the network or no gauge reads.
+Nor has it any where the web surely comes later or sooner than the loop is certified for with the network in it.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from controller.core import course, network
+from controller.core import certificate, course, network
+from controller.core.certificate import Loop
 from controller.core.delay_line import DelayLine
 from controller.core.estimate import EstimateState, Estimator
 from controller.core.network import MEAN_CONTEXT, MEAN_PREDICTORS, MEAN_TAPS, Network
@@ -44,7 +46,8 @@ CONTEXT_MOST = 4.0
 @dataclass(frozen=True, slots=True)
 class Foreseer:
     """Constants for one line: seconds' worth of web at nominal speed to the gauge next to the die (0: none) and to the
-    truest one; tau_m (filters,): lengths of the filters."""
+    truest one; tau_m (filters,): lengths of the filters. late_s: error of the delay for which the pump's loop is
+    certified with the network at full authority, either way."""
 
     guest: Network
     near_s: float
@@ -53,6 +56,7 @@ class Foreseer:
     tau_m: Array
     reach_m: float
     step_m: float
+    late_s: float = math.inf
 
 
 class Foresight(NamedTuple):
@@ -87,14 +91,30 @@ class Foresight(NamedTuple):
         return min(max(UNDECIDED + self.evidence / SURE, 0.0), 1.0)
 
 
-def build(line: LineDescription, estimator: Estimator, guest: Network | None) -> Foreseer | None:
-    """Constants from the line's description; None without a network, or where the law does not learn the mean."""
+def build(
+    line: LineDescription, estimator: Estimator, guest: Network | None, pump: Loop | None = None
+) -> Foreseer | None:
+    """Constants from the line's description; None without a network, or where the law does not learn the mean.
+
+    pump: its loop with everything learnt held still (`law.frozen_mean`); None where nothing is controlled.
+    """
     if guest is None or estimator.mean is None:
         return None
     wet, truest, speed = line.wet_gauge, line.dry_gauge or line.primary_gauge, line.web_speed_mps
     near = wet.distance_m if wet is not None and truest is not wet else 0.0
     far = truest.distance_m + 0.5 * truest.period_s * speed
-    return Foreseer(guest, near / speed, far / speed, speed, FILTERS * far, 1.1 * far + 2.0, estimator.web_step_m)
+    known = Foreseer(guest, near / speed, far / speed, speed, FILTERS * far, 1.1 * far + 2.0, estimator.web_step_m)
+    return known if pump is None else replace(known, late_s=certified_delay_s(known, pump))
+
+
+def certified_delay_s(foreseer: Foreseer, pump: Loop) -> float:
+    """Largest error of the delay, s, up to ten dead times, for which the pump's loop is stable with the network."""
+    bound, smooth_s = gain_bound(foreseer), shortest_s(foreseer)
+
+    def certified(late_s: float) -> bool:
+        return certificate.certify(certificate.of_pump(0.0, late_s), pump, bound, smooth_s).certified
+
+    return certificate.largest(certified, 10.0 * pump.dead_s)
 
 
 def gain_bound(foreseer: Foreseer) -> float:
@@ -159,6 +179,13 @@ def watch(
         laid = laid.push(inputs.web_m, np.concatenate(((believed, film, whole), guesses)))
     state = state._replace(laid=laid, bank=bank, web_m=inputs.web_m, believed=believed, taps=taps, context=context)
     return state._replace(whole=whole, correction=_allowed(foreseer, state, inputs) * whole)
+
+
+def within(foreseer: Foreseer | None, state: Foresight | None, late_s: float) -> Foresight | None:
+    """With nothing to add where the web surely comes `late_s` later or sooner than thought, and that is too much."""
+    if foreseer is None or state is None or late_s <= foreseer.late_s:
+        return state
+    return state._replace(correction=0.0)
 
 
 def sought(state: Foresight | None, seen: EstimateState) -> EstimateState:

@@ -114,6 +114,7 @@ def configure(
     estimator = estimate.build(line, response.believe(line), known, guest)
     line = law.certified(line, estimator)
     own, learns = law.build(line, estimator), line.control.law.learns
+    pump = law.frozen_mean(line, estimator, own) if isinstance(own, law.Imc) else None
     return Config(
         line=line,
         estimator=estimator,
@@ -123,7 +124,7 @@ def configure(
         ladder=ladder.configure(line, estimator, own, guest is not None),
         adaptation=adapt.build(line, estimator, far) if learns else None,
         play=play.build(line, estimator) if learns else None,
-        foresight=foresight.build(line, estimator, guest),
+        foresight=foresight.build(line, estimator, guest, pump),
         command_life_cycles=int(np.ceil(3.0 * line.control.cycle_s / sync_period_s - 1e-9)),
     )
 
@@ -168,6 +169,8 @@ def step(
     fitting, troubled = state.adapt, state.ladder.rung > 0
     if config.adaptation is not None:
         fitting = adapt.watch(config.adaptation, fitting, seen, inputs, troubled)
+        late_s = fitting.late_share * config.adaptation.block_m / config.line.web_speed_mps
+        ahead = foresight.within(config.foresight, ahead, late_s)
     asking = supervisor.request(state.supervisor, asked)
     judged = supervisor.decide(config.line.control, config.estimator, asking, inputs, seen)
     judged, rungs = _on_the_ladder(config, state, judged, asked, seen, inputs, standing, idle)

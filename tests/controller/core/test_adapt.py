@@ -24,20 +24,24 @@ def known_of(line: LineDescription) -> Adaptation:
 
 
 def watched(
-    true: Array, moves_um: float, blocks: int = 12, noise: float = 0.0, drift: float = 0.0, seed: int = 0
+    true: Array, moves_um: float, blocks: int = 12, noise: float = 0.0, drift: float = 0.0, seed: int = 0, late: int = 0
 ) -> tuple[Adaptation, AdaptState]:
-    """Lips that go to new places every three seconds, and readings of what the truth makes of them beyond the model."""
+    """Lips that go to new places every three seconds, and readings of what the truth makes of them beyond the model.
+
+    late: cycles by which the web comes later than thought.
+    """
     rng = np.random.default_rng(seed)
     estimator = estimate.build(LINE, response.believe(LINE))
     known, state, seen = known_of(LINE), adapt.init(16), estimate.init(estimator)
-    beyond, gap = true - lip_response_per_um(LINE), np.full(16, 600.0)
-    laid, disturbance = [gap] * (DELAY + 1), np.zeros(16)
+    gap = np.full(16, 600.0)
+    laid, disturbance = [gap] * (DELAY + late + 1), np.zeros(16)
     for cycle in range(1, blocks * DELAY):
         if cycle % DELAY == 1:
             gap = 600.0 + moves_um * rng.standard_normal(16)
         laid.append(gap)
         disturbance = disturbance + drift * rng.standard_normal(16)
-        error = beyond @ laid[-1 - DELAY] + disturbance + noise * rng.standard_normal(16)
+        beyond = true @ laid[-1 - DELAY - late] - lip_response_per_um(LINE) @ laid[-1 - DELAY]
+        error = beyond + disturbance + noise * rng.standard_normal(16)
         reading = estimate.to_coordinates(estimator.response, error - error.mean())
         film = seen.film._replace(mean=reading, gain=np.ones(16), innovation=np.zeros(16), readings=cycle)
         seen = seen._replace(film=film)
@@ -65,6 +69,15 @@ def test_a_wrong_gain_and_alignment_are_found_and_offered() -> None:
     assert numbers is not None
     assert np.exp(numbers[GAIN]) == pytest.approx(1.4, rel=0.15)
     assert numbers[SHIFT] == pytest.approx(0.4, abs=0.2), "straight from the description; the next lesson does the rest"
+
+
+def test_a_web_that_comes_later_than_thought_is_found_out() -> None:
+    known, state = watched(lip_response_per_um(LINE), 6.0, blocks=20, noise=0.001, late=12)
+    late, unsure = adapt.mean(known, state)[adapt.LATE], adapt.deviation(known, state)[adapt.LATE]
+    assert late == pytest.approx(12 / DELAY, abs=3.0 * unsure)
+    assert state.late_share == pytest.approx(late - adapt.SURE_SIGMAS * unsure) and state.late_share > 0.0
+    _, in_time = watched(lip_response_per_um(LINE), 6.0, blocks=20, noise=0.001)
+    assert in_time.looks > 5 and in_time.late_share == 0.0
 
 
 def test_moves_lost_in_play_and_resolution_teach_nothing() -> None:

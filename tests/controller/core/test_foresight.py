@@ -14,6 +14,8 @@ from controller.core.step import Config, State, configure, init, step
 from controller.core.trace import Trace
 from controller.line.command import Cause, Mode, Rung
 from controller.line.description import LawName
+from evencoat.check_guest import pump_regions
+from evencoat.guest import Guest
 from tests.controller.core.test_learnt import CYCLE_S, Pressed, adaptive_line
 from tests.factories import identical
 from tests.networks import foreseeing, wild
@@ -163,3 +165,22 @@ def test_the_correction_is_what_the_pump_answers_and_no_shape(helped):
     assert ahead.correction != 0.0
     np.testing.assert_array_equal(asked.reading.disturbance_cd, seen.reading.disturbance_cd)
     assert foresight.sought(None, seen) is seen
+
+
+def test_a_web_that_surely_comes_later_than_is_certified_with_the_network_is_not_helped(helped):
+    most_s = helped.config.foresight.late_s
+    dead_s = helped.config.adaptation.block_m / NEURAL.web_speed_mps
+    assert 0.0 < most_s < dead_s, "some error is borne, and not any"
+    loop = Loop(None)
+    loop.config, loop.web = helped.config, deepcopy(helped.web)
+    for share, speaks in ((0.9, True), (1.1, False)):
+        fitting = helped.state.adapt._replace(late_share=share * most_s / dead_s)
+        loop.state = helped.state._replace(adapt=fitting)
+        loop.run(1.0)
+        assert bool(loop.traces[-1].guest_pct) is speaks
+        assert loop.traces[-1].guest_whole_pct != 0.0, "it goes on in shadow"
+
+
+def test_what_is_borne_is_what_check_says(helped):
+    with_it = pump_regions(NEURAL, Guest(helped.config.guest, "a network"))[1]
+    assert with_it.delay_s == pytest.approx(helped.config.foresight.late_s)
