@@ -67,7 +67,10 @@ def _print(told: dict[str, Any]) -> None:
     table = Table("figure", "value", "limit", box=None)
     limits = told["limits"]
     for figure, value in told["figures"].items():
-        table.add_row(figure, _cell(value), _cell(limits[figure]) if figure in limits else "")
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            _print_rows(value)
+        else:
+            table.add_row(figure, _cell(value), _cell(limits[figure]) if figure in limits else "")
     out.print(table)
     for words in told["broken"]:
         out.print(f"not kept: {words}", markup=False, soft_wrap=True)
@@ -75,5 +78,15 @@ def _print(told: dict[str, Any]) -> None:
     out.print(f"{verdict}: {told['trials']} trials of {told['campaign']}, seed {told['seed']}, commit {told['commit']}")
 
 
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    """A figure that is a table of its own."""
+    table = Table(*rows[0], box=None)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    out.print(table)
+
+
 def _cell(value: object) -> str:
+    if value is None:
+        return "none"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,6 +1,6 @@
 """Campaigns: long trials of reliability, each with limits that it is judged by. `evencoat campaign NAME` runs one.
 
-A campaign is a module of this room with an object that `frame.Campaign` describes; CAMPAIGNS names it. The frame does
+A campaign is a module of this room with an object that `frame.Campaign` describes; `campaigns` names it. The frame does
 the rest: seeds, progress, a file to go on from, printing and exit codes. docs/reliability.md keeps what came out.
 """
 
@@ -11,7 +11,8 @@ from evencoat.campaigns.frame import Campaign
 
 def campaigns() -> dict[str, Campaign]:
     """Every campaign by its name."""
+    from evencoat.campaigns.frames import Frames
     from evencoat.campaigns.kill import Kill
 
-    made: tuple[Campaign, ...] = (Kill(),)
+    made: tuple[Campaign, ...] = (Kill(), Frames())
     return {campaign.name: campaign for campaign in made}

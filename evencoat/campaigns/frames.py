@@ -3,15 +3,14 @@
 Corruption is held to what CRC-16 promises, order and replay to the counter's window, and with authentication no forged
 or replayed frame may be taken at all. All patterns of up to three flipped bits in every message of the shipped DBCs are
 told from the CRC's syndromes, which is exact because a CRC is linear, and checked on real frames by sample.
-benchmarks/frames.py prints it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evencoat.campaigns.frame import Judgement, Row, Trial
 from firmware_bridge.authentication import Authenticator, Key, KeyRing
 from firmware_bridge.codec import Codec
 from firmware_bridge.contract import AuthDescription, Integrity, Node, Telegram, WireDescription
@@ -28,9 +28,8 @@ from firmware_bridge.integrity import Crc, crc_for
 from firmware_bridge.link import Receiver, Transmitter
 from firmware_bridge.plan import MessagePlan
 
-Progress = Callable[[float, str], None]  # share of the work that is done, what is under way
-
 FRAMES, QUICK_FRAMES = 10_000_000, 200_000
+SPOT_CHECKS, QUICK_SPOT_CHECKS = 20_000, 200  # real frames of each message
 FALSE_ALARM = 1e-6  # chance that a sound wire exceeds a limit
 BATCH = 4096
 COUNTS = 256  # of the wire's counter
@@ -55,59 +54,94 @@ SHARES = {  # of all frames
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """One kind of bad frame: how many, how many were taken for good, and how many may be.
+    """One kind of bad frame: how many, and how many were taken for good.
 
-    `limit` None: nothing can notice it, and it is here to say so.
+    `expected` is how many chance takes, None where nothing can notice it and it is here to say so. `wrong` counts what
+    no chance excuses.
     """
 
     name: str
     frames: int
     taken: int
     bound: str
-    limit: float | None
+    expected: float | None
+    wrong: int = 0
+
+    @property
+    def limit(self) -> float | None:
+        """As many as chance exceeds once in a million campaigns."""
+        return None if self.expected is None else _poisson_limit(self.expected)
 
     @property
     def passed(self) -> bool:
-        return self.limit is None or self.taken <= self.limit
+        return not self.wrong and (self.limit is None or self.taken <= self.limit)
 
 
-def run(quick: bool, seed: int, progress: Progress | None = None) -> dict[str, Any]:
-    """Figures of all attacks and patterns, and `passed`: the same for the same seed. Some three minutes on a core."""
-    began_s, tell = time.monotonic(), progress or _silent
-    total = QUICK_FRAMES if quick else FRAMES
-    attacks: list[Attack] = []
-    done = 0.0
-    for number, (name, attack) in enumerate(ATTACKS.items()):
-        tell(done, name)
-        attacks.append(attack(name, round(total * SHARES[name]), np.random.default_rng([seed, number])))
-        done += 0.9 * SHARES[name]
-    patterns = []
-    for authenticated in (False, True):
-        tell(0.9 + 0.05 * authenticated, "all patterns of up to three bits")
-        patterns += _patterns(_codec(authenticated), np.random.default_rng([seed, 99]), 200 if quick else 20_000)
-    tell(1.0, "done")
-    missed = sum(row["missed"] + row["spot_missed"] for row in patterns)
-    return {
-        "passed": all(attack.passed for attack in attacks) and missed == 0,
-        "quick": quick,
-        "seed": seed,
-        "frames": sum(attack.frames for attack in attacks),
-        "attacks": [{**asdict(attack), "passed": attack.passed} for attack in attacks],
-        "patterns": {
+class Frames:
+    """The campaign: a trial for each attack, and one for the patterns of each shipped DBC. Three minutes on a core."""
+
+    name = "frames"
+    summary = "1e7 corrupted, reordered, replayed and forged frames, each attack with its bound; all flips of 3 bits"
+
+    def trials(self, quick: bool) -> int:
+        return len(ATTACKS) + 2
+
+    @contextlib.contextmanager
+    def open(self, folder: Path, quick: bool, anew: bool) -> Iterator[Trial]:
+        """Nothing has to be made ready."""
+        yield functools.partial(_trial, QUICK_FRAMES if quick else FRAMES, QUICK_SPOT_CHECKS if quick else SPOT_CHECKS)
+
+    def judge(self, rows: Sequence[Row], folder: Path) -> Judgement:
+        """Rounds of the same attack count as one; so do their limits."""
+        attacks: dict[str, list[Attack]] = {}
+        for row in rows:
+            if "attack" in row:
+                attacks.setdefault(row["attack"]["name"], []).append(Attack(**row["attack"]))
+        together = [_together(rounds) for rounds in attacks.values()]
+        patterns = [pattern for row in rows for pattern in row.get("patterns", ())]
+        missed = sum(pattern["missed"] + pattern["spot_missed"] for pattern in patterns)
+        figures = {
+            "frames": sum(attack.frames for attack in together),
+            "attacks": [_told(attack) for attack in together],
             "messages": len(patterns),
-            "checked": sum(row["patterns"] for row in patterns),
-            "missed": sum(row["missed"] for row in patterns),
-            "spot_checks": sum(row["spot_checks"] for row in patterns),
-            "spot_missed": sum(row["spot_missed"] for row in patterns),
-            "shortest_hamming_distance": 4 if missed == 0 else 3,
-        },
-        "limits": {attack.name: attack.limit for attack in attacks},
-        "seconds": round(time.monotonic() - began_s, 1),
-    }
+            "patterns": sum(pattern["patterns"] for pattern in patterns),
+            "patterns_missed": missed,
+            "spot_checks": sum(pattern["spot_checks"] for pattern in patterns),
+        }
+        limits = {"patterns_missed": 0, **{attack.name: attack.limit for attack in together}}
+        broken = [f"{attack.name}: {attack.taken} taken, {_bound(attack)}" for attack in together if not attack.passed]
+        return Judgement(figures, limits, (*broken, *([f"patterns_missed = {missed}, at most 0"] if missed else [])))
 
 
-def _silent(share: float, words: str) -> None:
-    """Nobody watches."""
+def _together(rounds: list[Attack]) -> Attack:
+    first = rounds[0]
+    expected = None if first.expected is None else math.fsum(one.expected or 0.0 for one in rounds)
+    sums = [sum(getattr(one, name) for one in rounds) for name in ("frames", "taken", "wrong")]
+    return Attack(first.name, sums[0], sums[1], first.bound, expected, sums[2])
+
+
+def _told(attack: Attack) -> Row:
+    limit = attack.limit
+    told = {"attack": attack.name, "frames": attack.frames, "taken": attack.taken}
+    return {**told, "limit": None if limit is None else round(limit), "bound": attack.bound}
+
+
+def _bound(attack: Attack) -> str:
+    if attack.wrong:
+        return f"{attack.wrong} of them, or living frames refused, against what no chance excuses ({attack.bound})"
+    return f"at most {attack.limit:.0f}"
+
+
+def _trial(frames: int, spot_checks: int, k: int, rng: np.random.Generator) -> Row:
+    place, names = k % (len(ATTACKS) + 2), list(ATTACKS)
+    if place < len(names):
+        name = names[place]
+        attack = ATTACKS[name](name, round(frames * SHARES[name]), rng)
+        return {"attack": asdict(attack), "words": f"{name}: {attack.taken} of {attack.frames} taken"}
+    authenticated = place > len(names)
+    patterns = _patterns(_codec(authenticated), rng, spot_checks)
+    words = f"patterns of up to three bits{' with authentication' if authenticated else ''}"
+    return {"patterns": patterns, "words": words}
 
 
 @functools.cache
@@ -170,7 +204,7 @@ def _corrupted(noise: Noise, expected_share: float, bound: str) -> Callable[[str
             taken += sum(read(data[at : at + size], True) is not None for at in range(0, count * size, size))
             made += count
         likely = expected if name == "flipped bits" else frames
-        return Attack(name, frames, taken, bound, _poisson_limit(likely * expected_share))
+        return Attack(name, frames, taken, bound, likely * expected_share)
 
     return attack
 
@@ -243,8 +277,7 @@ def _masquerade(name: str, frames: int, rng: np.random.Generator) -> Attack:
         likely += not same
         taken += found
         taken_same += found and same
-    limit = -1.0 if taken_same else _poisson_limit(likely / 65536)
-    return Attack(name, frames, taken, "0 among messages of one length, else 2^-16 a frame", limit)
+    return Attack(name, frames, taken, "0 among messages of one length, else 2^-16 a frame", likely / 65536, taken_same)
 
 
 # --- order and replay, without authentication --------------------------------------------------------------------
@@ -330,7 +363,7 @@ def _replayed(name: str, frames: int, rng: np.random.Generator) -> Attack:
                 recorded[int(rng.integers(BATCH))] = frame
     if in_runs:
         return Attack(name, made, taken, "none: after the first frame of a run the next are in sequence", None)
-    return Attack(name, made, taken, "2 in 256 a frame: the counter's window", _poisson_limit(made * 2 / COUNTS))
+    return Attack(name, made, taken, "2 in 256 a frame: the counter's window", made * 2 / COUNTS)
 
 
 # --- with authentication -----------------------------------------------------------------------------------------
@@ -395,8 +428,8 @@ class _Signed:
 
     def attack(self, name: str, frames: int, taken: int) -> Attack:
         """The figures; living frames that were refused meanwhile count as a failure too."""
-        limit = -1.0 if self.refused else 0.0
-        return Attack(name, frames, taken, f"0 of 2^-48 a frame; {self.honest} living frames all taken", limit)
+        bound = f"0 of 2^-48 a frame; {self.honest} living frames between them, {self.refused} refused"
+        return Attack(name, frames, taken, bound, 0.0, self.refused)
 
 
 def _forged(name: str, frames: int, rng: np.random.Generator) -> Attack:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from evencoat.campaigns import frames
+from evencoat.campaigns.frame import CampaignPlan, run
 from firmware_bridge import health
 from firmware_bridge.authentication import KeyRing
 from firmware_bridge.contract import Telegram
@@ -21,30 +23,45 @@ def attack(name: str, count: int = SOME, seed: int = 1) -> frames.Attack:
 
 
 @pytest.fixture(scope="module")
-def result() -> dict[str, Any]:
+def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     before, frames.QUICK_FRAMES = frames.QUICK_FRAMES, 30_000
     try:
-        return frames.run(True, 7)
+        return run(frames.Frames(), CampaignPlan(True, 7, tmp_path_factory.mktemp("frames")), lambda *_: None)
     finally:
         frames.QUICK_FRAMES = before
 
 
 def test_every_bound_is_kept_and_everything_was_tried(result: dict[str, Any]) -> None:
-    assert result["passed"] and all(row["passed"] for row in result["attacks"])
-    assert {row["name"] for row in result["attacks"]} == set(frames.SHARES) == set(frames.ATTACKS)
+    assert result["passed"] and not result["broken"]
+    attacks = {row["attack"]: row for row in result["figures"]["attacks"]}
+    assert set(attacks) == set(frames.SHARES) == set(frames.ATTACKS)
     assert sum(frames.SHARES.values()) == pytest.approx(1.0)
-    assert result["frames"] >= 30_000 and all(row["frames"] > 0 for row in result["attacks"])
-    unheld = [row["name"] for row in result["attacks"] if row["limit"] is None]
+    assert result["figures"]["frames"] >= 30_000 and all(row["frames"] > 0 for row in attacks.values())
+    unheld = [name for name, row in attacks.items() if row["limit"] is None]
     assert unheld == ["replayed in runs"]  # the one that nothing notices, and it is taken
-    assert next(row["taken"] for row in result["attacks"] if row["name"] == unheld[0]) > 0
+    assert attacks[unheld[0]]["taken"] > 0
 
 
 def test_all_patterns_of_all_messages_were_told(result: dict[str, Any]) -> None:
-    patterns = result["patterns"]
+    figures = result["figures"]
     bits = [8 * target.plan.size for on in (False, True) for target in frames._targets(frames._codec(on))]
-    assert patterns["messages"] == len(bits) == 49 + 55
-    assert patterns["checked"] == sum(n + n * (n - 1) // 2 + n * (n - 1) * (n - 2) // 6 for n in bits)
-    assert (patterns["missed"], patterns["spot_missed"]) == (0, 0) and patterns["spot_checks"] > 0
+    assert figures["messages"] == len(bits) == 49 + 55
+    assert figures["patterns"] == sum(n + n * (n - 1) // 2 + n * (n - 1) * (n - 2) // 6 for n in bits)
+    assert figures["patterns_missed"] == 0 and figures["spot_checks"] > 0
+
+
+def test_rounds_of_an_attack_are_judged_together_and_what_is_wrong_is_said() -> None:
+    one = {"name": "cut short", "frames": 5, "taken": 2, "bound": "", "expected": 0.5, "wrong": 0}
+    fine = frames.Frames().judge([{"attack": one}, {"attack": one}], Path())
+    assert fine.limits["cut short"] == frames._poisson_limit(1.0) and not fine.broken
+    assert fine.figures["attacks"] == [
+        {"attack": "cut short", "frames": 10, "taken": 4, "limit": frames._poisson_limit(1.0), "bound": ""}
+    ]
+    many, wrong = {**one, "taken": 9}, {**one, "wrong": 1}
+    assert frames.Frames().judge([{"attack": many}], Path()).broken == ("cut short: 9 taken, at most 7",)
+    assert "no chance excuses" in frames.Frames().judge([{"attack": wrong}], Path()).broken[0]
+    missed = {"patterns": 3, "missed": 1, "spot_checks": 0, "spot_missed": 0}
+    assert frames.Frames().judge([{"patterns": [missed]}], Path()).broken == ("patterns_missed = 1, at most 0",)
 
 
 def test_the_syndromes_tell_what_the_real_reader_does() -> None:
