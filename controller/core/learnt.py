@@ -20,6 +20,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from controller.core import batches, blame, course, flow
 from controller.core.batches import Past
 from controller.core.blame import Blame
@@ -88,6 +90,22 @@ class Learnt(NamedTuple):
     trust: Trust = Trust()
     blame: Blame | None = None  # where there are a wet gauge and a dry one
     past: Past = Past()
+    foretold: float = math.nan  # what the newest batch was expected to bring when it was announced, and its variance
+    foretold2: float = math.nan
+
+
+class Newest(NamedTuple):
+    """What is known of the newest batch, log and log^2; NaN before one was announced.
+
+    foretold: what it was expected to bring; step: what it is believed by now to bring in whole; here: what of that is
+    at the die.
+    """
+
+    foretold: float = math.nan
+    foretold2: float = math.nan
+    step: float = math.nan
+    step2: float = math.nan
+    here: float = math.nan
 
 
 def build(
@@ -188,6 +206,15 @@ def now(learnt: Learnt, film: float) -> float:
     return learnt.level + (film if math.isnan(learnt.film) else learnt.film)
 
 
+def newest(mean: Mean, learnt: Learnt, web_m: float) -> Newest:
+    """The newest batch, with the web at the die now."""
+    if math.isnan(learnt.foretold):
+        return Newest()
+    step, step2 = course.brought(learnt.dry, learnt.weight, np.ones(course.LENGTHS_S.size))
+    here, _ = course.brought(learnt.dry, learnt.weight, course.arrived(_since_s(mean, learnt, web_m)))
+    return Newest(learnt.foretold, learnt.foretold2, step, max(step2, 0.0), here)
+
+
 def _refreshed(mean: Mean, learnt: Learnt, web_m: float) -> Learnt:
     """What course and pressure make of the web at the die."""
     here = course.arrived(_since_s(mean, learnt, web_m))
@@ -219,6 +246,8 @@ def _announced(mean: Mean, learnt: Learnt, batch: int, web_m: float) -> Learnt:
         batch=batch,
         onset_m=web_m,
         past=past,
+        foretold=step,
+        foretold2=step2,
         dry=fresh,
         pressed=course.begun(pressed, pressed2, USUAL_RHEOLOGY2),
         pressed_m=math.nan,

@@ -20,6 +20,7 @@ from controller.core import (
     envelope,
     estimate,
     exchange,
+    expected,
     foresight,
     ladder,
     law,
@@ -427,6 +428,7 @@ def _trace(
         valid_until_cycle=command.valid_until_cycle,
         model_news=state.news,
         **_verdict(config, *known),
+        **expected.told(config.estimator, seen, known[3], inputs.web_m),
     )
 
 

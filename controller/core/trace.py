@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple, TypedDict
 
+import numpy as np
+
 from controller.line.command import Cause, Limit, Mode, Outcome, Rung
 from controller.line.description import Array, BoolArray
 from controller.line.profile import LineState
@@ -24,6 +26,24 @@ class Verdict(TypedDict):
     guest_pct: float
     guest_whole_pct: float
     guest_authority: float
+
+
+class Expectation(TypedDict):
+    """The part of a Trace that says what the newest batch is expected to bring, and what the network was shown."""
+
+    batch_foretold_pct: float
+    batch_foretold_sd_pct: float
+    batch_step_pct: float
+    batch_step_sd_pct: float
+    batch_answered_pct: float
+    batch_shown: Array
+    guest_missed_pct: float
+    guest_missed_m: float
+    guest_shown: Array
+
+
+NOTHING: Array = np.zeros(0)
+NOTHING.setflags(write=False)
 
 
 class Trace(NamedTuple):
@@ -71,4 +91,13 @@ class Trace(NamedTuple):
     guest_pct: float = 0.0  # what the network added to the disturbance of the mean that the pump answers, percent
     guest_whole_pct: float = 0.0  # what it would have added with full authority
     guest_authority: float = math.nan  # from none, 0, to full, 1; NaN where there is no network
+    batch_foretold_pct: float = math.nan  # what the newest batch was expected to bring to the areal density, percent
+    batch_foretold_sd_pct: float = math.nan  # give or take; NaN before a batch was announced
+    batch_step_pct: float = math.nan  # what it is believed by now to bring in whole
+    batch_step_sd_pct: float = math.nan
+    batch_answered_pct: float = math.nan  # what of it is believed to be at the die, and so taken away by the pump
+    batch_shown: Array = NOTHING  # taps and context of the head `batch` at the announcement; empty before any
+    guest_missed_pct: float = math.nan  # what the truest gauge found of a metre, less what was believed of it
+    guest_missed_m: float = math.nan  # where that metre left the die; NaN where it is not remembered
+    guest_shown: Array = NOTHING  # taps and context of the head `mean`; empty where there is no network
     model_news: str = ""  # a model of the map that was learnt and taken into use before this cycle

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evencoat.journal.reader import JournalReader
-from evencoat.journal.tables import ARRAYS, COLUMNS, FLAGS, JournalError
+from evencoat.journal.tables import ARRAYS, COLUMNS, FLAGS, SHOWN, JournalError
 
 FORMATS = ("csv", "jsonl", "parquet")
 PARTS = ("cycles", "events", "audit")
@@ -133,7 +133,7 @@ def _parquet(journal: JournalReader, path: Path, part: str, tell: Tell) -> int:
         return int(table.num_rows)
     rows, writer = 0, None
     for chunk in _chunks(journal, tell):
-        lists = {name: list(values) if name in ARRAYS + FLAGS else values for name, values in chunk.items()}
+        lists = {name: list(values) if name in (*ARRAYS, *FLAGS, *SHOWN) else values for name, values in chunk.items()}
         table = pyarrow.table(lists)
         writer = writer or pyarrow.parquet.ParquetWriter(path, table.schema)
         writer.write_table(table)

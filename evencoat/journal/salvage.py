@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evencoat.journal.tables import ARRAYS, AUDIT_COLUMNS, COLUMNS, EVENT_COLUMNS, FLAGS, create_tables
+from evencoat.journal.tables import ARRAYS, AUDIT_COLUMNS, COLUMNS, EVENT_COLUMNS, FLAGS, SHOWN, create_tables
 
 LEAF = 0x0D  # first byte of a page that holds rows of a table
 FILE_HEADER, WAL_HEADER, FRAME_HEADER = 100, 32, 24
@@ -111,8 +111,9 @@ def _whole_cycles(cycles: dict[int, list[Value]], zones: int) -> dict[int, list[
     def whole(values: list[Value]) -> bool:
         told = dict(zip(COLUMNS, values[1:], strict=True))
         blobs = ((told[name], size) for name, size in sizes.items())
-        numbers = isinstance(told["cycle"], int) and isinstance(told["t_line_ns"], int)
-        return numbers and all(isinstance(blob, bytes) and len(blob) == size for blob, size in blobs)
+        shown = all(told[name] is None or _is_long(told[name], 4 * size) for name, size in SHOWN.items())
+        numbers = shown and isinstance(told["cycle"], int) and isinstance(told["t_line_ns"], int)
+        return numbers and all(_is_long(blob, size) for blob, size in blobs)
 
     return {number: values for number, values in cycles.items() if whole(values)}
 
@@ -122,6 +123,10 @@ def _fill(db: sqlite3.Connection, table: str, columns: tuple[str, ...], key: str
     marks = ", ".join("?" * (1 + len(columns)))
     values = ((number, *row[1:]) for number, row in sorted(rows.items()))
     db.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)
+
+
+def _is_long(value: Value, size: int) -> bool:
+    return isinstance(value, bytes) and len(value) == size
 
 
 def _is_text(values: list[Value]) -> bool:

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from controller.core.trace import Trace
+from controller.core.network import BATCH_CONTEXT, BATCH_TAPS, MEAN_CONTEXT, MEAN_TAPS
+from controller.core.trace import NOTHING, Trace
 from controller.line.description import LineDescription
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
-# Columns in the order of the table; names are those of Trace. Arrays are little-endian float32, flags one byte a zone.
+# Columns in the order of the table; names are those of Trace. Arrays are little-endian float32, flags one byte a zone;
+# what the network was SHOWN (so many numbers, whatever the zones) is kept once a second of line time.
 SCALARS: tuple[tuple[str, str], ...] = (
     ("cycle", "INTEGER"),
     ("t_line_ns", "INTEGER"),
@@ -54,14 +56,22 @@ SCALARS: tuple[tuple[str, str], ...] = (
     ("guest_pct", "REAL"),
     ("guest_whole_pct", "REAL"),
     ("guest_authority", "REAL"),
+    ("batch_foretold_pct", "REAL"),
+    ("batch_foretold_sd_pct", "REAL"),
+    ("batch_step_pct", "REAL"),
+    ("batch_step_sd_pct", "REAL"),
+    ("batch_answered_pct", "REAL"),
+    ("guest_missed_pct", "REAL"),
+    ("guest_missed_m", "REAL"),
 )
 LISTS = ("limits", "link_faults")  # joined by "; "
 ARRAYS = ("profile_gsm", "wet_bias_pct", "gap_um", "gap_law_um", "gap_target_um")
 FLAGS = ("profile_valid", "zone_not_following")
+SHOWN = {"batch_shown": BATCH_TAPS + BATCH_CONTEXT, "guest_shown": MEAN_TAPS + MEAN_CONTEXT}
 TIMES = ("step_us", "lateness_us", "t_unix_s")  # how long the step took, how late the cycle began, wall clock
 KINDS = dict(SCALARS)
 
-COLUMNS = (*(name for name, _ in SCALARS), *LISTS, *ARRAYS, *FLAGS, *TIMES)
+COLUMNS = (*(name for name, _ in SCALARS), *LISTS, *ARRAYS, *FLAGS, *SHOWN, *TIMES)
 EVENT_COLUMNS = ("t_unix_s", "t_line_ns", "cycle", "kind", "text")
 AUDIT_COLUMNS = ("seq", "t_unix_ns", "who", "what", "old", "new", "why", "before", "hash")
 
@@ -73,6 +83,11 @@ def _insert(table: str, columns: tuple[str, ...]) -> str:
 INSERT_CYCLE = _insert("cycles", COLUMNS)
 INSERT_EVENT = _insert("events", EVENT_COLUMNS)
 INSERT_AUDIT = _insert("audit", AUDIT_COLUMNS)
+
+
+def without_shown(trace: Trace) -> Trace:
+    """The same cycle, without what the network was shown in it."""
+    return trace._replace(**dict.fromkeys(SHOWN, NOTHING))
 
 
 class JournalError(Exception):
@@ -189,7 +204,7 @@ def create_tables(db: sqlite3.Connection) -> None:
     columns = ", ".join(
         [f"{name} {kind}" for name, kind in SCALARS]
         + [f"{name} TEXT" for name in LISTS]
-        + [f"{name} BLOB" for name in ARRAYS + FLAGS]
+        + [f"{name} BLOB" for name in (*ARRAYS, *FLAGS, *SHOWN)]
         + [f"{name} REAL" for name in TIMES]
     )
     db.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
@@ -217,6 +232,7 @@ def cycle_row(item: Cycle) -> tuple[object, ...]:
         *("; ".join(getattr(trace, name)) for name in LISTS),
         *(np.asarray(getattr(trace, name), dtype="<f4").tobytes() for name in ARRAYS),
         *(np.asarray(getattr(trace, name), dtype=np.uint8).tobytes() for name in FLAGS),
+        *(np.asarray(getattr(trace, name), dtype="<f4").tobytes() or None for name in SHOWN),
         item.step_us,
         item.lateness_us,
         item.t_unix_s,
@@ -229,7 +245,10 @@ def event_row(event: Event) -> tuple[object, ...]:
 
 
 def column(name: str, values: list[Any]) -> npt.NDArray[Any]:
-    """One column as an array. SQLite stores NaN as NULL; it comes back as NaN."""
+    """One column as an array. SQLite stores NaN as NULL; it comes back as NaN, as does what was not shown."""
+    if name in SHOWN:
+        nothing = np.full(SHOWN[name], np.nan, dtype="<f4").tobytes()
+        return np.frombuffer(b"".join(value or nothing for value in values), dtype="<f4").reshape(-1, SHOWN[name])
     if name in ARRAYS or name in FLAGS:
         flat = np.frombuffer(b"".join(values), dtype="<f4" if name in ARRAYS else np.bool_)
         return flat.reshape(len(values), -1) if values else flat.reshape(0, 0)

@@ -30,6 +30,7 @@ from evencoat.journal.tables import (
     cycle_row,
     event_row,
     open_for_writing,
+    without_shown,
 )
 
 QUEUE_MAX = 6000  # ten minutes of cycles at 10 Hz: a disk that stalls longer loses rows, and says so
@@ -37,6 +38,7 @@ OWED_MAX = 10_000  # events that wait for a disk; the oldest give way beyond
 COMMIT_PERIOD_S = 0.25
 BATCH_MAX = 500
 TIDY_PERIOD_S = 60.0  # between two looks at age and size, and at whether a full disk has room again
+SHOWN_EVERY_NS = 1_000_000_000  # line time from one look at what the network was shown to the next
 RESERVE_BYTES = 4 << 20  # let go when the disk is full: what the pruning itself has to write
 FULL_SHARE = 0.1  # of the cycles that go when the disk is full
 CHECKPOINT_PAGES, PAGE_BYTES = 1000, 4096  # of the log, before they are moved into the file
@@ -69,6 +71,7 @@ class CycleJournal:
         self._retention = retention
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
         self._last = (0, -1)  # line time and number of the newest cycle: what an event is stamped with
+        self._shown_ns = -SHOWN_EVERY_NS  # line time of the cycle whose network's view was kept last
         self._lost_told = 0
         self._owed: list[Event | Note] = []  # what the disk refused and must still be written
         self._tidied_s = -math.inf
@@ -83,7 +86,9 @@ class CycleJournal:
     def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
         """Keep one cycle. Never blocks and never raises; a full queue counts the cycle as lost."""
         self._last = (trace.t_line_ns, trace.cycle)
-        self._put(Cycle(trace, step_us, lateness_us, time.time()))
+        kept = 0 <= trace.t_line_ns - self._shown_ns < SHOWN_EVERY_NS
+        self._shown_ns = self._shown_ns if kept else trace.t_line_ns
+        self._put(Cycle(without_shown(trace) if kept else trace, step_us, lateness_us, time.time()))
         if trace.model_news:
             self.event("model", trace.model_news)
             self.audit(ITSELF, What.MODEL, "", trace.model_news, "learnt while the loop ran")

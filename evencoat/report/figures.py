@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 
 from evencoat.report.run import ControllerRun, RunData
-from evencoat.report.words import long_name
+from evencoat.report.words import batches_told, long_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -203,6 +203,26 @@ def guest(controller: ControllerRun) -> bytes | None:
         trusted.set_ylim(-0.05, 1.05)
         trusted.set_ylabel("authority")
         trusted.set_xlabel("minutes")
+        return png(figure)
+
+
+def batches(controller: ControllerRun) -> bytes | None:
+    """What each new batch was believed to bring, how surely, and what of it the pump had taken away."""
+    journal = controller.journal
+    if journal is None or not batches_told(controller):
+        return None
+    minutes, step = journal["t_line_ns"] / 60e9, journal["batch_step_pct"]
+    doubt, colour = journal["batch_step_sd_pct"], LINE_COLOURS["neural"]
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(10.4, 2.4), layout="constrained")
+        axis.axhline(0.0, color=SOFT, lw=0.6)
+        axis.fill_between(minutes, step - doubt, step + doubt, color=BAND, lw=0, label="one sigma")
+        axis.plot(minutes, step, color=colour, lw=1.1, label="brings in whole, as believed")
+        axis.plot(minutes, journal["batch_answered_pct"], color=LINE_COLOURS["imc"], lw=1.1, label="answered")
+        axis.set_ylabel("areal density, %")
+        axis.set_xlabel("minutes")
+        axis.set_title(f"{controller.name}: what the newest batch is expected to bring")
+        axis.legend(loc="upper right", ncols=3)
         return png(figure)
 
 

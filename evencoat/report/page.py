@@ -139,6 +139,10 @@ def _guests(run: RunData) -> str:
         if picture is not None:
             body += image(picture, f"what the network added, {controller.name}")
         body += f'<p class="note">{escaped(note)}</p>' if note else ""
+        foreseen = figures.batches(controller)
+        if foreseen is not None:
+            body += image(foreseen, f"what new batches were expected to bring, {controller.name}")
+            body += "".join(f'<p class="note">{escaped(told.words)}</p>' for told in words.batches_told(controller))
     return section("The network", "", body) if body else ""
 
 

@@ -192,6 +192,57 @@ def guest_note(controller: ControllerRun) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class BatchTold:
+    """One batch as the controller saw it; percent of areal density, the doubts one sigma.
+
+    foretold: what it was expected to bring when it was announced; answered: what of that the pump had taken away when
+    the dry gauge had its first say; found: what it was believed to bring at its end, or at the end of the run.
+    """
+
+    batch: int
+    announced_min: float
+    foretold: float
+    foretold_sd: float
+    answered: float
+    found: float
+    found_sd: float
+
+    @property
+    def words(self) -> str:
+        expected = f"expected to bring {self.foretold:+.2f} % (give or take {number(self.foretold_sd, 2)})"
+        taken = f"{-self.answered:+.2f} % was answered before the dry gauge had seen any of it"
+        found = f"in the end it brought {self.found:+.2f} % (give or take {number(self.found_sd, 2)})"
+        return f"Batch {self.batch}, announced in minute {number(self.announced_min, 1)}: {expected}; {taken}; {found}."
+
+
+def batches_told(controller: ControllerRun) -> list[BatchTold]:
+    """The batches that were announced while a network stood beside; none where there was none."""
+    journal = controller.journal
+    if journal is None or not np.isfinite(journal["guest_authority"]).any():
+        return []
+    names, known = np.asarray(journal["batch"]), np.isfinite(journal["batch_foretold_pct"])
+    begins = np.flatnonzero(np.diff(names, prepend=names[:1] - 1))
+    told = []
+    for first, last in zip(begins, [*(begins[1:] - 1), names.size - 1], strict=True):
+        if not known[first]:
+            continue
+        step = np.asarray(journal["batch_step_pct"][first : last + 1])
+        unseen = first + int(np.argmax(step != step[0])) - 1 if (step != step[0]).any() else last
+        told.append(
+            BatchTold(
+                batch=int(names[first]),
+                announced_min=float(journal["t_line_ns"][first]) / 60e9,
+                foretold=float(journal["batch_foretold_pct"][first]),
+                foretold_sd=float(journal["batch_foretold_sd_pct"][first]),
+                answered=float(journal["batch_answered_pct"][unseen]),
+                found=float(journal["batch_step_pct"][last]),
+                found_sd=float(journal["batch_step_sd_pct"][last]),
+            )
+        )
+    return told
+
+
 def _limits(run: RunData) -> str:
     metrics = run.main.metrics
     count = metrics.get("limit_violations")

@@ -20,7 +20,7 @@ from controller.core.trace import Trace
 from controller.line.command import Limit, Mode, Outcome
 from controller.line.profile import LineState
 from evencoat import journal as journal_module
-from evencoat.journal import ARRAYS, FLAGS, TIMES, CycleJournal, JournalError, JournalReader
+from evencoat.journal import ARRAYS, FLAGS, SHOWN, TIMES, CycleJournal, JournalError, JournalReader
 from evencoat.settings import load_line
 
 LINE = load_line("pilot-16")
@@ -80,7 +80,7 @@ def test_what_comes_back_is_what_went_in(tmp_path: Path) -> None:
         assert (reader.line, reader.settings_text, reader.cycle_count()) == ("pilot-16", LINE.text, 21)
         columns = reader.cycles()
     for k, trace in enumerate(traces):
-        for name in columns.keys() - {*TIMES, "limits", "link_faults"}:
+        for name in columns.keys() - {*TIMES, *SHOWN, "limits", "link_faults"}:
             expected = getattr(trace, name)
             if columns[name].dtype.kind == "U":
                 assert columns[name][k] == expected, name
@@ -101,6 +101,21 @@ def test_not_a_number_comes_back_as_not_a_number(tmp_path: Path) -> None:
     columns = JournalReader(path).cycles(("pump_pressure_kpa", "profile_gsm"))
     assert np.isnan(columns["pump_pressure_kpa"]).tolist() == [True, False]
     assert np.isnan(columns["profile_gsm"]).all(axis=1).tolist() == [True, False]
+
+
+def test_what_the_network_was_shown_is_kept_once_a_second_and_not_where_there_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with open_journal(path) as journal:
+        for cycle in range(25):
+            shown = {name: np.arange(size) + cycle for name, size in SHOWN.items()}
+            journal.record(make_trace(cycle, **shown), 1.0, 0.0)
+        journal.record(make_trace(40), 1.0, 0.0)
+    columns = JournalReader(path).cycles(tuple(SHOWN))
+    for name, size in SHOWN.items():
+        kept = np.flatnonzero(np.isfinite(columns[name]).all(axis=1))
+        assert kept.tolist() == [0, 10, 20], name
+        np.testing.assert_array_equal(columns[name][10], np.arange(size) + 10)
+        assert columns[name].shape == (26, size) and np.isnan(columns[name][25]).all()
 
 
 def test_a_part_of_the_cycles_can_be_asked_for(tmp_path: Path) -> None:
@@ -298,5 +313,5 @@ def test_any_array_and_any_cycle_number_survive(
 
 def test_every_field_of_a_trace_has_its_column() -> None:
     """A field added to Trace and forgotten here would be lost without a word."""
-    kept = {name for name, _ in journal_module.SCALARS} | set(journal_module.LISTS) | set(ARRAYS) | set(FLAGS)
-    assert kept == set(Trace._fields)
+    kept = {name for name, _ in journal_module.SCALARS} | set(journal_module.LISTS)
+    assert kept | {*ARRAYS, *FLAGS, *SHOWN} == set(Trace._fields)

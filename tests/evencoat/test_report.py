@@ -15,9 +15,9 @@ import pytest
 from controller.line.command import Cause, Limit, Mode, Outcome, Rung
 from evencoat.journal import CycleJournal
 from evencoat.report import ReportError, build_report, overview_png
-from evencoat.report.figures import bound_by, guest, limits_over_time, lips, tolerance_colours
+from evencoat.report.figures import batches, bound_by, guest, limits_over_time, lips, tolerance_colours
 from evencoat.report.run import load_run
-from evencoat.report.words import COLUMNS, best, guest_note, headline, number, sentences
+from evencoat.report.words import COLUMNS, batches_told, best, guest_note, headline, number, sentences
 from evencoat.settings import load_line
 from tests.evencoat.test_journal import make_trace
 
@@ -357,4 +357,25 @@ def test_a_network_s_part_is_drawn_and_told_and_a_run_without_one_says_nothing_o
     assert "never more than 0.20 %" in guest_note(own)
     assert "ended at 0.80" in guest_note(own)
     assert (guest(own) or b"")[:4] == b"\x89PNG"
+    assert batches(own) is None and batches_told(own) == []
     assert "<h2>The network</h2>" in build_report(run_dir).read_text()
+
+
+def test_what_a_batch_was_expected_to_bring_is_told_beside_what_was_taken_away_and_what_came(run_dir: Path) -> None:
+    """The batch's step stays what was foretold until the dry gauge has its say; by then 0.6 % was answered."""
+    with CycleJournal(run_dir / "imc" / "journal.sqlite", LINE.line, LINE.text) as journal:
+        journal.record(make_trace(200, batch=4, guest_authority=0.5), 100.0, 3.0)
+        steps, sds, answered = (-1.2, -1.2, -1.2, -0.9, -0.7), (0.8, 0.8, 0.8, 0.4, 0.2), (0.0, -0.3, -0.6, -0.5, -0.7)
+        for k, (step, sd, here) in enumerate(zip(steps, sds, answered, strict=True)):
+            of_batch = {"batch_foretold_pct": -1.2, "batch_foretold_sd_pct": 0.8, "batch_step_pct": step}
+            of_batch |= {"batch_step_sd_pct": sd, "batch_answered_pct": here, "guest_authority": 0.5}
+            journal.record(make_trace(600 + k, batch=5, **of_batch), 100.0, 3.0)
+    own = load_run(run_dir).main
+    (told,) = batches_told(own)
+    assert (told.batch, told.announced_min) == (5, 1.0)
+    assert told.words == (
+        "Batch 5, announced in minute 1.0: expected to bring -1.20 % (give or take 0.80); +0.60 % was answered before "
+        "the dry gauge had seen any of it; in the end it brought -0.70 % (give or take 0.20)."
+    )
+    assert (batches(own) or b"")[:4] == b"\x89PNG"
+    assert told.words in build_report(run_dir).read_text()
