@@ -76,15 +76,18 @@ def left_to_play(
     return left
 
 
-def play(arguments: argparse.Namespace) -> list[table.Result]:
+def play(
+    jobs: list[tuple[str, field.Match, tuple[str, ...], dict[str, Any]]],
+    minutes: float,
+    path: Path | None,
+    workers: int,
+) -> list[table.Result]:
     """Every match that is not in the file of results yet; then all that were asked for, in their order."""
-    jobs = jobs_of(arguments)
-    path: Path | None = arguments.results
-    played = kept.read(path, arguments.minutes) if path else {}
-    for results in over(table.judge_all, left_to_play(jobs, played), arguments.workers):
+    played = kept.read(path, minutes) if path else {}
+    for results in over(table.judge_all, left_to_play(jobs, played), workers):
         played |= {kept.key(result): result for result in results}
         if path:
-            kept.append(path, results, arguments.minutes)
+            kept.append(path, results, minutes)
     return [played[family, match.seed, name] for family, match, names, _ in jobs for name in names]
 
 
@@ -171,7 +174,7 @@ def main() -> None:
     arguments.lines = arguments.lines or (1 if arguments.quick else 3 if arguments.faults else 12)
     arguments.minutes = arguments.minutes or (16.0 if arguments.quick else 40.0)
     began = time.perf_counter()
-    results = play(arguments)
+    results = play(jobs_of(arguments), arguments.minutes, arguments.results, arguments.workers)
     rows, gains = table.rows(results), table.gains(results, arguments.of) if arguments.of else []
     took_s = round(time.perf_counter() - began, 1)
     document = {"machine": machine(), "minutes": arguments.minutes, "took_s": took_s, "rows": rows, "gains": gains}

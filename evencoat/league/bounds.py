@@ -68,21 +68,22 @@ def bound(match: Match) -> Bound:
     delays = [_delay_s(g.distance_m, match) for g in (truth.wet, truth.dry) if g is not None]
     fast_s, slow_s = min(delays), max(delays) if truth.dry is not None else math.inf
     out2, cd2 = _cross_web(match, fast_s)
-    played = {play.name for play in match.scenario.plays}
+    played = _shares_played(match)
     times_s = _judged_s(match)
     drifting = np.zeros(times_s.size)
     told = DriftsTold(drifts, match.seed, truth.lanes_mm / truth.zone_pitch_mm)
     path = [told.at(turn * TURN_S) for turn in range(round(float(times_s[-1]) / TURN_S) + 1)]
     if "pump-slip-drift" in played:
-        slip = np.array([drift.slip for drift in path])
+        slip = played["pump-slip-drift"] * np.array([drift.slip for drift in path])
         drifting -= _unforeseen(slip, drifts.slip_tau_s, times_s, fast_s)
     if "solids-drift" in played:
-        solids = np.array([drift.solids for drift in path])
+        solids = played["solids-drift"] * np.array([drift.solids for drift in path])
         drifting += _unforeseen(solids, drifts.solids_tau_s, times_s, slow_s)
     batch = _batch_unseen(match, times_s, slow_s)
     md2 = float(np.mean((drifting + batch) ** 2))
     if "pump-pulsation" in played:
-        md2 += pulsation_variance(truth.pump, match.line.pump_ratio_nominal_rpm_per_mps * truth.web_speed_mps)
+        pulsing = pulsation_variance(truth.pump, match.line.pump_ratio_nominal_rpm_per_mps * truth.web_speed_mps)
+        md2 += played["pump-pulsation"] ** 2 * pulsing
     squares = (out2 + cd2 + md2, out2, cd2, md2, float(np.mean(batch**2)))
     return Bound(*(100.0 * math.sqrt(square) for square in squares))
 
@@ -128,23 +129,31 @@ def _cross_web(match: Match, delay_s: float) -> tuple[float, float]:
     kept = slice(trim, lanes - trim)
     mean_outside = float(np.diag(outside)[kept].mean())
     mean_within = float(np.diag(within)[kept].mean())
-    played = {play.name for play in match.scenario.plays}
+    played = _shares_played(match)
     sizes = _played_sizes(truth.drifts, played)
     out = mean_outside * (sizes.slow_cd**2 + sizes.fast_cd**2) + sizes.white_cd**2
     if "static-profile" in played:
-        out += float(np.mean(static[kept] ** 2))
+        out += float(np.mean((played["static-profile"] * static[kept]) ** 2))
     inside = sizes.slow_cd**2 * unremovable_share(sizes.slow_cd_tau_s, delay_s)
     inside += sizes.fast_cd**2 * unremovable_share(sizes.fast_cd_tau_s, delay_s)
     return out, mean_within * inside
 
 
-def _played_sizes(drifts: DriftSizes, played: set[str]) -> DriftSizes:
-    """Sizes of the drifts that the scenario plays; zero for the others."""
+def _shares_played(match: Match) -> dict[str, float]:
+    """Of each disturbance that the scenario plays, how much of what was drawn for the line."""
+    played: dict[str, float] = {}
+    for play in match.scenario.plays:
+        played[play.name] = played.get(play.name, 0.0) + play.size
+    return played
+
+
+def _played_sizes(drifts: DriftSizes, played: dict[str, float]) -> DriftSizes:
+    """Sizes of the drifts as the scenario plays them; zero for those that it does not."""
     return replace(
         drifts,
-        slow_cd=drifts.slow_cd if "slow-cd-drift" in played else 0.0,
-        fast_cd=drifts.fast_cd if "fast-cd-drift" in played else 0.0,
-        white_cd=drifts.white_cd if "white-cd" in played else 0.0,
+        slow_cd=drifts.slow_cd * played.get("slow-cd-drift", 0.0),
+        fast_cd=drifts.fast_cd * played.get("fast-cd-drift", 0.0),
+        white_cd=drifts.white_cd * played.get("white-cd", 0.0),
     )
 
 

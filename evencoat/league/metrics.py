@@ -80,7 +80,7 @@ def score(web: TrueWeb) -> Score:
     from_s = JUDGED_FROM_S if t_s[-1] >= 1.2 * JUDGED_FROM_S else 0.5 * float(t_s[-1])
     judged = t_s >= from_s
     weight = ds_m[judged] / ds_m[judged].sum()
-    sigma_cd, sigma_md, mean, spread = _moments(deviation[judged], weight)
+    sigma_cd, sigma_md, mean, spread = moments(deviation[judged], weight)
     return Score(
         sigma_total_pct=math.hypot(sigma_cd, sigma_md),
         sigma_cd_pct=sigma_cd,
@@ -95,7 +95,7 @@ def score(web: TrueWeb) -> Score:
     )
 
 
-def _moments(deviation: Array, weight: Array) -> tuple[float, float, float, float]:
+def moments(deviation: Array, weight: Array) -> tuple[float, float, float, float]:
     """Sigma CD and MD about target, mean, and standard deviation about the mean; all in percent."""
     level = deviation.mean(axis=1)
     cd = float(weight @ ((deviation - level[:, None]) ** 2).mean(axis=1))

@@ -19,6 +19,7 @@ from controller.core import step as core
 from controller.core.law import Modes
 from controller.core.network import Network
 from controller.core.step import Config
+from controller.core.trace import Trace
 from controller.line.command import ActuatorCommand, Mode, OperatorRequest
 from controller.line.description import LawName, LineDescription
 from controller.line.profile import LineInputs
@@ -149,13 +150,14 @@ class Core:
         self._config, self._operator = config, operator
         self._state = core.init(config, mode)
         self._asked: OperatorRequest | None = None
+        self.trace: Trace | None = None  # of the last cycle
 
     def turn(self, inputs: LineInputs) -> ActuatorCommand | None:
         """One cycle."""
-        self._state, command, trace = core.step(self._config, self._state, inputs, field.TURN_S, self._asked)
+        self._state, command, self.trace = core.step(self._config, self._state, inputs, field.TURN_S, self._asked)
         self._config, self._state = core.renewed(self._config, self._state)
         if self._operator is not None:
-            self._asked = self._operator.watch(trace)
+            self._asked = self._operator.watch(self.trace)
         return command
 
 
