@@ -12,6 +12,7 @@ import gc
 import os
 import resource
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ SWITCH_S = 0.0005  # other threads of the process give way to the paced one with
 COLLECT_EVERY_S, OVERDUE_S = 5.0, 60.0  # between two collections of garbage; then there need be no time left for it
 COLLECT_SHARE = 0.5  # of the time that is left, at most, a collection may take
 MCL_CURRENT, MCL_FUTURE = 1, 2  # <bits/mman.h>
+UNLIMITED = "set LimitMEMLOCK=infinity in the unit, or memlock unlimited in /etc/security/limits.d"
 CAP_IPC_LOCK = 14  # <linux/capability.h>
 
 
@@ -44,6 +46,16 @@ def claim(asked: Realtime) -> list[str]:
     return [words for words in refused if words]
 
 
+def would_be_refused(asked: Realtime) -> list[str]:
+    """What `claim` would be refused: tried on a thread that ends with it, so that this process stays as it is."""
+    refused: list[str] = []
+    trial = threading.Thread(target=lambda: refused.extend((_on_cpus(asked.cpus), _first_in_first_out(asked.priority))))
+    trial.start()
+    trial.join()
+    refused.append(_may_not_lock() if asked.lock_memory else "")
+    return [words for words in refused if words]
+
+
 def may_lock() -> bool:
     """Whether this process may lock memory without a bound, so that no later allocation fails for it."""
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
@@ -64,14 +76,17 @@ def _on_cpus(cpus: tuple[int, ...]) -> str:
 def _locked(lock_memory: bool) -> str:
     if not lock_memory:
         return ""
-    how = "set LimitMEMLOCK=infinity in the unit, or memlock unlimited in /etc/security/limits.d"
-    if not may_lock():  # a bound would not refuse now, but whichever allocation passes it later
-        soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-        return f"realtime.lock_memory: may lock no more than {soft >> 10} kB; {how}"
+    refused = _may_not_lock()
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mlockall(MCL_CURRENT | MCL_FUTURE):
-        return f"realtime.lock_memory: {os.strerror(ctypes.get_errno())}; {how}"
-    return ""
+    if not refused and libc.mlockall(MCL_CURRENT | MCL_FUTURE):
+        return f"realtime.lock_memory: {os.strerror(ctypes.get_errno())}; {UNLIMITED}"
+    return refused
+
+
+def _may_not_lock() -> str:
+    """A bound would not refuse now, but whichever allocation passes it later, and that would end the process."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    return "" if may_lock() else f"realtime.lock_memory: may lock no more than {soft >> 10} kB; {UNLIMITED}"
 
 
 def _first_in_first_out(priority: int) -> str:
