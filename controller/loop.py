@@ -33,7 +33,10 @@ class Loop:
     `request` may be called between cycles. `rearm_at_start` is the consent of whoever started the loop to release nodes
     that went into a latched hold while nobody commanded them; `rearm_always` extends it to every silence of ours later
     on. Nodes that latched because of a SAFE_STOP always wait for a person. `resume` gives the state that the
-    first cycle begins with, once the line was heard wholly.
+    first cycle begins with, once the line was heard wholly. `rest` is called on the paced thread with the wall time
+    left, s: after every cycle that came to its end, and now and then while there is no line to be heard yet.
+
+    `missed` counts deadlines that went by without a cycle; `took_us` is what the last cycle took, all of it, wall time.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Loop:
         rearm_at_start: bool = False,
         rearm_always: bool = False,
         resume: Callable[[core.State, LineInputs], core.State] | None = None,
+        rest: Callable[[float], None] = lambda left_s: None,
     ) -> None:
         self.config = config
         self.state = core.init(config, mode)
@@ -54,6 +58,8 @@ class Loop:
         self._asked: OperatorRequest | None = None
         self._rearm_at_start, self._rearm_always = rearm_at_start, rearm_always
         self._resume = resume
+        self._rest = rest
+        self.missed, self.took_us = 0, 0.0
         self._started_ns: int | None = None
         self._last_ns: int | None = None
         self._sync_ns = 0  # line time of the newest SYNC
@@ -100,16 +106,21 @@ class Loop:
         """
         while not (self._clock.settled or stop()):
             self._hear(SETTLE_PERIOD_S)
+            self._rest(SETTLE_PERIOD_S)
         cycle_ns, missed = int(self.config.line.control.cycle_s * NS), 0
         deadline_ns = self._sync_ns + cycle_ns // 2
         while not stop():
             while (wait_s := self._clock.wall_s_until(deadline_ns)) > 0.0 and not stop():
                 self._hear(min(wait_s, STOP_PATIENCE_S))
+            began_ns = time.perf_counter_ns()
             self.cycle(-wait_s * 1e6, missed)
+            self.took_us = (time.perf_counter_ns() - began_ns) / 1e3
             over_ns, deadline_ns = deadline_ns, next_deadline(deadline_ns, self._clock.now_ns(), cycle_ns)
             missed = (deadline_ns - over_ns) // cycle_ns - 1
             if abs(deadline_ns - self._sync_ns) > JUMP_CYCLES * cycle_ns:  # a new time base
                 deadline_ns, missed = self._sync_ns + cycle_ns + cycle_ns // 2, 0
+            self.missed += missed
+            self._rest(self._clock.wall_s_until(deadline_ns))
 
     def _hear(self, timeout_s: float) -> None:
         """Let the clock know of SYNC the moment it comes in; reading it a cycle late would make time drift over it."""

@@ -30,6 +30,7 @@ from controller.line.description import LawName
 from evencoat import (
     __version__,
     campaign_commands,
+    doctor_command,
     hub_commands,
     journal_commands,
     key_commands,
@@ -61,6 +62,7 @@ app.command()(hub_commands.play_on)
 app.add_typer(journal_commands.app, name="journal")
 app.command()(replay_commands.replay)
 app.command()(campaign_commands.campaign)
+app.command()(doctor_command.doctor)
 app.command()(train_command.train)
 
 

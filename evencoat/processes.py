@@ -6,6 +6,7 @@ Composed here from the other packages; evencoat.cli gives them their arguments.
 from __future__ import annotations
 
 import getpass
+import math
 import os
 import signal
 import threading
@@ -28,10 +29,12 @@ from evencoat.guest import Guest, invited
 from evencoat.journal import CycleJournal, NoSink, What
 from evencoat.keys import authenticator
 from evencoat.past import Past, config_and_resume, mode_to_start, told_start
+from evencoat.realtime import Rest, claim
 from evencoat.recording import TruthRecorder
 from evencoat.settings import Settings, compile_codec
 from evencoat.snapshot.file import Identity, path_beside
 from evencoat.snapshot.keeper import Keeper
+from evencoat.systemd import Notifier
 from firmware_bridge.bridge import CanLinePort
 from firmware_bridge.bus import Bus, BusError
 from firmware_bridge.bus_hub import HubError, HubServer
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 TRUTH_SAVED_EVERY_S = 5.0
+OVERRUNS_TOLD_EVERY_S = 10.0  # of line time
 
 
 class StopFlag:
@@ -106,6 +110,7 @@ class Newsroom:
         self._limit_s = None if minutes is None else 60.0 * minutes
         self._told: tuple[Mode, Outcome, tuple[str, ...], Rung, Cause] | None = None
         self._disk: str | None = None
+        self._missed, self._overruns_told_s = 0, -math.inf
         self._started_ns: int | None = None
 
     def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
@@ -122,6 +127,8 @@ class Newsroom:
                 log_links(self.health())
             self._told = news
             self._tell(trace)
+        if self.loop is not None and self.loop.missed != self._missed:
+            self._tell_overrun(self.loop, trace)
         if trace.model_news:
             log.info("model", news=trace.model_news, line_s=trace.t_line_ns / 1e9)
         if self._journal.error != self._disk:
@@ -132,6 +139,20 @@ class Newsroom:
             self._alive()
         if self._limit_s is not None and (trace.t_line_ns - self._started_ns) / 1e9 >= self._limit_s:
             self._stop.set()
+
+    def refused(self, words: str) -> None:
+        """Something that [realtime] asks for is not to be had."""
+        self._journal.event("alarm", words)
+        log.warning("realtime", refused=words)
+
+    def _tell_overrun(self, loop: Loop, trace: Trace) -> None:
+        """Deadlines that went by: the first at once, those of the next seconds together."""
+        line_s = trace.t_line_ns / 1e9
+        if 0.0 <= line_s - self._overruns_told_s < OVERRUNS_TOLD_EVERY_S:
+            return
+        missed, self._missed, self._overruns_told_s = loop.missed - self._missed, loop.missed, line_s
+        self._journal.event("overrun", f"{missed} deadlines missed; a cycle took {loop.took_us / 1e3:.1f} ms")
+        log.warning("overrun", missed=missed, in_all=loop.missed, last_took_ms=round(loop.took_us / 1e3, 1))
 
     def _tell(self, trace: Trace) -> None:
         links, cause = list(trace.link_faults), str(trace.rung_cause)
@@ -217,6 +238,8 @@ def _control(
     bus = open_bus(options.bus, settings.wire)
     gate = Gate(settings.gate)
     port = CanLinePort(codec, bus, gate, settings.line, settings.wire, transmit=transmit, auth=auth)
+    systemd = Notifier()
+    rest = Rest(systemd.alive, settings.realtime.collect_in_slack)
     loop = Loop(
         config,
         port,
@@ -226,6 +249,7 @@ def _control(
         rearm_at_start=transmit and released,
         rearm_always=transmit and options.rearm_always,
         resume=resume,
+        rest=rest,
     )
     newsroom.loop, newsroom.health = loop, port.health
     if journal is not None:
@@ -239,9 +263,15 @@ def _control(
         authenticated=auth is not None,
         **({"guest": guest.words} if guest.words else {}),
     )
+    for words in claim(settings.realtime):
+        newsroom.refused(words)
+    systemd.tell(READY="1", STATUS=f"{settings.line.name}: runs, {mode} at the start")
     try:
         loop.run(stop)
     finally:
+        systemd.tell(STOPPING="1")
+        systemd.close()
+        rest.close()
         log_links(port.health())
         port.close()
         if newsroom.keeper is not None:

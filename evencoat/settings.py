@@ -32,6 +32,7 @@ from controller.line.description import (
 )
 from evencoat.commissioned import SUFFIX, ModelFile, applied, fingerprint, model_path, read_model
 from evencoat.journal import Retention
+from evencoat.realtime import Realtime
 from evencoat.settings_model import GaugeTable, LineFile
 from evencoat.settings_rules import Problem, contradictions
 from firmware_bridge.codec import Codec
@@ -58,6 +59,7 @@ _EXPECTED = {  # pydantic's error type -> what the reader is told
 
 
 KEPT_FOR_GOOD = Retention()
+ORDINARY = Realtime()
 
 
 class SettingsError(Exception):
@@ -96,6 +98,7 @@ class Settings:
     canopen_nodes: tuple[int, ...] = ()  # foreign nodes on the same bus
     retention: Retention = KEPT_FOR_GOOD
     restart: Restart = Restart()
+    realtime: Realtime = ORDINARY
     model: ModelFile | None = None  # what commissioning found; in `line` already where it is signed off
 
 
@@ -145,6 +148,7 @@ def read_line(text: str, path: Path) -> Settings:
         canopen_nodes=tuple(file.bus.canopen_nodes),
         retention=Retention(file.journal.keep_days, int(file.journal.max_mb * 1e6)),
         restart=Restart(file.restart.policy == "resume", file.restart.web_max_m, file.restart.snapshot_s),
+        realtime=Realtime(**{**file.realtime.model_dump(), "cpus": tuple(file.realtime.cpus)}),
     )
 
 

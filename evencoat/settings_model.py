@@ -201,6 +201,19 @@ class RestartTable(Table):
     snapshot_s: float = Field(default=5.0, ge=0.2, le=3600, description="time between two snapshots, s")
 
 
+class RealtimeTable(Table):
+    """[realtime]: what the control process asks the machine for; what is refused is told, and control goes on."""
+
+    priority: int = Field(default=0, ge=0, le=98, description="of SCHED_FIFO for the paced thread; 0: an ordinary one")
+    lock_memory: bool = Field(default=False, description="keep the process in memory (mlockall)")
+    cpus: list[Annotated[int, Field(ge=0, le=4095)]] = Field(
+        default=[], max_length=64, description="processors the paced thread runs on, best isolated ones; none: any"
+    )
+    collect_in_slack: bool = Field(
+        default=True, description="collect garbage between cycles only (true), or when Python likes (false)"
+    )
+
+
 class LineFile(Table):
     """A whole line file. `LineFile.model_json_schema()` is the schema that editors understand."""
 
@@ -217,4 +230,5 @@ class LineFile(Table):
     bus: BusTable = BusTable()
     journal: JournalTable = JournalTable()
     restart: RestartTable = RestartTable()
+    realtime: RealtimeTable = RealtimeTable()
     gate: GateTableModel

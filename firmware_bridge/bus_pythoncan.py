@@ -111,10 +111,8 @@ class PythonCanBus:
             descriptor = bus.fileno()
         except NotImplementedError:
             descriptor = -1
-        if descriptor >= 0:
-            poll = select.poll()
-            poll.register(descriptor, select.POLLIN)
-            return bool(poll.poll(timeout_s * 1e3))
+        if descriptor >= 0:  # select, for poll and epoll count in whole milliseconds and wake that much late
+            return bool(select.select((descriptor,), (), (), timeout_s)[0])
         frame = self._next(bus, timeout_s)
         if frame is not None:
             self._pending.append(frame)

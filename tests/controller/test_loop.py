@@ -1,5 +1,6 @@
 """The paced loop over a small port of its own: read, decide, write, pace. No sockets, no sleeping."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -383,3 +384,23 @@ def test_a_loop_told_to_stop_before_it_began_does_nothing():
     port, sink = PlayedLine(ToyWeb(line), 1.0, lambda cycle: 0.0), Sink()
     Loop(core.configure(line, 0.1), port, SyncClock(lambda: port.mono_ns), sink).run(lambda: True)
     assert (port.written, sink.traces) == ([], [])
+
+
+def test_the_rest_between_two_cycles_is_told_how_long_it_is():
+    """Cycle 30 takes 0.25 s: two deadlines go, and the next one is half a cycle away."""
+    left_s: list[float] = []
+    port, sink = PlayedLine(ToyWeb(make_line(4)), 1.0, lambda cycle: 0.25 if cycle == 30 else 0.02), Sink()
+    loop = Loop(
+        core.configure(port.web.line, 0.1),
+        port,
+        SyncClock(lambda: port.mono_ns),
+        sink,
+        Mode.HOLD,
+        rest=lambda left: left_s.append(left if sink.traces else math.nan),
+    )
+    loop.run(lambda: len(sink.traces) >= 60)
+    assert math.isnan(left_s[0])  # while the line was not heard yet
+    after = left_s[-60:]
+    assert after[30] == pytest.approx(0.05, abs=0.003)
+    assert np.delete(after, 30) == pytest.approx(0.08, abs=0.003)
+    assert loop.missed == 2
