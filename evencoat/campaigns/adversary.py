@@ -7,7 +7,7 @@ evencoat.wire_checker, which shares no code with envelope, gate or codec; and th
 the same line and seed under `adaptive`, which is what the rung below the network does.
 
 A trial is twenty minutes of one line, played anew with every kind of answer and without a network, so that every
-stretch meets a network that is still trusted. Trials take the five lines in turn: a part of the campaign is less of each.
+stretch meets a network that is still trusted. Trials take five lines in turn: a part of the campaign is less of each.
 """
 
 from __future__ import annotations
