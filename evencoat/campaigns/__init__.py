@@ -12,9 +12,10 @@ from evencoat.campaigns.frame import Campaign
 def campaigns() -> dict[str, Campaign]:
     """Every campaign by its name."""
     from evencoat.campaigns.adversary import Adversary
+    from evencoat.campaigns.busoff import BusOff
     from evencoat.campaigns.faults import Faults
     from evencoat.campaigns.frames import Frames
     from evencoat.campaigns.kill import Kill
 
-    made: tuple[Campaign, ...] = (Kill(), Frames(), Adversary(), Faults())
+    made: tuple[Campaign, ...] = (Kill(), Frames(), Adversary(), Faults(), BusOff())
     return {campaign.name: campaign for campaign in made}

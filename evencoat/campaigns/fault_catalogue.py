@@ -91,20 +91,21 @@ def _lost(name: str, named: str, node: Node, *telegrams: Telegram, lasts_s: floa
         gone = [codec.can_ids(telegram) for telegram in telegrams if codec.carries(telegram)]
         stage.wire.cut = frozenset().union(*gone, codec.can_ids(Telegram.HEARTBEAT, int(node)))
 
-    return Fault(name, "nodes", named, begin=begin, end=_mended, lasts_s=lasts_s)
+    return Fault(name, "nodes", named, begin=begin, end=mended, lasts_s=lasts_s)
 
 
-def _mended(stage: Stage) -> None:
+def mended(stage: Stage) -> None:
+    """The wire is whole again."""
     stage.wire.cut, stage.wire.played = frozenset(), Played()
 
 
-def _worse(name: str, named: str, lasts_s: float | None = None, **played: Any) -> Fault:
+def worse(name: str, named: str, lasts_s: float | None = None, **played: Any) -> Fault:
     """A wire that misbehaves."""
 
     def begin(stage: Stage) -> None:
         stage.wire.played = Played(**played)
 
-    return Fault(name, "bus", named, begin=begin, end=_mended, lasts_s=lasts_s)
+    return Fault(name, "bus", named, begin=begin, end=mended, lasts_s=lasts_s)
 
 
 def _doubled_die(stage: Stage) -> None:
@@ -208,10 +209,10 @@ FAULTS: tuple[Fault, ...] = (
     Fault("safe stop", "nodes", "safe stop", begin=_safe_stop, lasts_s=20.0),
     Fault("encoder's clock jumps by a minute", "nodes", "no fresh scan|sync", begin=_jump(60.0), end=_clock_back,
           lasts_s=20.0),
-    _worse("all nodes bus-off", "sync: silent", bus_off=frozenset({PLANT}), lasts_s=5.0),
-    _worse("controller bus-off", "bus-off", bus_off=frozenset({CONTROLLER}), lasts_s=5.0),
-    _worse("a third of all frames lost", r"(silent|faulty)", loss=0.33),
-    _worse("a third of all frames garbled", r"faulty \(error", corruption=0.33),
-    _worse("every frame late by up to half a second", "silent|faulty|no fresh scan", delay_s=0.1, jitter_s=0.5),
+    worse("all nodes bus-off", "sync: silent", bus_off=frozenset({PLANT}), lasts_s=5.0),
+    worse("controller bus-off", "bus-off", bus_off=frozenset({CONTROLLER}), lasts_s=5.0),
+    worse("a third of all frames lost", r"(silent|faulty)", loss=0.33),
+    worse("a third of all frames garbled", r"faulty \(error", corruption=0.33),
+    worse("every frame late by up to half a second", "silent|faulty|no fresh scan", delay_s=0.1, jitter_s=0.5),
     Fault("control dead for ten seconds", "control", "re-arm|started", end=_restarted, lasts_s=10.0, control_dead=True),
 )  # fmt: skip
