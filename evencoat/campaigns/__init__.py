@@ -16,6 +16,7 @@ def campaigns() -> dict[str, Campaign]:
     from evencoat.campaigns.faults import Faults
     from evencoat.campaigns.frames import Frames
     from evencoat.campaigns.kill import Kill
+    from evencoat.campaigns.modes import Modes
 
-    made: tuple[Campaign, ...] = (Kill(), Frames(), Adversary(), Faults(), BusOff())
+    made: tuple[Campaign, ...] = (Kill(), Frames(), Adversary(), Faults(), BusOff(), Modes())
     return {campaign.name: campaign for campaign in made}
