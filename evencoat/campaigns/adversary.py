@@ -6,6 +6,9 @@ first cycle, the others have earned their authority before they turn. Judged is 
 evencoat.wire_checker, which shares no code with envelope, gate or codec; and the true web from that moment on, against
 the same line and seed under `adaptive`, which is what the rung below the network does.
 
+A network that turns is found out and sent away; until then it does harm. That harm is measured as squared error over
+time, and the limit is on what it makes of the sigma of a day in which the network turns once: the last is reckoned.
+
 A trial is twenty minutes of one line, played anew with every kind of answer and without a network, so that every
 stretch meets a network that is still trusted. Trials take five lines in turn: a part of the campaign is less of each.
 """
@@ -40,12 +43,13 @@ from plant_sim.scenario import Scenario, parse
 LINES = ("pilot-16", "pilot-16", "line-40", "pilot-16", "pilot-16")  # in turn
 STRETCHES, MINUTES = 72, 20.0  # a day
 QUICK_TRIALS, QUICK_MINUTES = 2, 5.0
-SETTLED_S = 300.0  # from then on the web is judged, or from when the network turns
+SETTLED_S = 60.0  # from then on the web is judged, or from when the network turns; no network speaks before
+DAY_S = 86400.0
 SPOILT_FROM_THE_START = 0.5  # share of the stretches
 FLIP_CHANCE = 0.02  # a cycle, of the largest answer
 FOUND_WRONG = 2  # the tap of what the far gauge found, through a filter of one dead time: what an integrator would say
 ANY_PCT = 1.0  # standard deviation of the answer that is anything at all
-SIGMA_MOST = 1.05  # over that of the same seed under `adaptive`
+SIGMA_MOST = 1.05  # of a day in which the network turns once, over that of `adaptive`
 
 Answer = Callable[[Head, Array, Array], Array]  # as network.predictors
 
@@ -144,14 +148,14 @@ class Adversary:
             "limits_broken": sum(run["violations"] for run in runs),
             "commands_refused": sum(run["refused"] for run in runs),
             "crashes": sum(run["crash"] != "" for run in runs),
-            "sigma_over_adaptive_worst": max(row["sigma_over_adaptive"] for row in table),
+            "sigma_of_a_day_worst": max(row["of_a_day"] for row in table),
             "kinds": table,
         }
         limits = {
             "limits_broken": 0,
             "commands_refused": 0,
             "crashes": 0,
-            "sigma_over_adaptive_worst": SIGMA_MOST,
+            "sigma_of_a_day_worst": SIGMA_MOST,
         }
         broken = [
             f"{name} = {figures[name]:g}, at most {most:g}" for name, most in limits.items() if figures[name] > most
@@ -166,7 +170,7 @@ class Adversary:
 
 
 def _of_kind(kind: str, rows: Sequence[Row]) -> Row:
-    """One line of the table; sigma over all stretches is compared as root mean square."""
+    """One line of the table; sigma over all stretches is compared as root mean square, `of_a_day` is the worst."""
     pairs = [(run, plain) for row in rows for plain in row["runs"][:1] for run in row["runs"] if run["kind"] == kind]
     real, plain = (math.fsum(pair[of]["sigma_pct"] ** 2 for pair in pairs) for of in (0, 1))
     return {
@@ -174,11 +178,23 @@ def _of_kind(kind: str, rows: Sequence[Row]) -> Row:
         "hours": round(math.fsum(run["minutes"] for run, _ in pairs) / 60.0, 2),
         "limits_broken": sum(run["violations"] for run, _ in pairs),
         "sigma_over_adaptive": round(math.sqrt(real / plain), 4),
+        "of_a_day": round(max(_of_a_day(run, alone) for run, alone in pairs), 4),
         "worst_stretch": round(max(run["sigma_pct"] / alone["sigma_pct"] for run, alone in pairs), 4),
         "best_stretch": round(min(run["sigma_pct"] / alone["sigma_pct"] for run, alone in pairs), 4),
         "said_most_pct": max(run["said_most_pct"] for run, _ in pairs),
         "network_off_share": round(float(np.mean([run["below_share"] for run, _ in pairs])), 4),
     }
+
+
+def _of_a_day(run: Row, alone: Row) -> float:
+    """What a day's sigma becomes, over that of `adaptive`, where the network turns once and does what it did here."""
+    judged_s = 60.0 * run["minutes"] - _judged_from_s(run["turns_s"], run["minutes"])
+    more = (run["sigma_pct"] ** 2 - alone["sigma_pct"] ** 2) * judged_s
+    return math.sqrt(max(1.0 + more / (DAY_S * alone["sigma_pct"] ** 2), 0.0))
+
+
+def _judged_from_s(turns_s: float, minutes: float) -> float:
+    return max(turns_s, min(SETTLED_S, 30.0 * minutes))
 
 
 def played(kind: str, name: str, seed: int, minutes: float, rng: np.random.Generator) -> Row:
@@ -196,7 +212,7 @@ def played(kind: str, name: str, seed: int, minutes: float, rng: np.random.Gener
                 line.play(minutes - turns_s / 60.0)
         except Exception as error:  # whatever it is, it is what this campaign looks for
             crash = f"{type(error).__name__}: {error}"
-    sigma_pct = 0.0 if crash else _sigma_pct(line, max(turns_s, min(SETTLED_S, 30.0 * minutes)))
+    sigma_pct = 0.0 if crash else _sigma_pct(line, _judged_from_s(turns_s, minutes))
     return {
         "kind": kind,
         "minutes": minutes,

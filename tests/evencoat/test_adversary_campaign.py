@@ -61,8 +61,8 @@ def test_a_crash_is_kept_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def trial(**worse: Any) -> dict[str, Any]:
     """A row of the campaign in which one kind, `anything`, does `worse`."""
-    fine = {"minutes": 30.0, "commands": 100, "violations": 0, "first": "", "crash": "", "sigma_pct": 0.5}
-    fine |= {"refused": 0, "said_most_pct": 0.1, "below_share": 0.0}
+    fine = {"minutes": 20.0, "commands": 100, "violations": 0, "first": "", "crash": "", "sigma_pct": 0.5}
+    fine |= {"turns_s": 300.0, "refused": 0, "said_most_pct": 0.1, "below_share": 0.0}
     runs = [{**fine, "kind": kind} for kind in adversary.PLAYED]
     runs[-1] |= worse
     return {"k": 0, "line": "pilot-16", "seed": 3, "runs": runs}
@@ -70,11 +70,12 @@ def trial(**worse: Any) -> dict[str, Any]:
 
 def test_every_limit_can_be_broken() -> None:
     judge = Adversary().judge
-    fine = judge([trial(), trial(sigma_pct=0.54)], Path())  # 4 % more in the mean of squares
-    assert not fine.broken and fine.figures["hours"] == 6.0
+    fine = judge([trial(), trial(sigma_pct=0.54)], Path())  # 8 % more for 15 minutes
+    assert not fine.broken and fine.figures["hours"] == 4.0
+    assert fine.figures["sigma_of_a_day_worst"] == pytest.approx(1.0 + 0.5 * (1.08**2 - 1.0) * 900 / 86400, abs=1e-4)
     assert [row["kind"] for row in fine.figures["kinds"]] == list(KINDS)
     assert fine.figures["kinds"][-1]["worst_stretch"] == 1.08
-    assert judge([trial(sigma_pct=0.54)], Path()).broken == ("sigma_over_adaptive_worst = 1.08, at most 1.05",)
+    assert judge([trial(sigma_pct=2.0)], Path()).broken == ("sigma_of_a_day_worst = 1.0753, at most 1.05",)
     assert "limits_broken = 2, at most 0" in judge([trial(violations=2, first="gap range")], Path()).broken
     assert "anything, pilot-16, seed 3: gap range" in judge([trial(violations=2, first="gap range")], Path()).broken
     assert "crashes = 1, at most 0" in judge([trial(crash="KeyError: 3")], Path()).broken
