@@ -15,8 +15,9 @@ def campaigns() -> dict[str, Campaign]:
     from evencoat.campaigns.busoff import BusOff
     from evencoat.campaigns.faults import Faults
     from evencoat.campaigns.frames import Frames
+    from evencoat.campaigns.fuzz import Fuzz
     from evencoat.campaigns.kill import Kill
     from evencoat.campaigns.modes import Modes
 
-    made: tuple[Campaign, ...] = (Kill(), Frames(), Adversary(), Faults(), BusOff(), Modes())
+    made: tuple[Campaign, ...] = (Kill(), Frames(), Adversary(), Faults(), BusOff(), Modes(), Fuzz())
     return {campaign.name: campaign for campaign in made}
