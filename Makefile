@@ -27,7 +27,7 @@ test-socketcan: $(VENV)/.dev
 	$(BIN)/python -m tests.socketcan.vm
 
 bench: $(VENV)/.dev
-	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $$(grep -l __main__ benchmarks/*.py | grep -v _figure.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -98,7 +98,10 @@ class SignalTable:
 @functools.lru_cache(maxsize=4)
 def _load(path: Path, _changed_ns: int) -> Database:
     """A parsed DBC, kept while the file does not change: parsing ours takes half a second."""
-    database = cantools.database.load_file(str(path), strict=False)
+    try:
+        database = cantools.database.load_file(str(path), strict=False)
+    except cantools.Error as error:
+        raise ValueError(f"{path}: {error}") from error
     if not isinstance(database, Database):
         raise ValueError(f"{path}: not a CAN database")
     return database
@@ -469,7 +472,7 @@ class WireChecker:
 def check_log(settings: Settings, path: Path) -> WireChecker:
     """A checker that has seen every frame of a candump log. Raises OSError for a file that cannot be opened."""
     checker = WireChecker(settings)
-    with path.open() as log:
+    with path.open(encoding="ascii", errors="replace") as log:
         for text in log:
             frame = _candump_frame(text)
             if frame is not None:

@@ -8,13 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from struct import error as StructError
+from zlib import error as ZlibError
 
 import can
+from can.io.blf import BLFParseError
 
 from firmware_bridge.bus import BusError
 from firmware_bridge.frames import Frame
 
 SUFFIXES = (".blf", ".asc", ".log")
+UNREADABLE = (  # what python-can's readers say of a log that is damaged
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    EOFError,
+    StructError,
+    ZlibError,
+    BLFParseError,
+    can.CanError,
+)
 
 
 class ReplayBus:
@@ -31,7 +44,7 @@ class ReplayBus:
         self.frames = 0  # handed on so far
         try:
             self._reader = can.LogReader(path)
-        except (OSError, ValueError, StructError, can.CanError) as error:
+        except UNREADABLE as error:
             raise BusError(f"log {path}: {error}") from error
         self._messages: Iterator[can.Message] = iter(self._reader)
         self.now_s = -float("inf")
@@ -85,7 +98,7 @@ class ReplayBus:
         while True:
             try:
                 message = next(self._messages, None)
-            except (OSError, ValueError, KeyError, IndexError, EOFError, StructError, can.CanError) as error:
+            except UNREADABLE as error:
                 self._fault = f"cannot be read further: {error}"
                 return
             if message is None:

@@ -6,6 +6,7 @@ Only codec.py imports it. Everything that does not fit is a WireError that names
 from __future__ import annotations
 
 import difflib
+import functools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ class _Dbc:
 
     def __init__(self, path: Path) -> None:
         try:
-            database: Any = cantools.database.load_file(path, strict=True)
+            database = _parsed(path, path.stat().st_mtime_ns)
         except (OSError, ValueError, cantools.Error) as error:
             raise WireError(f"dbc {path}: {error}") from error
         self.path = path
@@ -118,6 +119,12 @@ class _Dbc:
 
     def has_message(self, name: str) -> bool:
         return name in self._messages
+
+
+@functools.lru_cache(maxsize=4)
+def _parsed(path: Path, _changed_ns: int) -> Any:
+    """A DBC, read once as long as it does not change: parsing ours takes half a second, and nobody writes to it."""
+    return cantools.database.load_file(path, strict=True)
 
 
 def _checked_map(own: Mapping[str, str]) -> dict[str, str]:

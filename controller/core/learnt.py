@@ -240,7 +240,7 @@ def _announced(mean: Mean, learnt: Learnt, batch: int, web_m: float) -> Learnt:
     if mean.near:
         pressed, pressed2 = known.film.rheology, known.film.rheology2
     past = batches.ended(learnt.past, *course.brought(learnt.dry, learnt.weight, here)) if known_batch else learnt.past
-    step, step2 = batches.expected(mean.guest, past, USUAL_SOLIDS2)
+    past, step, step2 = batches.announced(mean.guest, past, USUAL_SOLIDS2)
     fresh = course.begun(level, variance, step2, step)
     return learnt._replace(
         batch=batch,

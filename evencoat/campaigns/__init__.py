@@ -11,8 +11,14 @@ from evencoat.campaigns.frame import Campaign
 
 def campaigns() -> dict[str, Campaign]:
     """Every campaign by its name."""
+    from evencoat.campaigns.adversary import Adversary
+    from evencoat.campaigns.busoff import BusOff
+    from evencoat.campaigns.endurance import MONTH, WEEK
+    from evencoat.campaigns.faults import Faults
     from evencoat.campaigns.frames import Frames
+    from evencoat.campaigns.fuzz import Fuzz
     from evencoat.campaigns.kill import Kill
+    from evencoat.campaigns.modes import Modes
 
-    made: tuple[Campaign, ...] = (Kill(), Frames())
+    made: tuple[Campaign, ...] = (Kill(), Frames(), Adversary(), Faults(), BusOff(), Modes(), Fuzz(), WEEK, MONTH)
     return {campaign.name: campaign for campaign in made}

@@ -61,12 +61,11 @@ class Pages:
         """A page by its number. Raises ValueError where it is not there."""
         if number in self.newer:
             return self.newer[number]
+        if not 0 < number * self.size <= self.path.stat().st_size:
+            raise ValueError(f"page {number} is beyond the tear")
         with self.path.open("rb") as file:
             file.seek((number - 1) * self.size)
-            page = file.read(self.size)
-        if number < 1 or len(page) < self.size:
-            raise ValueError(f"page {number} is beyond the tear")
-        return page
+            return file.read(self.size)
 
 
 def salvaged(path: Path) -> sqlite3.Connection | None:

@@ -95,6 +95,14 @@ def score(web: TrueWeb) -> Score:
     )
 
 
+def rms_pct(web: TrueWeb, rows: npt.NDArray[np.bool_]) -> float:
+    """Sigma about target, CD and MD together, of some of the rows, percent. ValueError where nothing was coated."""
+    if not web.ds_m[rows].any():
+        raise ValueError("rows: nothing was coated on any of them, so there is nothing to judge")
+    weight = web.ds_m[rows] / web.ds_m[rows].sum()
+    return math.sqrt(float(weight @ (web.deviation_pct()[rows] ** 2).mean(axis=1)))
+
+
 def moments(deviation: Array, weight: Array) -> tuple[float, float, float, float]:
     """Sigma CD and MD about target, mean, and standard deviation about the mean; all in percent."""
     level = deviation.mean(axis=1)

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from evencoat.cli import app
 from evencoat.journal import ARRAYS, CycleJournal, JournalError, JournalReader, Retention, What
 from evencoat.journal.export import export
+from evencoat.journal.salvage import Pages
 from evencoat.journal.tables import open_existing
 from tests.evencoat.test_journal import LINE, ZONES, make_trace
 
@@ -402,3 +403,13 @@ def test_the_command_line_says_what_holds_and_what_does_not(tmp_path: Path) -> N
     assert bad.exit_code == 3 and json.loads(bad.stdout)["seq"] == 2
     assert CliRunner().invoke(app, ["journal", "verify", str(tmp_path / "none")]).exit_code == 2
     assert CliRunner().invoke(app, ["journal", "prune", str(path)]).exit_code == 2
+
+
+def test_a_page_that_cannot_be_is_beyond_reach_and_no_error_of_the_system(tmp_path: Path) -> None:
+    """A torn copy may name page 0, or one far behind its end."""
+    (tmp_path / "torn").write_bytes(bytes(1024))
+    pages = Pages(tmp_path / "torn", 512, 512, {})
+    assert pages.one(2) == bytes(512)
+    for number in (0, -1, 3, 2**40):
+        with pytest.raises(ValueError, match=f"page {number}"):
+            pages.one(number)

@@ -18,7 +18,7 @@ from controller.line.command import UncertifiedCommand
 from evencoat import wire_checker
 from evencoat.settings import compile_codec, load_line, read_line, shipped_lines
 from evencoat.wire_checker import WireChecker, check_log
-from firmware_bridge.contract import SHIPPED_DBC, Telegram
+from firmware_bridge.contract import SHIPPED_DBC, Telegram, WireDescription
 from firmware_bridge.frames import Frame
 
 LINE_40 = load_line("line-40")  # two segments a command; 480..720 um, 5 um/s, neighbours 50, bend 70, trim 8 %, 0.5 %/s
@@ -388,6 +388,21 @@ def test_a_map_that_names_no_signal_is_refused_with_role_and_name(tmp_path: Path
     (tmp_path / "plc.dbc").write_text((tmp_path / "plc.dbc").read_text().replace('"ms"', '"fortnight"'))
     with pytest.raises(ValueError, match=r"sync\.t_us: unit 'fortnight'"):
         WireChecker(read_line(text, tmp_path / "own.toml"))
+
+
+def test_a_log_with_garbage_in_it_is_judged_beside_the_garbage(tmp_path: Path) -> None:
+    whole, spoilt = tmp_path / "whole.log", tmp_path / "spoilt.log"
+    frames = CODEC.encode(Telegram.DIE_COMMAND, {"gap_um": FLAT}, scan_id=1, counter=1)
+    whole.write_text("".join(f"(1.0) vcan0 {frame.can_id:03X}##1{frame.data.hex()}\n" for frame in frames))
+    spoilt.write_bytes(b"\xff\x81 no text at all\n" + whole.read_bytes())
+    assert check_log(LINE_40, spoilt).commands == check_log(LINE_40, whole).commands == 1
+
+
+def test_what_is_no_dbc_is_refused_with_its_place(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.dbc"
+    broken.write_text(SHIPPED_DBC.read_text().replace("SG_ GapTarget_003", "SG_ GapTarget_003 ?"))
+    with pytest.raises(ValueError, match=r"broken\.dbc: .*line \d+"):
+        wire_checker.SignalTable(WireDescription(dbc_path=broken))
 
 
 def test_the_judge_shares_no_code_with_those_it_judges() -> None:

@@ -134,6 +134,17 @@ def test_a_log_that_breaks_off_is_over_there(recorded: Recorded, tmp_path: Path)
     assert 0 < told.frames < len(recorded.frames)
 
 
+@pytest.mark.parametrize("at", [700, 200])
+def test_a_damaged_log_is_over_where_it_is_damaged(recorded: Recorded, tmp_path: Path, at: int) -> None:
+    """Within the packed part of a BLF, and in the header of a container: python-can has an error for each."""
+    log = recorded.log(tmp_path / "line.blf")
+    content = bytearray(log.read_bytes())
+    content[at : at + 40] = bytes(40)
+    log.write_bytes(content)
+    with pytest.raises(BusError, match="cannot be read further"):
+        ReplayBus(log)
+
+
 def test_error_frames_of_a_recording_are_told(recorded: Recorded, tmp_path: Path) -> None:
     """python-can's candump reader knows of an error frame that it was one, not which."""
     log = recorded.log(tmp_path / "line.log")

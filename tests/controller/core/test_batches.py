@@ -61,6 +61,34 @@ def test_an_answer_that_is_no_number_is_no_answer():
     assert batches.expected(broken, batches.ended(Past(), 0.012, 1e-6), USUAL2) == (0.0, USUAL2)
 
 
+def after(guest: network.Network, steps: list[float]) -> list[float]:
+    """The network's authority after each of these batches."""
+    past, shares = batches.ended(Past(), 0.012, 1e-6), []
+    for step_log in steps:
+        past, _, _ = batches.announced(guest, past, USUAL2)
+        past = batches.ended(past, step_log, 1e-6)
+        shares.append(past.authority)
+    return shares
+
+
+def test_a_network_that_is_right_keeps_its_authority_and_one_that_is_wrong_loses_it_at_once():
+    right, wrong = coming_back(0.9, 0.006), coming_back(-0.9, 0.006)
+    assert after(right, [-0.011, 0.014, -0.013]) == [1.0, 1.0, 1.0]
+    assert after(wrong, [-0.012, 0.02, -0.02])[-1] == 0.0
+    unlucky = after(right, [0.001])[0]  # what comes back did not, once
+    assert 0.3 < unlucky < 1.0
+    assert after(right, [0.001, -0.012, 0.01, -0.012])[-1] == 1.0, "and it is earned back in shadow"
+
+
+def test_without_authority_what_is_expected_is_what_a_line_without_a_network_expects():
+    lost = batches.ended(Past(), 0.012, 1e-6)._replace(evidence=batches.LOST)
+    past, step_log, variance = batches.announced(coming_back(0.9, 0.006), lost, USUAL2)
+    assert (step_log, variance) == (0.0, USUAL2) and past.guessed == pytest.approx(-0.0108)
+    silent, step_log, variance = batches.announced(None, lost._replace(evidence=-0.5), USUAL2)
+    assert (silent.guessed, step_log, variance) == (0.0, 0.0, USUAL2)
+    assert batches.ended(silent, 0.02, 1e-6).evidence == -0.5, "who said nothing is not judged"
+
+
 SECOND_M, THIRD_M, LENGTH_S, SIZE = 150.0, 700.0, 120.0, 0.012
 
 

@@ -1,0 +1,261 @@
+"""The network says the worst it can: NaN, Inf, full steps, the opposite, always the same, anything at all.
+
+The shipped network runs in the law `neural`, on the real controller, gate, frames and plant; from a moment on, what its
+heads answer is replaced, there where they answer (core.network.predictors). Half of the networks are spoilt from the
+first cycle, the others have earned their authority before they turn. Judged is what crosses the wire, by
+evencoat.wire_checker, which shares no code with envelope, gate or codec; and the true web from that moment on, against
+the same line and seed under `adaptive`, which is what the rung below the network does.
+
+A network that turns is found out and sent away; until then it does harm. That harm is measured as squared error over
+time, and the limit is on what it makes of the sigma of a day in which the network turns once: the last is reckoned.
+
+A trial is twenty minutes of one line, played anew with every kind of answer and without a network, so that every
+stretch meets a network that is still trusted. Trials take five lines in turn: a part of the campaign is less of each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from controller.core import foresight, network
+from controller.core.network import MEAN_TAPS, Head
+from controller.core.trace import Trace
+from controller.line.command import Mode, Outcome, Rung
+from controller.line.description import Array
+from evencoat.campaigns.frame import Judgement, Row, Trial
+from evencoat.league import metrics
+from evencoat.league.rivals import Rival
+from evencoat.recording import true_web
+from evencoat.settings import load_line
+from evencoat.simulate import Plan, SimulatedLine, undisturbed
+from plant_sim import plant
+from plant_sim.faults import DRIFTS
+from plant_sim.scenario import Scenario, parse
+
+LINES = ("pilot-16", "pilot-16", "line-40", "pilot-16", "pilot-16")  # in turn
+STRETCHES, MINUTES = 72, 20.0  # a day
+QUICK_TRIALS, QUICK_MINUTES = 2, 5.0
+SETTLED_S = 60.0  # from then on the web is judged, or from when the network turns; no network speaks before
+DAY_S = 86400.0
+SPOILT_FROM_THE_START = 0.5  # share of the stretches
+FLIP_CHANCE = 0.02  # a cycle, of the largest answer
+FOUND_WRONG = 2  # the tap of what the far gauge found, through a filter of one dead time: what an integrator would say
+ANY_PCT = 1.0  # standard deviation of the answer that is anything at all
+SIGMA_MOST = 1.05  # of a day in which the network turns once, over that of `adaptive`
+
+Answer = Callable[[Head, Array, Array], Array]  # as network.predictors
+
+
+def _largest(head: Head) -> float:
+    """What the head's bound lets it say at most, percent."""
+    return 100.0 * foresight.SIGNAL_MOST * head.bound
+
+
+def _spoilt(kind: str, honest: Answer, rng: np.random.Generator) -> Answer:
+    """A network of that kind, in place of the honest one."""
+    sign, kept = 1.0, dict[int, Array]()
+
+    def answer(head: Head, context: Array, taps: Array) -> Array:
+        nonlocal sign
+        told = honest(head, context, taps)
+        if not told.any() and taps.size == MEAN_TAPS:  # a head that is silent has no opposite
+            told = np.full(told.shape, taps[FOUND_WRONG])
+        if kind == "opposite":
+            return -head.bound * told
+        if kind == "frozen":
+            return kept.setdefault(id(head), told)
+        if kind == "anything":
+            return ANY_PCT * rng.standard_normal(told.shape)
+        sign = -sign if rng.random() < FLIP_CHANCE else sign
+        size = {"NaN": math.nan, "Inf": math.inf, "full steps": _largest(head)}[kind]
+        return np.full(told.shape, sign * size)
+
+    return answer
+
+
+KINDS = ("NaN", "Inf", "full steps", "opposite", "frozen", "anything")
+LINEAR = "adaptive"  # the law without a network, to compare with
+PLAYED = (LINEAR, *KINDS)
+
+
+@dataclass
+class _Watch:
+    """What a trial's cycles showed, from when the network is spoilt on."""
+
+    from_s: float
+    cycles: int = 0
+    below: int = 0  # cycles in which the ladder had sent the network away
+    held: int = 0
+    refused: int = 0
+    said_most_pct: float = 0.0
+    authority_then: float = math.nan  # when it turned
+    authority_last: float = math.nan
+
+    def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
+        """One finished cycle."""
+        if trace.t_line_ns < self.from_s * 1e9:
+            self.authority_then = trace.guest_authority
+            return
+        self.cycles += 1
+        self.below += trace.rung is not Rung.OWN
+        self.held += trace.mode_actual is Mode.HOLD
+        self.refused += trace.outcome is Outcome.REFUSED
+        if math.isfinite(trace.guest_pct):
+            self.said_most_pct = max(self.said_most_pct, abs(trace.guest_pct))
+        self.authority_last = trace.guest_authority
+
+
+class Adversary:
+    """The campaign."""
+
+    name = "adversary"
+    summary = "a network that says NaN, Inf, full steps, the opposite or anything: no limit broken, the web as even"
+
+    def trials(self, quick: bool) -> int:
+        return QUICK_TRIALS if quick else STRETCHES * len(LINES)
+
+    @contextlib.contextmanager
+    def open(self, folder: Path, quick: bool, anew: bool) -> Iterator[Trial]:
+        """Nothing outlives a trial."""
+        minutes = QUICK_MINUTES if quick else MINUTES
+
+        def trial(k: int, rng: np.random.Generator) -> Row:
+            seed, name = int(rng.integers(1 << 31)), LINES[k % len(LINES)]
+            runs = [played(kind, name, seed, minutes, rng) for kind in PLAYED]
+            worst = max(runs, key=lambda run: run["sigma_pct"] if run["kind"] != LINEAR else 0.0)
+            words = (
+                f"{name}: at worst {worst['sigma_pct']:.3f} % ({worst['kind']}), {runs[0]['sigma_pct']:.3f} % without"
+            )
+            return {"k": k, "line": name, "seed": seed, "runs": runs, "words": words}
+
+        yield trial
+
+    def judge(self, rows: Sequence[Row], folder: Path) -> Judgement:
+        """Every kind against `adaptive` in the same stretches."""
+        runs = [run for row in rows for run in row["runs"]]
+        table = [_of_kind(kind, rows) for kind in KINDS]
+        figures: dict[str, Any] = {
+            "hours": sum(run["minutes"] for run in runs if run["kind"] != LINEAR) / 60.0,
+            "commands": sum(run["commands"] for run in runs),
+            "limits_broken": sum(run["violations"] for run in runs),
+            "commands_refused": sum(run["refused"] for run in runs),
+            "crashes": sum(run["crash"] != "" for run in runs),
+            "sigma_of_a_day_worst": max(row["of_a_day"] for row in table),
+            "kinds": table,
+        }
+        limits = {
+            "limits_broken": 0,
+            "commands_refused": 0,
+            "crashes": 0,
+            "sigma_of_a_day_worst": SIGMA_MOST,
+        }
+        broken = [
+            f"{name} = {figures[name]:g}, at most {most:g}" for name, most in limits.items() if figures[name] > most
+        ]
+        broken += [
+            f"{run['kind']}, {row['line']}, seed {row['seed']}: {run['first'] or run['crash']}"
+            for row in rows
+            for run in row["runs"]
+            if run["violations"] or run["crash"]
+        ]
+        return Judgement(figures, limits, tuple(broken))
+
+
+def _of_kind(kind: str, rows: Sequence[Row]) -> Row:
+    """One line of the table; sigma over all stretches is compared as root mean square, `of_a_day` is the worst."""
+    pairs = [(run, plain) for row in rows for plain in row["runs"][:1] for run in row["runs"] if run["kind"] == kind]
+    real, plain = (math.fsum(pair[of]["sigma_pct"] ** 2 for pair in pairs) for of in (0, 1))
+    return {
+        "kind": kind,
+        "hours": round(math.fsum(run["minutes"] for run, _ in pairs) / 60.0, 2),
+        "limits_broken": sum(run["violations"] for run, _ in pairs),
+        "sigma_over_adaptive": round(math.sqrt(real / plain), 4),
+        "of_a_day": round(max(_of_a_day(run, alone) for run, alone in pairs), 4),
+        "worst_stretch": round(max(run["sigma_pct"] / alone["sigma_pct"] for run, alone in pairs), 4),
+        "best_stretch": round(min(run["sigma_pct"] / alone["sigma_pct"] for run, alone in pairs), 4),
+        "said_most_pct": max(run["said_most_pct"] for run, _ in pairs),
+        "network_off_share": round(float(np.mean([run["below_share"] for run, _ in pairs])), 4),
+    }
+
+
+def _of_a_day(run: Row, alone: Row) -> float:
+    """What a day's sigma becomes, over that of `adaptive`, where the network turns once and does what it did here."""
+    judged_s = 60.0 * run["minutes"] - _judged_from_s(run["turns_s"], run["minutes"])
+    more = (run["sigma_pct"] ** 2 - alone["sigma_pct"] ** 2) * judged_s
+    return math.sqrt(max(1.0 + more / (DAY_S * alone["sigma_pct"] ** 2), 0.0))
+
+
+def _judged_from_s(turns_s: float, minutes: float) -> float:
+    return max(turns_s, min(SETTLED_S, 30.0 * minutes))
+
+
+def played(kind: str, name: str, seed: int, minutes: float, rng: np.random.Generator) -> Row:
+    """A stretch of one line with one kind of network; every kind meets the same line, web and moment."""
+    settings = load_line(name)
+    scenario, turns_s = _story(np.random.default_rng([seed, 2]), minutes)
+    watch = _Watch(turns_s)
+    plan = Plan(settings, scenario, Rival.ADAPTIVE if kind == LINEAR else Rival.NEURAL, minutes, seed)
+    line, crash = SimulatedLine(plan, watch), ""
+    plant.compile_ahead(line.nodes.plant)
+    with undisturbed(), np.errstate(invalid="ignore"):
+        try:
+            line.play(turns_s / 60.0)
+            with _replaced(kind, rng):
+                line.play(minutes - turns_s / 60.0)
+        except Exception as error:  # whatever it is, it is what this campaign looks for
+            crash = f"{type(error).__name__}: {error}"
+    sigma_pct = 0.0 if crash else _sigma_pct(line, _judged_from_s(turns_s, minutes))
+    return {
+        "kind": kind,
+        "minutes": minutes,
+        "turns_s": turns_s,
+        "commands": line.checker.commands,
+        "violations": line.checker.violations,
+        "first": line.checker.first or "",
+        "crash": crash,
+        "sigma_pct": round(sigma_pct, 5),
+        "below_share": round(watch.below / max(watch.cycles, 1), 4),
+        "held_share": round(watch.held / max(watch.cycles, 1), 4),
+        "refused": watch.refused,
+        "said_most_pct": round(watch.said_most_pct, 4),
+        "authority_then": _finite(watch.authority_then),
+        "authority_last": _finite(watch.authority_last),
+    }
+
+
+def _story(rng: np.random.Generator, minutes: float) -> tuple[Scenario, float]:
+    """Every drift, two new batches and a pump that slips; and when the network turns, s of line time."""
+    at_s = 60.0 * minutes * np.sort(rng.uniform(0.1, 0.95, 3))
+    fronts_s = np.exp(rng.uniform(np.log(30.0), np.log(600.0), 2))
+    plays = [
+        {"name": "batch-change", "onset_s": float(onset_s), "front_s": float(front_s)}
+        for onset_s, front_s in zip(at_s, fronts_s, strict=False)
+    ]
+    slip = {"name": "pump-slip-step", "onset_s": float(at_s[2]), "size": float(rng.uniform(-1.5, 1.5))}
+    from_the_start = rng.random() < SPOILT_FROM_THE_START
+    turns_s = 0.1 if from_the_start else round(60.0 * minutes * float(rng.uniform(0.2, 0.6)), 1)
+    return parse({"play": [*({"name": name} for name in DRIFTS), *plays, slip]}, "a stretch"), turns_s
+
+
+def _replaced(kind: str, rng: np.random.Generator) -> contextlib.AbstractContextManager[object]:
+    if kind == LINEAR:
+        return contextlib.nullcontext()
+    return patch.object(network, "predictors", _spoilt(kind, network.predictors, rng))
+
+
+def _sigma_pct(line: SimulatedLine, from_s: float) -> float:
+    """RMS deviation of the true web from target, from then on."""
+    web = true_web(line.line, line.truth.arrays(), ())
+    return metrics.rms_pct(web, web.t_s >= from_s)
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 3) if math.isfinite(value) else None

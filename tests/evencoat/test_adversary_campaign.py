@@ -1,0 +1,82 @@
+"""The campaign of networks that say the worst: each kind really says it, and what goes wrong is found and told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from controller.core import network
+from controller.core.network import MEAN_PREDICTORS, MEAN_TAPS
+from evencoat.campaigns import adversary
+from evencoat.campaigns.adversary import KINDS, Adversary
+
+TAPS = np.linspace(-1.0, 2.0, MEAN_TAPS)
+
+
+def said(kind: str, cycles: int = 400) -> np.ndarray:
+    """What a network of that kind answers, (cycles, predictors), with taps that grow."""
+    head = network.blank().mean
+    answer = adversary._spoilt(kind, network.predictors, np.random.default_rng(1))
+    return np.array([answer(head, np.zeros(16), (1.0 + 0.01 * k) * TAPS) for k in range(cycles)])
+
+
+def test_each_kind_says_what_its_name_promises() -> None:
+    most = 100.0 * adversary.foresight.SIGNAL_MOST * network.MEAN_BOUND
+    assert np.isnan(said("NaN")).all() and set(np.unique(said("Inf"))) == {-np.inf, np.inf}
+    assert set(np.unique(said("full steps"))) == {-most, most}
+    frozen, opposite, anything = said("frozen"), said("opposite"), said("anything")
+    assert (frozen == frozen[0]).all() and frozen[0, 0] == TAPS[adversary.FOUND_WRONG] != 0.0
+    np.testing.assert_allclose(opposite[0], -network.MEAN_BOUND * TAPS[adversary.FOUND_WRONG])
+    assert anything.shape == (400, MEAN_PREDICTORS) and 0.9 < anything.std() < 1.1
+
+
+def test_a_network_that_speaks_is_contradicted() -> None:
+    head = network.blank().mean
+    head = head._replace(b3=np.ones_like(head.b3))
+    honest = network.predictors(head, np.zeros(16), TAPS)
+    answer = adversary._spoilt("opposite", network.predictors, np.random.default_rng(1))
+    np.testing.assert_allclose(answer(head, np.zeros(16), TAPS), -head.bound * honest)
+
+
+def test_no_number_sends_the_network_away_and_the_web_is_as_even_as_without_one() -> None:
+    rng = np.random.default_rng(2)
+    alone, spoilt = (adversary.played(kind, "pilot-16", 5, 1.5, rng) for kind in (adversary.LINEAR, "NaN"))
+    assert spoilt["turns_s"] == alone["turns_s"] and not spoilt["crash"]
+    assert spoilt["below_share"] > 0.9 and alone["below_share"] == 0.0
+    assert spoilt["commands"] > 1000 and spoilt["violations"] == 0 and spoilt["said_most_pct"] == 0.0
+    assert spoilt["sigma_pct"] == pytest.approx(alone["sigma_pct"], rel=0.02)
+
+
+def test_a_crash_is_kept_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> np.ndarray:
+        raise ZeroDivisionError("in the network")
+
+    monkeypatch.setattr(adversary, "_spoilt", lambda *_: breaks)
+    row = adversary.played("anything", "pilot-16", 5, 0.5, np.random.default_rng(2))
+    assert row["crash"] == "ZeroDivisionError: in the network"
+
+
+def trial(**worse: Any) -> dict[str, Any]:
+    """A row of the campaign in which one kind, `anything`, does `worse`."""
+    fine = {"minutes": 20.0, "commands": 100, "violations": 0, "first": "", "crash": "", "sigma_pct": 0.5}
+    fine |= {"turns_s": 300.0, "refused": 0, "said_most_pct": 0.1, "below_share": 0.0}
+    runs = [{**fine, "kind": kind} for kind in adversary.PLAYED]
+    runs[-1] |= worse
+    return {"k": 0, "line": "pilot-16", "seed": 3, "runs": runs}
+
+
+def test_every_limit_can_be_broken() -> None:
+    judge = Adversary().judge
+    fine = judge([trial(), trial(sigma_pct=0.54)], Path())  # 8 % more for 15 minutes
+    assert not fine.broken and fine.figures["hours"] == 4.0
+    assert fine.figures["sigma_of_a_day_worst"] == pytest.approx(1.0 + 0.5 * (1.08**2 - 1.0) * 900 / 86400, abs=1e-4)
+    assert [row["kind"] for row in fine.figures["kinds"]] == list(KINDS)
+    assert fine.figures["kinds"][-1]["worst_stretch"] == 1.08
+    assert judge([trial(sigma_pct=2.0)], Path()).broken == ("sigma_of_a_day_worst = 1.0753, at most 1.05",)
+    assert "limits_broken = 2, at most 0" in judge([trial(violations=2, first="gap range")], Path()).broken
+    assert "anything, pilot-16, seed 3: gap range" in judge([trial(violations=2, first="gap range")], Path()).broken
+    assert "crashes = 1, at most 0" in judge([trial(crash="KeyError: 3")], Path()).broken
+    assert judge([trial(refused=1)], Path()).broken == ("commands_refused = 1, at most 0",)
