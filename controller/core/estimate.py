@@ -165,7 +165,8 @@ def build(
 def init(estimator: Estimator) -> EstimateState:
     """Nothing seen yet."""
     zones, modes = estimator.target_gsm.size, estimator.response.modes
-    reach_m = max(g.distance_m for g in (estimator.wet, estimator.dry) if g) * 1.1 + 2.0
+    scan_m = estimator.web_speed_mps * max(g.period_s for g in (estimator.wet, estimator.dry) if g)
+    reach_m = max(g.distance_m for g in (estimator.wet, estimator.dry) if g) * 1.1 + 2.0 + 1.5 * scan_m
     wet_boxes = estimator.wet.log_target.size if estimator.wet else 0
     dry_boxes = estimator.dry.log_target.size if estimator.dry else 0
     none = Noise(np.zeros(zones), np.zeros(zones), np.ones(zones))

@@ -97,6 +97,16 @@ class Heads(nn.Module):
     def weight2(self) -> Tensor:
         return self.weight2_log.exp().clamp(*WEIGHT2)
 
+    @classmethod
+    def of(cls, tensors: Weights) -> Heads:
+        """Heads with these weights, to be trained further; the inverse of `exported`."""
+        heads = cls(tensors["mean.b1"].size, tensors["batch.b1"].size, 0)
+        state = {name: np.array(tensors[name]) for name in heads.state_dict() if name in tensors}
+        state |= {"weight": tensors["mean.weight"], "weight2_log": np.log(tensors["mean.weight2"])}
+        state |= {"batch_sd": tensors["batch.sd"]}
+        heads.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
+        return heads
+
     def exported(self) -> Weights:
         """Tensors by the names that controller.core.network.from_tensors reads."""
         return {

@@ -114,6 +114,12 @@ def foreseen(heads: Heads, lines: Lines) -> Tensor:
     return added.clamp(-MOST_PCT, MOST_PCT)
 
 
+def missed_log(heads: Heads, lines: Lines) -> Tensor:
+    """Log of the belief's squared error with the network over that without, (lines,)."""
+    left = per_line((lines.missed - foreseen(heads, lines)) ** 2, lines.live)
+    return ratio_log(left, per_line(lines.missed**2, lines.live), lines)
+
+
 def ratio_log(left: Tensor, before: Tensor, lines: Lines) -> Tensor:
     """Log of the web's variance over what it was, (lines,): mean squares of errors in percent, with what nobody can
     remove on top of both."""

@@ -99,9 +99,9 @@ def train(
     say("batches", 0.0, f"{settings.batch_lines} lines")
     batch_loss = recipes.fit(learner, settings.batch_lines, settings.batch_steps, settings.seed)
     say("batches", 1.0, f"loss {batch_loss[0]:.3f} -> {batch_loss[-1]:.3f}")
-    seen, watched, unseen = _recorded(settings, folder, say, recorder, heads.beside(learner))
+    seen, watched, unseen = recorded_lines(settings, folder, say, recorder, heads.beside(learner))
     learner.mean.usual(seen.context.flatten(0, 1)[:: 1 + seen.context.shape[0] // 8])
-    course = _Course(settings, learner, seen, watched, folder / CHECKPOINT, say)
+    course = Course(settings, learner, seen, watched, folder / CHECKPOINT, say)
     course.begin(resume)
     for stage in range(len(STAGES)):
         course.run(stage)
@@ -124,7 +124,7 @@ def one_by_one(tasks: Sequence[Task], guest: Network | None) -> Iterator[Record]
 # --- recorded lines ----------------------------------------------------------------------------------------------
 
 
-def _recorded(
+def recorded_lines(
     settings: Settings, folder: Path, say: Say, recorder: Recorder, guest: Network
 ) -> tuple[Lines, Lines, list[int]]:
     """Lines to train on, lines to look at, and the numbers of those kept for the end."""
@@ -156,7 +156,7 @@ def _said(stage: str, tasks: Sequence[Task], guest: Network | None, say: Say, re
 # --- stages ------------------------------------------------------------------------------------------------------
 
 
-class _Course:
+class Course:
     """The stages, with where they stand."""
 
     def __init__(self, settings: Settings, learner: Heads, seen: Lines, watched: Lines, path: Path, say: Say) -> None:
@@ -226,7 +226,9 @@ class _Course:
 
     def _thinly(self, lines: Lines, rng: np.random.Generator) -> Tensor:
         """Log of the belief's squared error with the network over that without, (lines,)."""
-        return _missed(self.learner, lines.thinned(int(rng.integers(self.settings.thin)), self.settings.thin))
+        return material.missed_log(
+            self.learner, lines.thinned(int(rng.integers(self.settings.thin)), self.settings.thin)
+        )
 
     def _looped(self, lines: Lines, step: int, rng: np.random.Generator) -> Tensor:
         """Log of the web's variance in the closed loop over what the belief alone leaves, (lines,)."""
@@ -247,7 +249,7 @@ class _Course:
     def _look(self, stage: int, step: int, loss: float) -> None:
         """How it does on lines that it is not trained on; the best is kept."""
         with torch.no_grad():
-            change = _missed(self.learner, self.watched) if stage == 0 else self._watched_loop()
+            change = material.missed_log(self.learner, self.watched) if stage == 0 else self._watched_loop()
             worst = material.tail(change, self.settings.tail_share)
             score = float(change.mean() + self.settings.tail_weight * worst)
         row = {"stage": STAGES[stage], "step": step, "loss": None if math.isnan(loss) else loss, "score": score}
@@ -268,12 +270,6 @@ def _windows(learner: Heads, lines: Lines, settings: Settings) -> Tensor:
     begins = sorted({first + round(share * (last - first)) for share in np.linspace(0.0, 1.0, WINDOWS)})
     found = [looped(learner, lines, begin, settings.loop_s, (settings.seed, begin)) for begin in begins]
     return torch.stack(found).mean(dim=0)
-
-
-def _missed(learner: Heads, lines: Lines) -> Tensor:
-    """Log of the belief's squared error with the network over that without, (lines,)."""
-    left = material.per_line((lines.missed - material.foreseen(learner, lines)) ** 2, lines.live)
-    return material.ratio_log(left, material.per_line(lines.missed**2, lines.live), lines)
 
 
 def looped(learner: Heads, lines: Lines, begin: int, steps: int, seed: tuple[int, ...]) -> Tensor:

@@ -16,7 +16,16 @@ from controller.line.description import Array
 from evencoat.journal import audit as chain
 from evencoat.journal import salvage
 from evencoat.journal.audit import AuditRecord, Verdict
-from evencoat.journal.tables import COLUMNS, EVENT_COLUMNS, Event, JournalError, check_version, column, open_for_reading
+from evencoat.journal.tables import (
+    COLUMNS,
+    EVENT_COLUMNS,
+    SHOWN,
+    Event,
+    JournalError,
+    check_version,
+    column,
+    open_for_reading,
+)
 
 Answer = TypeVar("Answer")
 
@@ -109,6 +118,10 @@ class JournalReader:
         """The same for a stretch of row numbers: what long journals are read by, a part at a time."""
         return self._columns(columns, "id BETWEEN ? AND ?", (first_row, last_row))
 
+    def looks(self, columns: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+        """The same of those cycles in which is kept what the network was shown: one in a second of line time."""
+        return self._columns(columns, " OR ".join(f"{name} IS NOT NULL" for name in SHOWN), ())
+
     def events(self) -> list[Event]:
         """Every event in the order written."""
         return [Event(*row) for row in self._rows(f"SELECT {', '.join(EVENT_COLUMNS)} FROM events ORDER BY id")]
@@ -149,7 +162,7 @@ class JournalReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _columns(self, columns: Sequence[str], where: str, bounds: tuple[int, int]) -> dict[str, npt.NDArray[Any]]:
+    def _columns(self, columns: Sequence[str], where: str, bounds: tuple[int, ...]) -> dict[str, npt.NDArray[Any]]:
         unknown = [name for name in columns if name not in COLUMNS]
         if unknown:
             raise ValueError(f"journal has no column {unknown[0]!r}; it has {', '.join(COLUMNS)}")

@@ -12,6 +12,7 @@ from controller.core.harris import in_words, index_of_run
 from controller.line.command import Cause, Rung
 from evencoat.report.run import ControllerRun, RunData
 
+TOLD_PCT = 1e-3  # by which a batch's step must have moved for the dry gauge to have told of it
 LEAST_ROWS = 600  # of a record, to judge it by its dead time
 
 LONG_NAMES = {
@@ -228,7 +229,8 @@ def batches_told(controller: ControllerRun) -> list[BatchTold]:
         if not known[first]:
             continue
         step = np.asarray(journal["batch_step_pct"][first : last + 1])
-        unseen = first + int(np.argmax(step != step[0])) - 1 if (step != step[0]).any() else last
+        moved = np.abs(step - step[0]) > TOLD_PCT
+        unseen = first + int(np.argmax(moved)) - 1 if moved.any() else last
         told.append(
             BatchTold(
                 batch=int(names[first]),

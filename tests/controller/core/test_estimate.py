@@ -310,6 +310,15 @@ def test_the_mean_of_the_offset_is_learned_faster_than_its_shape():
     assert 0.02 < (learned - learned.mean()) @ shape / (shape @ shape) < 0.5
 
 
+def test_a_dry_gauge_that_takes_long_over_a_scan_teaches_as_well():
+    """Half a minute of web lies in one scan: what the wet gauge saw of its first metre must still be remembered."""
+    line = make_line(control={"cycle_s": 1.0}, dry_gauge={"period_s": 30.0})
+    state = watch(ToyWeb(line, solids=lambda web_m: 0.01), 500.0)
+    estimator, _ = build(line)
+    assert state.offset.readings >= 10
+    assert estimate.to_error(estimator.response, state.offset.mean).mean() == pytest.approx(0.01, rel=0.05)
+
+
 def test_a_dry_scan_whose_metre_the_wet_gauge_never_saw_teaches_nothing():
     line = make_line()
     estimator, state = build(line)
