@@ -30,6 +30,7 @@ from evencoat.league import difficulty
 from evencoat.league.players import NAMES, tuned
 
 CONTROLLERS = ("hand", "pid", "adaptive", "neural", "clairvoyant")
+MARKS = ("v-", "s-", "o-", "D--", "*-")
 COLUMNS = (
     ("cpk_median", "Cpk", "{:.2f}"),
     ("cpk_low", "from", "{:.2f}"),
@@ -60,42 +61,46 @@ def at_size(size: float | None, sizes: Sequence[float]) -> str:
     return f">{sizes[-1]:g}" if size == sizes[-1] else f"{size:.2f}"
 
 
-def picture(table: Sequence[dict[str, Any]], sizes: Sequence[float], path: Path) -> None:
+def picture(
+    table: Sequence[dict[str, Any]], reached: dict[str, float | None], sizes: Sequence[float], path: Path
+) -> None:
     """Cpk, and parts per million out of tolerance, over the size of the disturbances."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
-    for controller in dict.fromkeys(row["controller"] for row in table):
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 5), layout="constrained")
+    for i, (controller, size) in enumerate(reached.items()):
         own = [row for row in table if row["controller"] == controller]
-        at = [row["size"] for row in own]
-        (drawn,) = left.plot(at, [row["cpk_median"] for row in own], "o-", markersize=4, label=controller)
-        left.fill_between(
-            at,
-            [r["cpk_low"] for r in own],
-            [r["cpk_high"] for r in own],
-            color=drawn.get_color(),
-            alpha=0.12,
-            linewidth=0,
-        )
-        right.plot(at, [row["ppm_mean"] for row in own], "o-", markersize=4, label=controller)
+        at = [row["size"] * 1.012 ** (i - len(reached) / 2) for row in own]  # side by side, so that all can be seen
+        cpk = [row["cpk_median"] for row in own]
+        ends = [
+            [row["cpk_median"] - row["cpk_low"] for row in own],
+            [row["cpk_high"] - row["cpk_median"] for row in own],
+        ]
+        style = MARKS[i % len(MARKS)]
+        label = f"{controller}: up to {at_size(size, sizes)}" if size else f"{controller}: nowhere"
+        left.errorbar(at, cpk, ends, fmt=style, markersize=5, elinewidth=0.8, capsize=2, label=label)
+        right.plot(at, [row["ppm_mean"] for row in own], style, markersize=5, label=controller)
     left.axhline(difficulty.CPK_WANTED, color="black", linewidth=0.8, linestyle="--")
     left.set_yscale("log")
-    ticks = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+    ticks = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
     left.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     left.set_ylabel(f"Cpk at ±{difficulty.TOLERANCE_PCT:g} %, median over lines, 95 % interval")
     right.set_yscale("symlog", linthresh=1.0)
-    right.set_ylim(bottom=0.0)
+    ticks = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
+    right.set_yticks(ticks, [f"{tick:,}".replace(",", " ") for tick in ticks])
+    right.set_ylim(-0.2, 2e6)
     right.set_ylabel("web out of tolerance, ppm, mean over lines")
     for axes in (left, right):
         axes.set_xscale("log")
         axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
         axes.minorticks_off()
-        axes.set_xlabel("size of the disturbances, default difficulty = 1")
+        axes.set_xlabel("size of the disturbances (default difficulty: 1)")
         axes.grid(color="0.9")
-    left.legend(frameon=False)
+    left.legend(frameon=False, loc="lower left", title=f"Cpk {difficulty.CPK_WANTED:.1f} is kept", alignment="left")
+    right.legend(frameon=False, loc="center left")
     figure.savefig(path, dpi=120)
 
 
@@ -152,7 +157,7 @@ def main() -> None:
         arguments.out.mkdir(parents=True, exist_ok=True)
         (arguments.out / "difficulty.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         (arguments.out / "difficulty.txt").write_text(shown + "\n", encoding="utf-8")
-        picture(table, sizes, arguments.out / "difficulty.png")
+        picture(table, reached, sizes, arguments.out / "difficulty.png")
     print(json.dumps(document, indent=1) if arguments.json else shown)
 
 

@@ -26,7 +26,6 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from controller.line.command import Mode
-from controller.line.description import LawName
 from evencoat import (
     __version__,
     campaign_commands,
@@ -38,7 +37,7 @@ from evencoat import (
     replay_commands,
     train_command,
 )
-from evencoat.league.rivals import Rival, prepare
+from evencoat.league.rivals import LAWS, Rival, prepare
 from evencoat.terminal import ANSWER_IS_NO, FAILED, INTERRUPTED, JsonOption, err, out, print_json, stop, wrong
 
 if TYPE_CHECKING:
@@ -67,6 +66,7 @@ app.command()(train_command.train)
 
 
 LINE_HELP = "A line file, or the name of a shipped line: pilot-16, line-40, wide-120."
+USUAL_HELP = "the line file's law, and where it names none neural, or adaptive where no model verifies"
 BUS_HELP = "INTERFACE:CHANNEL, e.g. evencoat:/tmp/can.sock or socketcan:can0. Without it, what the line file says."
 LineOption = Annotated[str, typer.Option("--line", help=LINE_HELP)]
 LineArgument = Annotated[str, typer.Argument(help=LINE_HELP)]
@@ -85,10 +85,10 @@ def check(line: LineArgument, model: ModelOption = "", as_json: JsonOption = Fal
     from evencoat.check import render, verdict
 
     with _clear_errors():
-        from evencoat.guest import asked_for
+        from evencoat.guest import asked_for, at_work
         from evencoat.settings import load_line
 
-        settings = load_line(line)
+        settings = at_work(load_line(line))[0]
         report = verdict(settings, asked_for(settings.line, model))
     if as_json:
         print_json(report.as_dict())
@@ -101,9 +101,7 @@ def check(line: LineArgument, model: ModelOption = "", as_json: JsonOption = Fal
 def sim(
     line: LineArgument,
     scenario: ScenarioOption = "first-shift",
-    controller: Annotated[
-        Rival | None, typer.Option(help="Who runs the line; without it neural, where a model is in use.")
-    ] = None,
+    controller: Annotated[Rival | None, typer.Option(help=f"Who runs the line; without it {USUAL_HELP}.")] = None,
     model: ModelOption = "",
     minutes: Annotated[float, typer.Option(min=0.05, max=100_000.0, help="Minutes of line time.")] = 30.0,
     seed: SeedOption = 1,
@@ -116,8 +114,9 @@ def sim(
         from evencoat.simulate import Plan, simulate
         from plant_sim.scenario import Scenario
 
-        controller = controller or _usual(not as_json, model)
-        plan = Plan(load_line(line), Scenario.load(scenario), controller, minutes, seed, model)
+        settings = load_line(line)
+        controller = controller or _usual(settings, not as_json, model)
+        plan = Plan(settings, Scenario.load(scenario), controller, minutes, seed, model)
         with _bar(not as_json) as (bar, task):
             run = simulate(
                 plan, out_dir, lambda minute: bar.update(task, completed=minute / minutes, description="simulating")
@@ -135,7 +134,7 @@ def run(
     bus: BusOption = "",
     mode: Annotated[Mode, typer.Option(help="advisory sends nothing; the others command the line.")] = Mode.ADVISORY,
     controller: Annotated[
-        Rival | None, typer.Option(help="pid, imc, adaptive or neural; without it, the line file's law.")
+        Rival | None, typer.Option(help=f"pid, imc, adaptive or neural; without it {USUAL_HELP}.")
     ] = None,
     model: ModelOption = "",
     journal: Annotated[Path | None, typer.Option(help="Write the cycle journal (SQLite) here.")] = None,
@@ -160,11 +159,15 @@ def run(
         wrong(f"controller: {controller} is a way of working, not a law; choose pid, imc, adaptive or neural")
     _log_to_stderr()
     with _clear_errors():
+        from evencoat.guest import at_work
         from evencoat.processes import DaemonOptions, StopFlag, run_daemon
         from evencoat.settings import load_line
 
         settings = load_line(line)
-        if controller is not None:
+        if controller is None:
+            settings, why = at_work(settings, model)
+            structlog.get_logger().info("controller", chosen=why)
+        else:
             settings = replace(settings, line=prepare(settings.line, controller)[0])
         options = DaemonOptions(bus, mode, journal, minutes, model, rearm_always)
         if not guard:
@@ -240,7 +243,7 @@ def demo(
     line: LineOption = "line-40",
     scenario: ScenarioOption = "first-shift",
     controller: Annotated[
-        Rival | None, typer.Option(help="Who closes the loop over the bus: pid, imc, adaptive or neural, as for sim.")
+        Rival | None, typer.Option(help=f"Who closes the loop: pid, imc, adaptive or neural; without it {USUAL_HELP}.")
     ] = None,
     minutes: Annotated[float, typer.Option(min=1.0, max=10_000.0, help="Minutes of line time.")] = 26.0,
     seed: SeedOption = 1,
@@ -253,8 +256,9 @@ def demo(
         wrong(f"controller: {controller} needs no daemon; choose pid, imc, adaptive or neural")
     with _clear_errors():
         from evencoat.demo import DemoPlan, run_demo
+        from evencoat.settings import load_line
 
-        controller = controller or _usual(not as_json)
+        controller = controller or _usual(load_line(line), not as_json)
         beside = tuple(rival for rival in (Rival.OPEN, Rival.HAND, Rival.PID) if rival is not controller)
         plan = DemoPlan(line, scenario, controller, beside, minutes, seed, speed, runs)
         if not as_json:
@@ -512,14 +516,14 @@ def _bar(shown: bool) -> Iterator[tuple[Progress, TaskID]]:
         yield bar, bar.add_task("starting", total=1.0)
 
 
-def _usual(aloud: bool, named: str = "") -> Rival:
-    """Who runs a line when nobody is named; says so. Whoever names a model means `neural`."""
-    from evencoat.guest import usual
+def _usual(settings: Settings, aloud: bool, named: str = "") -> Rival:
+    """Who runs a line when the call names nobody; says so."""
+    from evencoat.guest import law_of
 
-    law, why = (LawName.NEURAL, f"neural: model {named}") if named else usual()
+    law, why = law_of(settings, named)
     if aloud:
         err.print(f"controller {why}", markup=False, highlight=False, soft_wrap=True)
-    return Rival(str(law))
+    return next(rival for rival, own in LAWS.items() if own is law)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from controller.core import network
 from controller.core.network import Network, NetworkError
 from controller.line.description import LawName, LineDescription
 from evencoat.model_store import ModelStore, ModelStoreError, StoredModel, default_folder, load_model
+from evencoat.settings import Settings
 from evencoat.settings_rules import Problem
 
 
@@ -39,7 +40,7 @@ def invited(line: LineDescription, named: str = "", store: ModelStore | None = N
 
 
 def usual(store: ModelStore | None = None) -> tuple[LawName, str]:
-    """The law of a run for which nobody names one, and a word why: neural wherever the model in use verifies."""
+    """The law of a line for which nobody names one, and a word why: neural wherever the model in use verifies."""
     try:
         model = (store or ModelStore(default_folder())).active()
         if model is None:
@@ -48,6 +49,25 @@ def usual(store: ModelStore | None = None) -> tuple[LawName, str]:
     except ModelStoreError as error:
         return LawName.ADAPTIVE, f"adaptive: the model in use is refused: {error}"
     return LawName.NEURAL, f"neural: model {model.sha256[:12]}"
+
+
+def law_of(settings: Settings, named: str = "", store: ModelStore | None = None) -> tuple[LawName, str]:
+    """The law that a line runs with when the call names none, and a word why.
+
+    Whoever names a model means neural; else the line file's law counts, and where it has none, the usual one.
+    """
+    if named:
+        return LawName.NEURAL, f"neural: model {named}"
+    if settings.named_law is not None:
+        return settings.named_law, f"{settings.named_law}: named in {settings.path.name}"
+    return usual(store)
+
+
+def at_work(settings: Settings, named: str = "", store: ModelStore | None = None) -> tuple[Settings, str]:
+    """The settings with that law in the line, and the word why."""
+    law, why = law_of(settings, named, store)
+    line = replace(settings.line, control=replace(settings.line.control, law=law))
+    return replace(settings, line=line), why
 
 
 def asked_for(line: LineDescription, named: str = "") -> Guest | None:

@@ -17,6 +17,7 @@ from controller.core import step as core
 from controller.core.trace import Trace
 from controller.line.command import Mode
 from controller.loop import Loop, Sink
+from evencoat.guest import invited
 from evencoat.keys import in_lockstep
 from evencoat.settings import Settings, compile_codec
 from firmware_bridge.bridge import CanLinePort
@@ -75,13 +76,15 @@ def replay(
 ) -> Replayed:
     """Play a log to the end. `speed`: line seconds in a second of the log, where a faster plant was recorded.
 
-    `progress` hears the seconds of log that are over. Raises BusError for a log that cannot be opened, WireError.
+    `progress` hears the seconds of log that are over. Raises BusError for a log that cannot be opened, WireError,
+    ModelStoreError.
     """
     bus, counting = ReplayBus(log), _Counting(sink)
     auth = in_lockstep(settings, 1)
     wire, line = settings.wire, settings.line
     port = CanLinePort(compile_codec(settings), bus, Gate(settings.gate), line, wire, False, auth=auth)
-    loop = Loop(core.configure(line, wire.sync_period_s), port, LockstepClock(), counting, Mode.ADVISORY)
+    config = core.configure(line, wire.sync_period_s, guest=invited(line).network)
+    loop = Loop(config, port, LockstepClock(), counting, Mode.ADVISORY)
     began_s = ended_s = bus.now_s
     cycle_s = line.control.cycle_s / speed
     while _to_next_sync(bus, port, cycle_s, round(line.control.cycle_s / wire.sync_period_s)):

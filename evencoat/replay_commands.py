@@ -32,14 +32,16 @@ def replay(
     ] = False,
 ) -> None:
     """Play a recorded log of the bus through bridge and controller, which moves nothing: links, scans, journal."""
+    from evencoat.guest import at_work
     from evencoat.journal import CycleJournal, JournalError, NoSink
+    from evencoat.model_store import ModelStoreError
     from evencoat.replay import replay as replayed
     from evencoat.settings import SettingsError, load_line
     from firmware_bridge.bus import BusError
     from firmware_bridge.contract import WireError
 
     try:
-        settings = load_line(line)
+        settings = at_work(load_line(line))[0]
         kept = CycleJournal(journal, settings.line, settings.text) if journal else None
         try:
             with _bar(not as_json) as bar:
@@ -54,7 +56,7 @@ def replay(
         finally:
             if kept is not None:
                 kept.close()
-    except (SettingsError, WireError, JournalError) as error:
+    except (SettingsError, WireError, JournalError, ModelStoreError) as error:
         wrong(str(error))
     except (BusError, OSError) as error:
         stop(str(error), FAILED)

@@ -86,6 +86,8 @@ class Settings:
     """One line file, read and checked: what the controller believes, how the wire speaks, what the gate lets pass.
 
     drawn: the line as the file alone says, which is what a software plant is made of.
+    named_law: the one that the file names; None leaves the choice to evencoat.guest.at_work, and until then the line's
+    is imc, by which it is also commissioned.
     """
 
     line: LineDescription
@@ -100,6 +102,7 @@ class Settings:
     restart: Restart = Restart()
     realtime: Realtime = ORDINARY
     model: ModelFile | None = None  # what commissioning found; in `line` already where it is signed off
+    named_law: LawName | None = None
 
 
 def load_line(path_or_name: str | Path, commissioned: bool = True) -> Settings:
@@ -149,6 +152,7 @@ def read_line(text: str, path: Path) -> Settings:
         retention=Retention(file.journal.keep_days, int(file.journal.max_mb * 1e6)),
         restart=Restart(file.restart.policy == "resume", file.restart.web_max_m, file.restart.snapshot_s),
         realtime=Realtime(**{**file.realtime.model_dump(), "cpus": tuple(file.realtime.cpus)}),
+        named_law=None if file.control.law is None else LawName(file.control.law),
     )
 
 
@@ -237,7 +241,7 @@ def _line(file: LineFile) -> LineDescription:
         pump=PumpDescription(**file.pump.model_dump()),
         wet_gauge=_gauge(GaugeKind.WET_ARRAY, file.gauges.wet),
         dry_gauge=_gauge(_dry_kind(file.gauges.dry), file.gauges.dry),
-        control=ControlDescription(**{**file.control.model_dump(), "law": LawName(file.control.law)}),
+        control=ControlDescription(**{**file.control.model_dump(), "law": LawName(file.control.law or "imc")}),
     )
 
 

@@ -113,7 +113,9 @@ class ControlTable(Table):
     """[control]; every key has a default that suits a line of the usual build."""
 
     cycle_s: float = Field(default=0.1, ge=0.002, le=5, description="control cycle, s")
-    law: Literal["pi", "imc", "adaptive", "neural"] = Field(default="imc", description="control law")
+    law: Literal["pi", "imc", "adaptive", "neural"] | None = Field(
+        default=None, description="control law; left out: neural where the model in use verifies, else adaptive"
+    )
     closed_loop_cd_s: float = Field(
         default=20.0, ge=0.1, le=3600, description="time in which the lips remove a profile error to 37 %, s"
     )

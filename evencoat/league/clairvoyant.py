@@ -3,7 +3,9 @@
 It knows response, gains, alignment, backlash, rheology, the spectra of all drifts, the profile as it was set and the
 batches; it sees each metre as it passes the gauge, without noise or bias, and its parts apart. It does not know what
 drifts will do: it expects them to decay as their spectra say. A batch change it knows from its first metre at the dry
-gauge on, with all that follows. It answers with the one move that is best within the same envelope as everybody's.
+gauge on, with all that follows; clogging, tank and temperature as they were when the near gauge's metre left the die.
+Streaks, heavy edges, bubbles, run-out, pulsation and bolts that fail it does not answer. It answers with the one move
+that is best within the same envelope as everybody's.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from plant_sim import die as slot_die
 from plant_sim import slurry
 from plant_sim.disturbances import Drifts, DriftsTold
 from plant_sim.faults import Timetable
+from plant_sim.incidents import GRAVITY_MPS2, THINNING_PER_K
 from plant_sim.slurry import Front, Slurry
 from plant_sim.truth import Truth
 
@@ -36,6 +39,20 @@ class Moment:
     t_s: float
     web_m: float
     drifts: Drifts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Befallen:
+    """What has befallen slurry, film and die. Arrays have shape (lanes,)."""
+
+    thinner: float = 1.0  # times the consistency
+    clogged: float = 1.0  # times the pressure at the pump
+    fallen_m: float = 0.0  # level of the tank
+    local_log: Array | float = 0.0  # ln of the local factor of flow: warm sides
+    bowed_um: Array | float = 0.0  # opening of the lip
+
+
+NOTHING = Befallen()
 
 
 def released(match: Match) -> Match:
@@ -98,11 +115,13 @@ class Clairvoyant:
             return None
         applied = self._applied or Applied(inputs.gap_um, self._line.pump_ratio_nominal_rpm_per_mps, 0.0)
         near, far = self._seen(self._near_m), self._seen(self._far_m)
+        befallen = self._befallen(near.t_s if near else -math.inf)
         blend = self._known_slurry(near.t_s if near else -math.inf, far.t_s if far else -math.inf, inputs)
+        blend = replace(blend, consistency_pa_sn=blend.consistency_pa_sn * befallen.thinner)
         ahead_s = inputs.t_line_ns / 1e9 + TURN_S
-        pressed_um = truth_opening(self._truth, inputs.pump_pressure_kpa)
-        lips = self._lips(blend, near, ahead_s, applied, pressed_um)
-        trim = self._trim(blend, near, far, ahead_s, inputs)
+        pressed_um = truth_opening(self._truth, inputs.pump_pressure_kpa / befallen.clogged)
+        lips = self._lips(blend, near, ahead_s, applied, pressed_um, befallen)
+        trim = self._trim(blend, near, far, ahead_s, inputs, befallen)
         wish = UncertifiedCommand(lips, applied.pump_ratio_rpm_per_mps, trim)
         command, _, _ = envelope.certify(self._envelope, wish, applied, TURN_S, inputs.sync_cycle + 3)
         self._applied = Applied(command.gap_um, command.pump_ratio_rpm_per_mps, command.pump_trim_pct)
@@ -123,6 +142,20 @@ class Clairvoyant:
         index = bisect.bisect_right(self._ends_m, self._ends_m[-1] - distance_m + 1e-9) - 1
         return self._past[index] if index >= 0 else None
 
+    def _befallen(self, until_s: float) -> Befallen:
+        """What has befallen slurry, film and die by the moment that the near gauge has seen."""
+        played = self._timetable.at(until_s).incidents if until_s >= 0.0 else None
+        if played is None:
+            return NOTHING
+        thinning, even = THINNING_PER_K / self._truth.batches[0].flow_index, np.zeros(self._truth.lanes)
+        return Befallen(
+            thinner=math.exp(-THINNING_PER_K * sum(rise.at(until_s) for rise in played.temperatures)),
+            clogged=1.0 + sum(rise.at(until_s) for rise in played.clogs),
+            fallen_m=sum(rise.at(until_s) for rise in played.levels),
+            local_log=sum((thinning * rise.at(until_s) * shape for rise, shape in played.warmths), even),
+            bowed_um=sum((rise.at(until_s) * shape for rise, shape in played.bows), even),
+        )
+
     def _known_slurry(self, near_s: float, far_s: float, inputs: LineInputs) -> Slurry:
         """The slurry at the die as far as it can be known: flow from the near gauge on, solids from the far one on."""
         now_s = inputs.t_line_ns / 1e9 + 0.5 * TURN_S
@@ -134,11 +167,19 @@ class Clairvoyant:
     def _begun(self, until_s: float) -> tuple[Front, ...]:
         return tuple(front for front in self._fronts if front.onset_s < until_s)
 
-    def _lips(self, blend: Slurry, near: Moment | None, ahead_s: float, applied: Applied, pressed_um: Array) -> Array:
+    def _lips(
+        self,
+        blend: Slurry,
+        near: Moment | None,
+        ahead_s: float,
+        applied: Applied,
+        pressed_um: Array,
+        befallen: Befallen,
+    ) -> Array:
         """Motor targets that flatten what is expected."""
         truth, played = self._truth, self._timetable.at(ahead_s).amplitudes
-        set_um = truth.gap_nominal_um + played.static_profile * truth.unevenness_um + pressed_um
-        local = np.zeros(truth.lanes)
+        set_um = truth.gap_nominal_um + played.static_profile * truth.unevenness_um + pressed_um + befallen.bowed_um
+        local = np.zeros(truth.lanes) + befallen.local_log
         if near is not None:
             age_s = ahead_s - near.t_s
             local += played.slow_cd * math.exp(-age_s / truth.drifts.slow_cd_tau_s) * near.drifts.slow_cd
@@ -172,7 +213,13 @@ class Clairvoyant:
         return self._inverse[key]
 
     def _trim(
-        self, blend: Slurry, near: Moment | None, far: Moment | None, ahead_s: float, inputs: LineInputs
+        self,
+        blend: Slurry,
+        near: Moment | None,
+        far: Moment | None,
+        ahead_s: float,
+        inputs: LineInputs,
+        befallen: Befallen,
     ) -> float:
         """Trim at which the expected mean is the target."""
         truth, played = self._truth, self._timetable.at(ahead_s).amplitudes
@@ -186,7 +233,9 @@ class Clairvoyant:
         flow = 1e-3 * truth.target_gsm * truth.width_m * inputs.web_speed_mps / solids
         even = np.full(truth.lanes, truth.gap_nominal_um)
         back = slot_die.split(slot_die.slot(truth.die, blend), even, np.zeros(truth.lanes))
-        displaced = flow + back.pressure_pa(flow) * truth.slip_m3ps_per_pa(blend)
+        sucked_pa = befallen.fallen_m * blend.density_kgm3 * GRAVITY_MPS2
+        against_pa = back.pressure_pa(flow) * befallen.clogged + sucked_pa
+        displaced = flow + against_pa * truth.slip_m3ps_per_pa(blend)
         delivery = truth.pump.displacement_m3_per_rev / 60.0 * truth.pump.efficiency
         rpm = displaced / (delivery * (1.0 - lost + played.set_up_offset * truth.pump_offset))
         nominal = self._line.pump_ratio_nominal_rpm_per_mps * inputs.web_speed_mps

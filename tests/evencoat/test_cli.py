@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -91,9 +92,11 @@ def test_a_bus_that_is_not_there_fails_in_one_line(tmp_path: Path) -> None:
         text=True,
         timeout=60,
         check=False,
+        env={**os.environ, "EVENCOAT_MODELS": str(tmp_path)},
     )
     assert gone.returncode == 1
     assert "Traceback" not in gone.stderr and "no.sock" in gone.stderr
+    assert '"chosen": "neural: model ' in gone.stderr  # the law of a line that names none is said before anything moves
 
 
 def test_scenarios_are_listed_with_what_happens() -> None:

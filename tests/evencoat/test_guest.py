@@ -71,6 +71,27 @@ def test_the_model_in_use_is_invited_and_a_file_may_be_named(store, line, tmp_pa
         np.testing.assert_array_equal(guest.invited(line, named, store).network.mean.b3, here.network.mean.b3)
 
 
+def test_the_call_goes_before_the_file_and_the_file_before_what_is_usual(store, tmp_path):
+    """Which law runs a line when nobody names a controller, in the order in which it is asked for."""
+    settings = load_line("line-40")
+    named = replace(settings, named_law=LawName.PI)
+    alone, why = guest.at_work(settings, store=store)
+    assert alone.line.control.law is LawName.ADAPTIVE and "no model is in use" in why
+    model = store.add(kept(tmp_path))
+    store.activate(model.sha256[:12], "test")
+    helped, why = guest.at_work(settings, store=store)
+    assert helped.line.control.law is LawName.NEURAL and model.sha256[:12] in why
+    assert guest.law_of(named, store=store) == (LawName.PI, "pi: named in line-40.toml")
+    assert guest.law_of(named, "shipped", store)[0] is LawName.NEURAL
+
+
+def test_a_model_in_use_that_is_refused_leaves_adaptive_and_says_so(store, tmp_path):
+    model = store.add(kept(tmp_path, architecture="somebody else's"))
+    store.activate(model.sha256[:12], "test")
+    law, why = guest.law_of(load_line("pilot-16"), store=store)
+    assert law is LawName.ADAPTIVE and "refused" in why and "architecture" in why
+
+
 @pytest.mark.parametrize("harm", ["architecture", "shape"])
 def test_what_is_no_network_of_ours_is_refused_before_anything_moves(store, line, tmp_path, harm):
     if harm == "architecture":

@@ -119,7 +119,13 @@ def test_an_unknown_key_names_the_nearest_known_one(old: str, new: str, field: s
         ("boxes = 80  ", "boxes = 80.5 ", "gauges.wet.boxes", "80.5", "whole number"),
         ("fd = true", 'fd = "yes"', "bus.fd", '"yes"', "true or false"),
         ("flow_index = 0.6 ", "flow_index = nan ", "slurry.flow_index", "nan", "finite"),
-        ('law = "imc"', 'law = "pdi"', "control.law", '"pdi"', "'pi', 'imc', 'adaptive' or 'neural'"),
+        (
+            "stale_periods = 5",
+            'stale_periods = 5\nlaw = "pdi"',
+            "control.law",
+            '"pdi"',
+            "'pi', 'imc', 'adaptive' or 'neural'",
+        ),
         ('name = "line-40"', 'name = "../line"', "name", '"../line"', "letters"),
         ('policy = "hold"', 'policy = "auto"', "restart.policy", '"auto"', "'hold' or 'resume'"),
         ("snapshot_s = 5.0", "snapshot_s = 0.0", "restart.snapshot_s", "0.0", "at least 0.2"),
@@ -134,6 +140,12 @@ def test_a_number_out_of_bounds_names_field_value_and_bound(
     problem = only(problems(changed((old, new))), field)
     assert problem.given == given
     assert bound in problem.bound
+
+
+def test_a_law_is_the_files_own_where_it_names_one_and_nobodys_where_it_does_not() -> None:
+    assert [load_line(name).named_law for name in shipped_lines()] == [None] * 3
+    named = read_line(changed(("[control]", '[control]\nlaw = "pi"')), HERE)
+    assert named.named_law is named.line.control.law is LawName.PI
 
 
 def test_a_missing_key_is_named_with_its_meaning() -> None:
