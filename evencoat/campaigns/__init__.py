@@ -12,6 +12,7 @@ from evencoat.campaigns.frame import Campaign
 def campaigns() -> dict[str, Campaign]:
     """Every campaign by its name."""
     from evencoat.campaigns.kill import Kill
+    from evencoat.campaigns.lateness import Lateness
 
-    made: tuple[Campaign, ...] = (Kill(),)
+    made: tuple[Campaign, ...] = (Kill(), Lateness())
     return {campaign.name: campaign for campaign in made}
