@@ -32,7 +32,10 @@ class Target:
 
 
 TARGETS = {
-    "envelope": Target("controller/core/envelope.py", ("tests/controller/core/test_envelope.py",)),
+    "envelope": Target(
+        "controller/core/envelope.py",
+        ("tests/controller/core/test_envelope_near.py", "tests/controller/core/test_envelope.py"),
+    ),
     "supervisor": Target("controller/core/supervisor.py", ("tests/controller/core/test_supervisor.py",)),
     "tx_gate": Target("firmware_bridge/tx_gate.py", ("tests/firmware_bridge/test_tx_gate.py",)),
     "integrity": Target("firmware_bridge/integrity.py", ("tests/firmware_bridge/test_integrity.py",)),
