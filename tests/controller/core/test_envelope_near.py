@@ -1,6 +1,6 @@
 """How near the envelope comes to a wish: its parts against slow ones that try everything, or mend bolt by bolt.
 
-tests/controller/core/test_envelope.py holds that no limit is broken; here, that no more of a wish is taken than must be.
+tests/controller/core/test_envelope.py holds that no limit is broken; here, that a wish loses no more than it must.
 """
 
 import itertools
