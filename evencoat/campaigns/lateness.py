@@ -33,8 +33,8 @@ from evencoat.settings import find_line
 
 LINE = "line-40"
 PRIORITY, PRIORITY_OF_HARDWARE = 50, 60
-STRETCH_S, QUICK_STRETCH_S = 60.0, 4.0
-STRETCHES = 17  # of each condition: 1e5 cycles at 100 Hz, 1e4 at 10 Hz
+STRETCH_S, QUICK_STRETCH_S = 20.0, 4.0
+STRETCHES = 50  # of each condition: 1e5 cycles at 100 Hz, 1e4 at 10 Hz
 SETTLED_CYCLES = 30  # of each stretch are left out: a process that has just started warms up
 PATIENCE_S, COMPILED_WITHIN_S = 60.0, 600.0
 HALF_CYCLE, MISSED_SHARE = 0.5, 1e-3  # limits: p99.9 in cycles, deadlines without a cycle
