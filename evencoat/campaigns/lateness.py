@@ -29,7 +29,7 @@ from evencoat.demo import Children
 from evencoat.journal import JournalError, JournalReader
 from evencoat.processes import wait_for
 from evencoat.realtime import Realtime, would_be_refused
-from evencoat.settings import find_line
+from evencoat.settings import find_line, load_line
 
 LINE = "line-40"
 PRIORITY, PRIORITY_OF_HARDWARE = 50, 60
@@ -149,7 +149,7 @@ class _Stage:
 
     def __init__(self, folder: Path, hertz: int) -> None:
         self._folder, self._hertz = folder, hertz
-        self._lines = {realtime: self._line(realtime) for realtime in (False, True)}
+        self.lines = {realtime: self._line(realtime) for realtime in (False, True)}
         self._children = Children(folder)
 
     def __enter__(self) -> _Stage:
@@ -160,7 +160,7 @@ class _Stage:
             if not wait_for(socket, PATIENCE_S):
                 raise CampaignError(f"the hub did not start; see {self._folder / 'hub.log'}")
             self._bus = f"evencoat:{socket}"
-            on = ("--line", str(self._lines[False]), "--bus", self._bus)
+            on = ("--line", str(self.lines[False]), "--bus", self._bus)
             plant = self._children.start("plant", "plant", *on, "--scenario", "steady-night")
             for stands_in in (hub, plant):
                 with contextlib.suppress(PermissionError):
@@ -182,7 +182,7 @@ class _Stage:
         for left in (*self._folder.glob("journal.sqlite*"), *self._folder.glob("bare.npy")):
             left.unlink()
         control = self._children.start(
-            "control", "run", "--line", str(self._lines[condition.realtime]), "--bus", self._bus,
+            "control", "run", "--line", str(self.lines[condition.realtime]), "--bus", self._bus,
             "--mode", str(Mode.AUTO), "--journal", str(journal),
         )  # fmt: skip
         first_row = self._row_after(journal, control, SETTLED_CYCLES)
@@ -217,7 +217,8 @@ class _Stage:
                 if reader.last_row() > cycles:
                     return reader.last_row() + 1
             time.sleep(0.05)
-        raise CampaignError(f"no cycles within {COMPILED_WITHIN_S:g} s; see {self._folder / 'control.log'}")
+        ended = f"control ended with {control.poll()}" if control.poll() is not None else "no cycles came"
+        raise CampaignError(f"{ended}; see {self._folder / 'control.log'} and plant.log")
 
     def _line(self, realtime: bool) -> Path:
         """The shipped line at this rate. Lips move a whole count in a cycle at 100 Hz too."""
@@ -225,6 +226,7 @@ class _Stage:
         wishes = {f"\n{key} = 0.1": f"\n{key} = {1.0 / self._hertz}" for key in ("cycle_s", "sync_period_s")}
         if self._hertz > 10:
             wishes["\nrate_um_per_s = 5.0"] = "\nrate_um_per_s = 20.0"
+            wishes["\npump_trim_step_pct = 0.051"] = "\npump_trim_step_pct = 0.006"
         if realtime:
             wishes["\npriority = 0 "] = f"\npriority = {PRIORITY} "
             wishes["\nlock_memory = false"] = "\nlock_memory = true"
@@ -234,6 +236,7 @@ class _Stage:
             text = text.replace(found, put)
         path = self._folder / f"{LINE}-{self._hertz}hz{'-fifo' if realtime else ''}.toml"
         path.write_text(text, encoding="utf-8")
+        load_line(path)
         return path
 
 

@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from evencoat.campaigns.frame import Row
-from evencoat.campaigns.lateness import CONDITIONS, Lateness, late_us
+from evencoat.campaigns.lateness import CONDITIONS, PRIORITY, Lateness, _Stage, late_us
 from evencoat.cli import app
+from evencoat.settings import load_line
 
 
 def stretch(folder: Path, k: int, late: list[float], missed: int = 0, refused: str = "") -> Row:
@@ -68,3 +69,11 @@ def test_a_real_stretch(tmp_path: Path) -> None:
     assert figures["cycles"] > 20 and 0.0 <= figures["p50_us"] <= figures["max_us"]
     assert figures["bare_p50_us"] > 0.0
     assert done.exit_code == (0 if told["passed"] else 3)
+
+
+@pytest.mark.parametrize("hertz", [10, 100])
+def test_the_line_is_a_sound_one_at_either_rate(tmp_path: Path, hertz: int) -> None:
+    stage = _Stage(tmp_path, hertz)
+    ordinary, fifo = (load_line(path) for path in stage.lines.values())
+    assert ordinary.line.control.cycle_s == ordinary.wire.sync_period_s == 1.0 / hertz
+    assert (ordinary.realtime.priority, fifo.realtime.priority, fifo.realtime.lock_memory) == (0, PRIORITY, True)
