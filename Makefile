@@ -6,14 +6,15 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: run test test-socketcan bench check learn clean help
+.PHONY: run test test-socketcan bench check mutate learn clean help
 
 help:
 	@echo "make run    close the loop over a CAN bus between three processes, beside its rivals; ends with a report"
 	@echo "make test   the whole test suite"
 	@echo "make test-socketcan  the bus tests on a real kernel's SocketCAN, in a small machine under qemu"
 	@echo "make bench  the benchmarks (each is one script in benchmarks/; add --quick by hand)"
-	@echo "make check  ruff, mypy --strict"
+	@echo "make check  ruff, mypy --strict, pip-audit; leaves an SBOM in build/"
+	@echo "make mutate coverage and mutation of envelope, gate, codec, integrity, supervisor; about an hour"
 	@echo "make learn  add the CPU build of torch for training"
 	@echo "make clean  remove .venv and caches"
 
@@ -33,6 +34,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.supply_chain build
+
+mutate: $(VENV)/.dev
+	$(BIN)/python -m tests.mutate
 
 learn: $(VENV)/.run
 	$(PIP) -e '.[learn]'
@@ -52,4 +57,4 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	@touch $@ $(VENV)/.run
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build mutants

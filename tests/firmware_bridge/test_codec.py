@@ -28,6 +28,7 @@ from firmware_bridge.contract import (
 )
 from firmware_bridge.frames import Frame
 from firmware_bridge.link import Receiver
+from firmware_bridge.load import frame_time_s
 from tests.firmware_bridge.wires import (
     FOREIGN,
     FOREIGN_DBC,
@@ -364,3 +365,112 @@ def test_values_beyond_the_range_of_a_signal_are_nan() -> None:
     part = codec.decode(Frame(0x180, crc + body))
     assert part is not None and part.crc_ok
     assert part.fields["gap_um"] == pytest.approx([math.nan, 0.0, 3276.7], nan_ok=True)
+
+
+# ------------------------------------------------------------------------- what the wire is asked besides its frames
+
+GAP_UM = [600.0 + 0.1 * zone for zone in range(40)]
+DIE = {"gap_um": GAP_UM, "valid_until": 9}
+
+
+def die_and_pump(codec: Codec) -> list[Frame]:
+    fields = {name: DIE[name] for name in DIE if codec.has_field(Telegram.DIE_COMMAND, name)}
+    pump = {field.name: 1.0 for field in FIELDS[Telegram.PUMP_COMMAND] if field.axis is Axis.SCALAR}
+    return [
+        *codec.encode(Telegram.DIE_COMMAND, fields, scan_id=3, counter=4),
+        *codec.encode(Telegram.PUMP_COMMAND, pump, scan_id=0, counter=5),
+    ]
+
+
+def test_a_sender_reads_back_what_its_frames_will_carry() -> None:
+    """Arrays of several frames and scalars of another telegram, after rounding to counts."""
+    codec = shipped_codec()
+    frames = die_and_pump(codec)
+    back = codec.read_back(frames)
+    assert back is not None
+    assert back["gap_um"] == pytest.approx(GAP_UM, abs=0.5 * codec.count(Telegram.DIE_COMMAND, "gap_um") + 1e-9)
+    assert back["trim_pct"] == pytest.approx(1.0, abs=codec.count(Telegram.PUMP_COMMAND, "trim_pct"))
+    assert codec.read_back(frames[2:])["trim_pct"] == back["trim_pct"]  # type: ignore[index]
+    assert "gap_um" not in (codec.read_back(frames[:1]) or {})  # the array's other half is missing
+    assert codec.read_back([]) == {}
+
+
+@pytest.mark.parametrize("spoil", ["a byte", "the identifier", "the kind of identifier", "the kind of frame"])
+def test_frames_that_are_not_readable_are_not_read_back(spoil: str) -> None:
+    codec = shipped_codec()
+    first, *others = die_and_pump(codec)
+    spoilt = {
+        "a byte": first._replace(data=bytes([first.data[0] ^ 1]) + first.data[1:]),
+        "the identifier": first._replace(can_id=0x7FE),
+        "the kind of identifier": first._replace(is_extended=True),
+        "the kind of frame": first._replace(is_fd=False),
+    }[spoil]
+    assert codec.read_back([first, *others]) is not None
+    assert codec.read_back([spoilt, *others]) is None
+    assert codec.read_back([*others, spoilt]) is None
+
+
+def test_frames_with_long_identifiers_are_read_back_too() -> None:
+    codec = foreign_codec()
+    (long,) = [telegram for telegram in Telegram if codec.carries(telegram) and is_long(codec, telegram)][:1]
+    fields: dict[str, Any] = {}
+    for field in (field for field in FIELDS[long] if codec.has_field(long, field.name)):
+        low = codec.bounds(long, field.name)[0]
+        fields[field.name] = low if field.axis is Axis.SCALAR else np.full(codec.places(long), low)
+    frames = codec.encode(long, fields, scan_id=0, counter=0)
+    assert frames[0].is_extended and codec.read_back(frames) is not None
+
+
+def is_long(codec: Codec, telegram: Telegram) -> bool:
+    return all(extended for _, extended in codec.can_ids(telegram))
+
+
+@pytest.mark.parametrize("codec_of", [shipped_codec, foreign_codec])
+def test_messages_are_listed_by_identifier_with_their_plans(codec_of: Any) -> None:
+    codec = codec_of()
+    some = (Telegram.DIE_COMMAND, Telegram.SYNC)
+    listed = codec.messages(some)
+    assert [identifier for identifier, _, _ in listed] == [
+        message.can_id | message.is_extended << 31 for _, message, _ in listed
+    ]
+    assert {plan.telegram for _, _, plan in listed} == set(some)
+    assert all(message in plan.messages for _, message, plan in listed)
+    assert {(m.can_id, m.is_extended) for _, m, _ in listed} == codec.can_ids(some[0]) | codec.can_ids(some[1])
+    assert codec.messages(()) == []
+
+
+def test_which_telegrams_group_their_frames_by_a_scan_id() -> None:
+    shipped = shipped_codec()
+    assert shipped.has_scan_id(Telegram.DIE_COMMAND) and shipped.scan_modulus(Telegram.DIE_COMMAND) > 1
+    assert not foreign_codec().has_scan_id(Telegram.SYNC)
+    assert shipped.carries(Telegram.HEARTBEAT) and not shipped.carries(Telegram.HEARTBEAT, 99)
+
+
+def test_what_is_not_on_the_wire_is_an_error_that_names_it() -> None:
+    codec = shipped_codec()
+    for asked in (codec.count, codec.bounds):
+        with pytest.raises(WireError, match=r"^sync\.gap_um: not on this wire$"):
+            asked(Telegram.SYNC, "gap_um")
+    with pytest.raises(WireError, match=r"^heartbeat: not on this wire for node 99$"):
+        codec.plan(Telegram.HEARTBEAT, 99)
+
+
+@pytest.mark.parametrize("codec_of", [shipped_codec, foreign_codec])
+def test_the_load_is_that_of_every_frame_at_its_telegrams_rate(codec_of: Any) -> None:
+    codec = codec_of()
+    rates_hz = {Telegram.DIE_COMMAND: 10.0, Telegram.SYNC: 20.0}
+    bit_rates = codec.wire.bitrate, codec.wire.data_bitrate
+    expected = [
+        (
+            m.name,
+            m.can_id,
+            m.size,
+            rates_hz.get(plan.telegram, 0.0),
+            frame_time_s(m.size, m.is_fd, m.is_extended, *bit_rates),
+        )
+        for _, m, plan in codec.messages(tuple(Telegram))
+    ]
+    load = codec.bus_load(rates_hz)
+    assert sorted((m.name, m.can_id, m.size, m.rate_hz, m.frame_s) for m in load.messages) == sorted(expected)
+    assert load.total_pct == pytest.approx(sum(100.0 * rate_hz * frame_s for *_, rate_hz, frame_s in expected))
+    assert load.total_pct > 0.0

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firmware_bridge import integrity
 from firmware_bridge.contract import Integrity, Telegram
 from firmware_bridge.frames import Frame
 from firmware_bridge.integrity import crc8_j1850, crc16_ccitt_false, crc_for
@@ -75,3 +76,29 @@ def test_a_frame_under_another_identifier_does_not_pass() -> None:
     die, _ = codec.encode(Telegram.DIE_COMMAND, {"gap_um": [600.0] * 40}, scan_id=1, counter=0)
     part = codec.decode(Frame(0x180, die.data))
     assert part is not None and part.telegram is Telegram.DIE_FEEDBACK and not part.crc_ok and not part.fields
+
+
+def test_the_table_of_single_bytes_is_that_of_the_polynomial() -> None:
+    """From a register of zero and without a final xor, so that any start can be put in front."""
+    table = integrity._table_crc8()
+    assert isinstance(table, bytes) and len(table) == 256
+    for byte in range(256):
+        register = byte
+        for _ in range(8):
+            register = (register << 1 ^ 0x1D if register & 0x80 else register << 1) & 0xFF
+        assert table[byte] == register
+
+
+@pytest.mark.parametrize("profile", [Integrity.CRC16, Integrity.CRC8])
+@pytest.mark.parametrize("position", [0, 3])
+def test_the_texts_that_readers_take_in_say_what_the_functions_do(profile: Integrity, position: int) -> None:
+    crc, data = crc_for(profile, position, False, 0x1234), bytes(range(8))
+    names = {**integrity.NAMES, "data": data}
+    assert eval(crc.of_text, names) == crc.of(data)
+    assert eval(crc.sealed_text, names) == crc.sealed(data)
+
+
+def test_a_data_id_has_two_bytes() -> None:
+    data = bytes(8)
+    assert crc_for(Integrity.CRC16, 0, False, 0x51234).of(data) == crc_for(Integrity.CRC16, 0, False, 0x1234).of(data)
+    assert crc_for(Integrity.CRC16, 0, False, 0xFFFF).of(data) != crc_for(Integrity.CRC16, 0, False, 0xFFFE).of(data)

@@ -1,5 +1,7 @@
 """Who moves the actuators, and why: every outcome in a table, their order, and any sequence of faults and requests."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -202,3 +204,38 @@ class SupervisorMachine(RuleBasedStateMachine):
 
 TestSupervisorMachine = SupervisorMachine.TestCase
 TestSupervisorMachine.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_the_start_keeps_what_was_asked_for_and_moves_nothing(mode):
+    actual = Mode.ADVISORY if mode is Mode.ADVISORY else Mode.HOLD
+    assert supervisor.init(mode) == SupervisorState(mode, actual, Outcome.START_UP, Outcome.OK)
+
+
+def test_asking_for_a_mode_changes_that_and_releases_the_latch():
+    held = supervisor.latch(running(Mode.AUTO), Outcome.REFUSED)
+    asked = supervisor.request(held, OperatorRequest(mode=Mode.MANUAL))
+    assert asked == SupervisorState(Mode.MANUAL, Mode.HOLD, Outcome.REFUSED, Outcome.OK)
+
+
+def test_a_bolt_fed_back_at_infinity_is_lost_feedback():
+    for far in (np.inf, -np.inf):
+        found = decide(running(Mode.AUTO), seen(), gap_um=np.array([600.0, far, 600.0, 600.0]))
+        assert found.outcome is Outcome.FEEDBACK_LOST
+
+
+def test_a_scan_at_time_zero_is_a_scan_and_patience_ends_with_its_last_nanosecond():
+    reading = NEVER_SEEN.reading._replace(t_ns=0, valid=np.ones(4, dtype=bool))
+    at_zero = NEVER_SEEN._replace(reading=reading, good_share=1.0)
+    patient = replace(LINE.control, stale_periods=1000)
+    patience_ns = round(1000 * ESTIMATOR.primary.period_s * NS)
+
+    def at(t_line_ns: int, now: estimate.EstimateState) -> Outcome:
+        inputs = make_inputs(LINE, t_line_ns / NS)
+        assert inputs.t_line_ns == t_line_ns
+        return supervisor.decide(patient, ESTIMATOR, running(Mode.AUTO), inputs, now).outcome
+
+    assert at(0, at_zero) is Outcome.OK
+    assert at(0, at_zero._replace(good_share=0.0)) is Outcome.GAUGE_INVALID
+    assert at(patience_ns, at_zero) is Outcome.OK
+    assert at(patience_ns + 10, at_zero) is Outcome.GAUGE_STALE
