@@ -36,10 +36,22 @@ from evencoat import (
     key_commands,
     model_commands,
     replay_commands,
+    serve_command,
     train_command,
 )
 from evencoat.league.rivals import Rival, prepare
-from evencoat.terminal import ANSWER_IS_NO, FAILED, INTERRUPTED, JsonOption, err, out, print_json, stop, wrong
+from evencoat.terminal import (
+    ANSWER_IS_NO,
+    FAILED,
+    INTERRUPTED,
+    EofOption,
+    JsonOption,
+    err,
+    out,
+    print_json,
+    stop,
+    wrong,
+)
 
 if TYPE_CHECKING:
     from controller.line.description import LineDescription
@@ -63,6 +75,7 @@ app.add_typer(journal_commands.app, name="journal")
 app.command()(replay_commands.replay)
 app.command()(campaign_commands.campaign)
 app.command()(doctor_command.doctor)
+app.command()(serve_command.serve)
 app.command()(train_command.train)
 
 
@@ -73,7 +86,6 @@ LineArgument = Annotated[str, typer.Argument(help=LINE_HELP)]
 BusOption = Annotated[str, typer.Option("--bus", help=BUS_HELP)]
 ScenarioOption = Annotated[str, typer.Option("--scenario", help="A scenario's name (see `scenarios`) or a TOML file.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same line, same noise.")]
-EofOption = Annotated[bool, typer.Option("--stop-on-eof", help="Also stop when standard input ends.")]
 ModelOption = Annotated[
     str, typer.Option(help='For neural: digits of a model\'s hash, "shipped" or a file; without it, the model in use.')
 ]

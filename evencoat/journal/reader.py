@@ -109,6 +109,16 @@ class JournalReader:
         """The same for a stretch of row numbers: what long journals are read by, a part at a time."""
         return self._columns(columns, "id BETWEEN ? AND ?", (first_row, last_row))
 
+    def thinned(self, columns: Sequence[str], first_row: int, last_row: int, every: int) -> dict[str, npt.NDArray[Any]]:
+        """The last row of a stretch and every so manieth before it: what a picture of it needs."""
+        bounds = (first_row, last_row, last_row, every)
+        return self._columns(columns, "id BETWEEN ? AND ? AND (? - id) % ? = 0", bounds)
+
+    def newest_events(self, most: int) -> list[Event]:
+        """So many of the newest events, the newest first."""
+        query = f"SELECT {', '.join(EVENT_COLUMNS)} FROM events ORDER BY id DESC LIMIT ?"
+        return [Event(*row) for row in self._rows(query, (most,))]
+
     def events(self) -> list[Event]:
         """Every event in the order written."""
         return [Event(*row) for row in self._rows(f"SELECT {', '.join(EVENT_COLUMNS)} FROM events ORDER BY id")]
@@ -149,7 +159,7 @@ class JournalReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _columns(self, columns: Sequence[str], where: str, bounds: tuple[int, int]) -> dict[str, npt.NDArray[Any]]:
+    def _columns(self, columns: Sequence[str], where: str, bounds: tuple[int, ...]) -> dict[str, npt.NDArray[Any]]:
         unknown = [name for name in columns if name not in COLUMNS]
         if unknown:
             raise ValueError(f"journal has no column {unknown[0]!r}; it has {', '.join(COLUMNS)}")
