@@ -258,6 +258,7 @@ def demo(
     seed: SeedOption = 1,
     speed: Annotated[float, typer.Option(min=0.1, max=100.0, help="Line seconds in a second of wall time.")] = 20.0,
     runs: Annotated[Path, typer.Option(help="The run's folder is made in here.")] = Path("runs"),
+    stay: Annotated[bool, typer.Option("--stay", help="Keep the page open at the end, until Ctrl-C.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Watch uneven lips become an even coating: hub, plant and daemon as separate processes, then the rivals."""
@@ -275,14 +276,21 @@ def demo(
                 "over a real CAN FD bus between three processes"
             )
         with _bar(not as_json) as (bar, task):
-            run_dir, summary = run_demo(
-                plan, lambda stage, share, words: bar.update(task, description=f"{stage}: {words}", completed=share)
-            )
+
+            def tell(stage: str, share: float, words: str) -> None:
+                if stage == "page":
+                    bar.console.print(words)
+                else:
+                    bar.update(task, description=f"{stage}: {words}", completed=share)
+
+            run_dir, summary = run_demo(plan, tell)
     if as_json:
         print_json({**summary, "run_dir": str(run_dir), "report": str(run_dir / "report.html")})
     else:
         out.print(figures_table(summary["controllers"]))
         out.print(f"report: {run_dir / 'report.html'}", soft_wrap=True)
+    if stay:
+        serve_command.serve(run_dir / str(controller), 0)
     broken = sum(figures["limit_violations"] for figures in summary["controllers"].values())
     raise typer.Exit(ANSWER_IS_NO if broken else 0)
 

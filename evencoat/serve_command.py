@@ -37,9 +37,8 @@ def serve(
     It only looks, and only this machine may look: there are no users yet. From elsewhere forward the port, as
     `ssh -L 8080:127.0.0.1:8080 HOST` does.
     """
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        wrong(f"serve: needs {', '.join(missing)}, which is not installed: pip install 'evencoat[hmi]'")
+    if lacking := missing():
+        wrong(f"serve: needs {', '.join(lacking)}, which is not installed: pip install 'evencoat[hmi]'")
     from evencoat.hmi.source import Source, SourceError, journal_of
 
     try:
@@ -52,6 +51,11 @@ def serve(
         stop(f"--port {port}: {error.strerror}; name another, or 0 for any that is free", FAILED)
     with listener:
         _served(source, listener, stop_on_eof)
+
+
+def missing() -> list[str]:
+    """What is not installed of what the page needs."""
+    return [name for name in NEEDED if importlib.util.find_spec(name) is None]
 
 
 def _served(source: Source, listener: socket.socket, stop_on_eof: bool) -> None:
