@@ -35,10 +35,22 @@ from evencoat import (
     key_commands,
     model_commands,
     replay_commands,
+    serve_command,
     train_command,
 )
 from evencoat.league.rivals import LAWS, Rival, prepare
-from evencoat.terminal import ANSWER_IS_NO, FAILED, INTERRUPTED, JsonOption, err, out, print_json, stop, wrong
+from evencoat.terminal import (
+    ANSWER_IS_NO,
+    FAILED,
+    INTERRUPTED,
+    EofOption,
+    JsonOption,
+    err,
+    out,
+    print_json,
+    stop,
+    wrong,
+)
 
 if TYPE_CHECKING:
     from controller.line.description import LineDescription
@@ -62,6 +74,7 @@ app.add_typer(journal_commands.app, name="journal")
 app.command()(replay_commands.replay)
 app.command()(campaign_commands.campaign)
 app.command()(doctor_command.doctor)
+app.command()(serve_command.serve)
 app.command()(train_command.train)
 
 
@@ -73,7 +86,6 @@ LineArgument = Annotated[str, typer.Argument(help=LINE_HELP)]
 BusOption = Annotated[str, typer.Option("--bus", help=BUS_HELP)]
 ScenarioOption = Annotated[str, typer.Option("--scenario", help="A scenario's name (see `scenarios`) or a TOML file.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same line, same noise.")]
-EofOption = Annotated[bool, typer.Option("--stop-on-eof", help="Also stop when standard input ends.")]
 ModelOption = Annotated[
     str, typer.Option(help='For neural: digits of a model\'s hash, "shipped" or a file; without it, the model in use.')
 ]
@@ -249,6 +261,7 @@ def demo(
     seed: SeedOption = 1,
     speed: Annotated[float, typer.Option(min=0.1, max=100.0, help="Line seconds in a second of wall time.")] = 20.0,
     runs: Annotated[Path, typer.Option(help="The run's folder is made in here.")] = Path("runs"),
+    stay: Annotated[bool, typer.Option("--stay", help="Keep the page open at the end, until Ctrl-C.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Watch uneven lips become an even coating: hub, plant and daemon as separate processes, then the rivals."""
@@ -267,14 +280,21 @@ def demo(
                 "over a real CAN FD bus between three processes"
             )
         with _bar(not as_json) as (bar, task):
-            run_dir, summary = run_demo(
-                plan, lambda stage, share, words: bar.update(task, description=f"{stage}: {words}", completed=share)
-            )
+
+            def tell(stage: str, share: float, words: str) -> None:
+                if stage == "page":
+                    bar.console.print(words)
+                else:
+                    bar.update(task, description=f"{stage}: {words}", completed=share)
+
+            run_dir, summary = run_demo(plan, tell)
     if as_json:
         print_json({**summary, "run_dir": str(run_dir), "report": str(run_dir / "report.html")})
     else:
         out.print(figures_table(summary["controllers"]))
         out.print(f"report: {run_dir / 'report.html'}", soft_wrap=True)
+    if stay:
+        serve_command.serve(run_dir / str(controller), 0)
     broken = sum(figures["limit_violations"] for figures in summary["controllers"].values())
     raise typer.Exit(ANSWER_IS_NO if broken else 0)
 

@@ -9,6 +9,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from evencoat import serve_command
 from evencoat.errors import RunFailed
 from evencoat.journal import JournalReader
 from evencoat.league.rivals import Rival
@@ -32,6 +34,7 @@ from evencoat.wire_checker import WireChecker, check_log
 from plant_sim.scenario import Scenario
 
 STOP_PATIENCE_S = 10.0
+PAGE_PATIENCE_S = 20.0
 HUB_PATIENCE_S = 60.0  # a busy machine takes its time to start a process
 Say = Callable[[str, float, str], None]  # (what is running, share done, words)
 
@@ -142,16 +145,32 @@ def _follow(
     say: Say,
 ) -> None:
     """Tell what the journal says until the plant has played its time."""
+    shown = bool(serve_command.missing())
     while plant.poll() is None:
         for child in others:
             if child.poll() is not None:
                 raise RunFailed(f"a process ended with {child.returncode} while the plant ran; see {children.logs}")
         minute, words = _glimpse(journal)
         say("bus", min(1.0, minute / plan.minutes), words)
+        if not shown and minute > 0.0:
+            shown = True
+            children.start("page", "serve", str(journal), "--port", "0")
+            say("page", 0.0, _address(children.logs / "page.log"))
         time.sleep(0.25)
     if plant.returncode != 0:
         raise RunFailed(f"the plant ended with {plant.returncode}; see {children.logs / 'plant.log'}")
     say("bus", 1.0, "")
+
+
+def _address(log: Path) -> str:
+    """Where the page says that it is; where it says nothing, where to look why."""
+    deadline_s = time.monotonic() + PAGE_PATIENCE_S
+    while time.monotonic() < deadline_s:
+        found = re.search(r"http://\S+", log.read_text(encoding="utf-8"))
+        if found is not None:
+            return f"watch it at {found.group()}"
+        time.sleep(0.1)
+    return f"the page did not start; see {log}"
 
 
 def _glimpse(journal: Path) -> tuple[float, str]:

@@ -29,6 +29,7 @@ from evencoat.guest import Guest, invited
 from evencoat.journal import CycleJournal, NoSink, What
 from evencoat.keys import authenticator
 from evencoat.past import Past, config_and_resume, mode_to_start, told_start
+from evencoat.picture import Easel, PictureError, path_of
 from evencoat.realtime import Rest, claim
 from evencoat.recording import TruthRecorder
 from evencoat.settings import Settings, compile_codec
@@ -104,6 +105,7 @@ class Newsroom:
     ) -> None:
         self.loop: Loop | None = None
         self.keeper: Keeper | None = None
+        self.easel: Easel | None = None
         self.then: Mode | None = None  # to be asked for once the line is held
         self.health: Callable[[], Mapping[Telegram, LinkHealth]] = dict
         self._journal, self._stop, self._alive = journal, stop, alive
@@ -116,6 +118,8 @@ class Newsroom:
     def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
         """Keep the cycle; tell a change of mode, outcome, links or rung; stop when the time is over."""
         self._journal.record(trace, step_us, lateness_us)
+        if self.easel is not None:
+            self.easel.show(trace, lateness_us)
         if self.loop is not None:
             if self.then is not None and trace.sent and trace.mode_actual is Mode.HOLD:
                 self.loop.state, self.then = restart.asked_again(self.loop.state, self.then), None
@@ -255,6 +259,7 @@ def _control(
     if journal is not None:
         beside = path_beside(journal.path)
         newsroom.keeper = Keeper(beside, identity, settings.restart.snapshot_s, lambda w: journal.event("alarm", w))
+        newsroom.easel = _easel(journal, settings.line.zones)
     log.info(
         "daemon",
         line=settings.line.name,
@@ -276,8 +281,20 @@ def _control(
         port.close()
         if newsroom.keeper is not None:
             newsroom.keeper.close()
+        if newsroom.easel is not None:
+            newsroom.easel.close()
         log.info("stopped", cycles=loop.state.cycle)
     return f"asked to stop after {loop.state.cycle} cycles"
+
+
+def _easel(journal: CycleJournal, zones: int) -> Easel | None:
+    """Where pages see the newest cycle; control does without where there is no place for it."""
+    try:
+        return Easel(path_of(journal.path), zones)
+    except PictureError as error:
+        journal.event("alarm", str(error))
+        log.warning("picture", refused=str(error))
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ FAILED, WRONG_CALL, ANSWER_IS_NO, INTERRUPTED = 1, 2, 3, 130
 out = Console(highlight=False)
 err = Console(stderr=True)
 
+EofOption = Annotated[bool, typer.Option("--stop-on-eof", help="Also stop when standard input ends.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output instead of words.")]
 
 

@@ -122,6 +122,16 @@ class JournalReader:
         """The same of those cycles in which is kept what the network was shown: one in a second of line time."""
         return self._columns(columns, " OR ".join(f"{name} IS NOT NULL" for name in SHOWN), ())
 
+    def thinned(self, columns: Sequence[str], first_row: int, last_row: int, every: int) -> dict[str, npt.NDArray[Any]]:
+        """The last row of a stretch and every so manieth before it: what a picture of it needs."""
+        bounds = (first_row, last_row, last_row, every)
+        return self._columns(columns, "id BETWEEN ? AND ? AND (? - id) % ? = 0", bounds)
+
+    def newest_events(self, most: int) -> list[Event]:
+        """So many of the newest events, the newest first."""
+        query = f"SELECT {', '.join(EVENT_COLUMNS)} FROM events ORDER BY id DESC LIMIT ?"
+        return [Event(*row) for row in self._rows(query, (most,))]
+
     def events(self) -> list[Event]:
         """Every event in the order written."""
         return [Event(*row) for row in self._rows(f"SELECT {', '.join(EVENT_COLUMNS)} FROM events ORDER BY id")]

@@ -1,0 +1,184 @@
+"""The page's server: a handful of addresses that only read, and a socket on which every browser gets the newest cycle.
+
+One task looks at the picture; each browser is sent the newest message when it has taken the one before, so a slow one
+misses cycles and delays nobody. Whoever asks under a strange name, or from a page of somebody else, is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from importlib import resources
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from evencoat.hmi.source import Source, SourceError
+
+LOOK_S = 0.02  # between two looks at the picture
+QUIET_S = 1.0  # without a new cycle: said so, once in so long
+CLIENTS_MOST = 100
+MINUTES_MOST, MINUTES_USUAL = 24.0 * 60.0, 30.0
+STRANGER, FULL = 4403, 4429
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class Feed:
+    """The newest message, and all who wait for the next."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._changed = asyncio.Condition()
+        self.newest: bytes | None = None
+        self.number, self.clients = 0, 0
+
+    async def look(self) -> None:
+        """Look for ever."""
+        with contextlib.suppress(SourceError):  # a journal that cannot be read now is told to who asks for it
+            await self._tell(await run_in_threadpool(self._source.last_message))
+        while True:
+            await self._tell(self._source.viewer.latest())  # some kilobytes of memory: not worth a thread
+            await asyncio.sleep(LOOK_S)
+
+    async def _tell(self, found: bytes | None) -> None:
+        if found is not None:
+            async with self._changed:
+                self.newest, self.number = found, self.number + 1
+                self._changed.notify_all()
+
+    async def after(self, number: int) -> tuple[int, bytes | None]:
+        """The first message after that number; the same number, and None, where none came for a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(QUIET_S), self._changed:
+                await self._changed.wait_for(lambda: self.number != number)
+        return (self.number, self.newest) if self.number != number else (number, None)
+
+
+class OwnHeaders:
+    """Puts HEADERS on every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+                message = {**message, "headers": [*message.get("headers", ()), *own]}
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
+def application(source: Source, hosts: Sequence[str]) -> Starlette:
+    """The page of one line. `hosts`: names that browsers may call it by."""
+    feed = Feed(source)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        looking = asyncio.create_task(feed.look())
+        yield
+        looking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await looking
+
+    static = str(resources.files("evencoat.hmi").joinpath("static"))
+    return Starlette(
+        routes=[
+            Route("/line.json", partial(_line, source)),
+            Route("/recent", partial(_recent, source)),
+            Route("/events.json", partial(_events, source)),
+            WebSocketRoute("/live", partial(_live, feed)),
+            Mount("/", StaticFiles(directory=static, html=True)),
+        ],
+        middleware=[Middleware(OwnHeaders), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
+        exception_handlers={SourceError: _unreadable},
+        lifespan=lifespan,
+    )
+
+
+async def _line(source: Source, _: Request) -> Response:
+    return JSONResponse(source.line())
+
+
+async def _recent(source: Source, request: Request) -> Response:
+    asked = request.query_params.get("minutes", str(MINUTES_USUAL))
+    try:
+        minutes = float(asked)
+    except ValueError:
+        minutes = -1.0
+    if not 0.0 <= minutes <= MINUTES_MOST:
+        return JSONResponse({"error": f"minutes = {asked[:40]}: must lie between 0 and {MINUTES_MOST:.0f}"}, 400)
+    return Response(await run_in_threadpool(source.recent, minutes), media_type="application/octet-stream")
+
+
+async def _events(source: Source, _: Request) -> Response:
+    return JSONResponse(await run_in_threadpool(source.events))
+
+
+async def _unreadable(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": f"the journal cannot be read now: {error}"}, 503)
+
+
+async def _live(feed: Feed, socket: WebSocket) -> None:
+    """The newest cycle, and each one after it, as fast as the browser takes them."""
+    origin = socket.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != socket.headers.get("host"):
+        await socket.close(STRANGER)
+        return
+    if feed.clients >= CLIENTS_MOST:
+        await socket.close(FULL)
+        return
+    await socket.accept()
+    feed.clients += 1
+    try:
+        await _until_gone(socket, partial(_fed, feed, socket))
+    finally:
+        feed.clients -= 1
+
+
+async def _fed(feed: Feed, socket: WebSocket) -> None:
+    number = feed.number
+    if feed.newest is not None:
+        await socket.send_bytes(feed.newest)
+    while True:
+        number, content = await feed.after(number)
+        if content is not None:
+            await socket.send_bytes(content)
+        else:
+            await socket.send_text("quiet")
+
+
+async def _until_gone(socket: WebSocket, work: Callable[[], Awaitable[None]]) -> None:
+    """Work until the browser goes; what it says meanwhile is not listened to."""
+    working = asyncio.ensure_future(work())
+    try:
+        while not working.done():
+            heard = asyncio.ensure_future(socket.receive())
+            done, _ = await asyncio.wait({working, heard}, return_when=asyncio.FIRST_COMPLETED)
+            if heard not in done:
+                heard.cancel()
+            elif heard.result()["type"] == "websocket.disconnect":
+                break
+    finally:
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError, OSError):
+            await working

@@ -1,0 +1,100 @@
+"""What the page shows, from where it is: the newest cycle in memory, and the journal for all that lies behind it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from evencoat import picture
+from evencoat.journal import JournalError, JournalReader
+from evencoat.settings import Settings, SettingsError, read_line
+
+ROWS_MOST = 900  # of a roll map: a screen has no more to show
+EVENTS_SHOWN = 200
+COLUMNS = tuple(
+    name for name in (*picture.SCALARS, *picture.LISTS, *picture.ARRAYS, "lateness_us", "t_unix_s")
+    if name != "model_news"
+)  # fmt: skip
+
+
+class SourceError(Exception):
+    """There is no line to be shown; the text names the file and what is wrong with it."""
+
+
+def journal_of(run: Path) -> Path:
+    """The journal of a run: a file, or the only one in a run's folder. Raises SourceError."""
+    if run.is_file():
+        return run
+    found = sorted({*run.glob("journal.sqlite"), *run.glob("*/journal.sqlite")}) if run.is_dir() else []
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise SourceError(f"{run}: has {len(found)} journals; name one of {', '.join(map(str, found))}")
+    raise SourceError(f"{run}: no journal.sqlite there; name what `evencoat run --journal` writes, or a run's folder")
+
+
+class Source:
+    """One line. The journal is opened anew for each question, for a moment: whoever prunes it is not held up."""
+
+    def __init__(self, journal: Path) -> None:
+        """Raises SourceError where there is no journal of ours."""
+        self.journal = journal
+        self.viewer = picture.Viewer(picture.path_of(journal))
+        try:
+            with JournalReader(journal) as reader:
+                self.settings: Settings = read_line(reader.settings_text, journal)
+        except (JournalError, SettingsError, sqlite3.Error) as error:
+            raise SourceError(str(error)) from error
+
+    def line(self) -> dict[str, Any]:
+        """What does not change while a line runs: the page's scales and marks."""
+        line = self.settings.line
+        return {
+            "name": line.name,
+            "zones": line.zones,
+            "pitch_mm": line.die.zone_pitch_mm,
+            "target_gsm": line.target_profile_gsm.tolist(),
+            "tolerance_pct": line.target.tolerance_pct,
+            "gap_min_um": line.lips.gap_min_um,
+            "gap_max_um": line.lips.gap_max_um,
+            "trim_max_pct": line.pump.trim_max_pct,
+            "cycle_s": line.control.cycle_s,
+        }
+
+    def recent(self, minutes: float) -> bytes:
+        """Messages of the last so many minutes of line time, thinned to what a screen can show, oldest first.
+
+        Each with its length before it, uint32, little-endian. Raises SourceError.
+        """
+        try:
+            with JournalReader(self.journal) as reader:
+                last = reader.last_row()
+                most = min(int(60.0 * minutes / self.settings.line.control.cycle_s), last)
+                every = max(most // ROWS_MOST, 1)
+                rows = reader.thinned(COLUMNS, last - most, last, every)
+        except (JournalError, sqlite3.Error) as error:
+            raise SourceError(str(error)) from error
+        found = []
+        for k in range(len(rows["cycle"])):
+            row = {name: values[k] for name, values in rows.items()} | {"model_news": ""}
+            content = picture.message(row, float(row["lateness_us"]), float(row["t_unix_s"]))
+            found += [picture.PREFIX.pack(len(content)), content]
+        return b"".join(found)
+
+    def last_message(self) -> bytes | None:
+        """The newest cycle that the journal has; None where it has none."""
+        newest = self.recent(0.0)
+        return newest[picture.PREFIX.size :] or None
+
+    def events(self) -> list[dict[str, Any]]:
+        """The newest events, newest first. Raises SourceError."""
+        try:
+            with JournalReader(self.journal) as reader:
+                found = reader.newest_events(EVENTS_SHOWN)
+        except (JournalError, sqlite3.Error) as error:
+            raise SourceError(str(error)) from error
+        return [
+            {"t_unix_s": event.t_unix_s, "line_s": event.t_line_ns / 1e9, "kind": event.kind, "text": event.text}
+            for event in found
+        ]

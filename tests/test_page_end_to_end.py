@@ -1,0 +1,88 @@
+"""The operator page in a real browser, beside a control process on a bus: what moves on the line moves on the page."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.test_end_to_end import PATIENCE_S, Scene
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
+SIZE = {"width": 1280, "height": 800}
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(tmp_path)
+    with made.children:
+        yield made
+        made.bystander.close()
+
+
+@pytest.fixture
+def browser() -> Iterator[playwright.Browser]:
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+def until(seen: Callable[[], bool], what: str) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not seen():
+        assert time.monotonic() < deadline_s, f"nobody saw: {what}"
+
+
+def address(scene: Scene) -> str:
+    """Where the page says that it is."""
+    log = scene.folder / "page.log"
+    until(lambda: log.is_file() and "http://" in log.read_text(), "the page's address")
+    return log.read_text().split("http://")[1].split()[0]
+
+
+def inked(page: playwright.Page, section: str) -> int:
+    """How many colours a picture has."""
+    return page.evaluate(
+        """(section) => {
+            const canvas = document.querySelector(`#${section} canvas`), pen = canvas.getContext("2d");
+            const data = new Uint32Array(pen.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+            return new Set(data).size;
+        }""",
+        section,
+    )
+
+
+def test_what_moves_on_the_line_moves_on_the_page_and_who_is_gone_is_missed(scene: Scene, browser) -> None:
+    journal = scene.folder / "line.sqlite"
+    scene.plant("--scenario", "first-shift")
+    daemon = scene.daemon("line")
+    scene.until_auto()
+    until(journal.is_file, "a journal")
+    scene.children.start("page", "serve", str(journal), "--port", "0")
+    page, mistakes = browser.new_page(viewport=SIZE), []
+    page.on("pageerror", lambda error: mistakes.append(str(error)))
+    page.on("console", lambda said: mistakes.append(said.text) if said.type == "error" else None)
+    page.goto(f"http://{address(scene)}")
+    until(lambda: page.locator("#mode").inner_text() == "AUTO", "the line in AUTO")
+    assert page.locator("h1").inner_text() == "pilot-16"
+    assert page.locator("#stale").is_hidden()
+    for section in ("map", "profile", "lips", "trend"):
+        until(lambda drawn=section: inked(page, drawn) > 3, f"something drawn: {section}")
+    before = page.locator("#sigma").inner_text()
+    until(lambda: page.locator("#sigma").inner_text() != before, "another profile")
+    page.locator("#profile canvas").focus()
+    page.keyboard.press("ArrowRight")
+    page.locator("#language").click()
+    assert page.locator("#profile h2").inner_text().startswith("横向")
+    assert page.locator("#mode").inner_text() in {"自动", "保持"}, "on a busy machine nodes latch now and then"
+    scene.children.stop(daemon)
+    until(page.locator("#stale").is_visible, "that nobody is there")
+    assert page.evaluate("document.body.classList.contains('stale')")
+    assert mistakes == []
+    assert page.evaluate("document.documentElement.scrollHeight <= 800 && document.documentElement.scrollWidth <= 1280")
