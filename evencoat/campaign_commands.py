@@ -27,7 +27,7 @@ def campaign(
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, whatever the folder holds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Run a campaign of reliability trials and judge it by its limits: exit code 0 passed, 1 not passed.
+    """Run a campaign of reliability trials and judge it by its limits: exit code 0 passed, 3 not passed.
 
     Interrupted, the same call goes on where it stopped.
     """

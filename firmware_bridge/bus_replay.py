@@ -5,7 +5,7 @@ Whoever replays moves that time; nothing waits. Frames can be heard and not sent
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from struct import error as StructError
 from zlib import error as ZlibError
@@ -28,6 +28,22 @@ UNREADABLE = (  # what python-can's readers say of a log that is damaged
     BLFParseError,
     can.CanError,
 )
+
+
+def write_log(frames: Iterable[Frame], path: Path, begun_unix_s: float = 1.7e9) -> None:
+    """A log of frames as python-can writes it, BLF, ASC or candump by the suffix. Raises OSError."""
+    with can.Logger(path) as logger:
+        for frame in frames:
+            logger(
+                can.Message(
+                    timestamp=begun_unix_s + frame.t_s,
+                    arbitration_id=frame.can_id,
+                    data=frame.data,
+                    is_fd=frame.is_fd,
+                    bitrate_switch=frame.is_fd,
+                    is_extended_id=frame.is_extended,
+                )
+            )
 
 
 class ReplayBus:

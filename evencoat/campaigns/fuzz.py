@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import can
 import numpy as np
 
 from controller.line.command import Mode
@@ -33,7 +32,7 @@ from evencoat.snapshot.file import Identity, SnapshotError
 from evencoat.wire_checker import SignalTable, check_log
 from firmware_bridge.authentication import AuthenticationError
 from firmware_bridge.bus import BusError
-from firmware_bridge.bus_replay import ReplayBus
+from firmware_bridge.bus_replay import ReplayBus, write_log
 from firmware_bridge.codec import Codec
 from firmware_bridge.contract import WireDescription, WireError
 from firmware_bridge.frames import Frame
@@ -290,18 +289,7 @@ def _keep(loop: Loop, path: Path, identity: Identity) -> None:
 
 def _log(frames: Sequence[Frame], path: Path) -> bytes:
     """The first seconds of a bus as python-can writes it."""
-    with can.Logger(path) as logger:
-        for frame in frames[:1500]:
-            logger(
-                can.Message(
-                    timestamp=1.7e9 + frame.t_s,
-                    arbitration_id=frame.can_id,
-                    data=frame.data,
-                    is_fd=frame.is_fd,
-                    bitrate_switch=frame.is_fd,
-                    is_extended_id=frame.is_extended,
-                )
-            )
+    write_log(frames[:1500], path)
     return path.read_bytes()
 
 
