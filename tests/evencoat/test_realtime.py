@@ -40,7 +40,8 @@ one = threading.Thread(target=lambda: policies.append(os.sched_getscheduler(0)))
 one.start(); one.join()
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 print(json.dumps({{"refused": refused, "policy": os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK,
-    "of_an_earlier_thread": policies[0], "of_a_later_thread": policies[1], "priority": os.sched_getparam(0).sched_priority,
+    "of_an_earlier_thread": policies[0], "of_a_later_thread": policies[1],
+    "priority": os.sched_getparam(0).sched_priority,
     "cpus": sorted(os.sched_getaffinity(0)), "locked_kb": int(status["VmLck"].split()[0])}}))
 """
 AS_NOBODY = """
