@@ -6,6 +6,7 @@ nothing but punctuality: control goes on without. `Rest` is what the paced threa
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import gc
@@ -14,11 +15,12 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 SWITCH_S = 0.0005  # other threads of the process give way to the paced one within this; Python's own is ten times it
+LEAST_PRIORITY = 1  # of SCHED_FIFO
 COLLECT_EVERY_S, OVERDUE_S = 5.0, 60.0  # between two collections of garbage; then there need be no time left for it
 COLLECT_SHARE = 0.5  # of the time that is left, at most, a collection may take
 MCL_CURRENT, MCL_FUTURE = 1, 2  # <bits/mman.h>
@@ -39,10 +41,14 @@ class Realtime:
 def claim(asked: Realtime) -> list[str]:
     """Give the calling thread what was asked for; returns what was refused, each with what to do about it.
 
-    Threads that it starts later share its processors, but not its priority.
+    The process's other threads get the least real-time priority there is: each holds the interpreter's lock now and
+    then, and pushed aside by some other program while it does, it would keep the paced thread waiting. Threads that are
+    started later share the paced one's processors, but not its priority.
     """
     sys.setswitchinterval(SWITCH_S)
-    refused = [_on_cpus(asked.cpus), _locked(asked.lock_memory), _first_in_first_out(asked.priority)]
+    others = [thread.native_id for thread in threading.enumerate() if thread is not threading.current_thread()]
+    known = [number for number in others if number is not None]
+    refused = [_on_cpus(asked.cpus), _locked(asked.lock_memory), _first_in_first_out(asked.priority, known)]
     return [words for words in refused if words]
 
 
@@ -89,11 +95,14 @@ def _may_not_lock() -> str:
     return "" if may_lock() else f"realtime.lock_memory: may lock no more than {soft >> 10} kB; {UNLIMITED}"
 
 
-def _first_in_first_out(priority: int) -> str:
+def _first_in_first_out(priority: int, others: Iterable[int] = ()) -> str:
     if not priority:
         return ""
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+        for other in others:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.sched_setscheduler(other, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(LEAST_PRIORITY))
     except OSError as error:
         soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
         how = f"set LimitRTPRIO={priority} in the unit, or rtprio {priority} in /etc/security/limits.d"

@@ -27,13 +27,21 @@ import json, os, resource, threading
 from pathlib import Path
 from evencoat.realtime import Realtime, claim
 {before}
+policies, over = [], threading.Event()
+def wait_and_tell():
+    over.wait()
+    policies.append((os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK, os.sched_getparam(0).sched_priority))
+earlier = threading.Thread(target=wait_and_tell)
+earlier.start()
 refused = claim(Realtime({asked}))
-policies = []
+over.set()
+earlier.join()
 one = threading.Thread(target=lambda: policies.append(os.sched_getscheduler(0)))
 one.start(); one.join()
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 print(json.dumps({{"refused": refused, "policy": os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK,
-    "of_a_later_thread": policies[0], "priority": os.sched_getparam(0).sched_priority,
+    "of_an_earlier_thread": policies[0], "of_a_later_thread": policies[1],
+    "priority": os.sched_getparam(0).sched_priority,
     "cpus": sorted(os.sched_getaffinity(0)), "locked_kb": int(status["VmLck"].split()[0])}}))
 """
 AS_NOBODY = """
@@ -56,7 +64,8 @@ def test_who_may_gets_priority_memory_and_a_processor() -> None:
     assert (told["policy"], told["priority"]) == (1, 20) or "realtime.priority = 20" in refused
     assert int(str(told["locked_kb"])) > 1000 or "realtime.lock_memory" in refused
     assert told["cpus"] == [0] or "realtime.cpus" in refused
-    assert told["of_a_later_thread"] == 0  # the journal's writer shall not push others aside
+    assert told["of_an_earlier_thread"] == ([1, 1] if told["policy"] else [0, 0])  # the journal's writer
+    assert told["of_a_later_thread"] == 0
 
 
 def test_who_may_not_is_told_what_to_do_and_goes_on() -> None:
