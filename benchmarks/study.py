@@ -151,6 +151,7 @@ def drawn(study: optuna.Study) -> bytes:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     done = [trial for trial in study.trials if _score(trial) is not None]
     names = ("hidden", *RANGES)
@@ -160,6 +161,7 @@ def drawn(study: optuna.Study) -> bytes:
         for trial, colour, words in ((done[0], "#17486f", "defaults"), (study.best_trial, "#a3420f", "winner")):
             axis.scatter(trial.params[name], 100 * (trial.value or 0.0), s=34, color=colour, label=words)
         axis.set_xscale("log")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_xlabel(name.replace("_", " "))
     axes[0].set_ylabel("score on judging lines, %")
     axes[-1].legend(frameon=False, fontsize=7)
