@@ -19,10 +19,12 @@ import numpy.typing as npt
 from firmware_bridge.authentication import MAC_BYTES, MUST, Seal
 from firmware_bridge.compiled import Block, Form, Header, Place, Reader, Writer, reader, writer
 from firmware_bridge.contract import (
+    AUTHENTICATED_DBC,
     DEFAULT_MAP,
     FIELDS,
     HEADER_ROLES,
     OPTIONAL_TELEGRAMS,
+    SHIPPED_DBC,
     Axis,
     Field,
     Integrity,
@@ -86,7 +88,8 @@ class _Dbc:
 
     def __init__(self, path: Path) -> None:
         try:
-            database: Any = cantools.database.load_file(path, strict=True)
+            # whether signals fit and lie apart takes 0.2 s; a test asks it of the DBCs that come with us
+            database: Any = cantools.database.load_file(path, strict=path not in (SHIPPED_DBC, AUTHENTICATED_DBC))
         except (OSError, ValueError, cantools.Error) as error:
             raise WireError(f"dbc {path}: {error}") from error
         self.path = path
