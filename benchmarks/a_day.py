@@ -33,6 +33,7 @@ from plant_sim.scenario import Scenario
 
 CONTROLLERS = ("neural", "clairvoyant", "adaptive", "pid")
 EVERY_S = 300.0  # a point of the course
+CLOSE_H = 0.3
 COLUMNS = (
     ("coated_m", "metres", "{:.0f}"),
     ("sigma_pct", "sigma %", "{:.3f}"),
@@ -145,18 +146,15 @@ def picture(results: Sequence[dict[str, Any]], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(12, 5), layout="constrained")
-    for result in results:
+    for result in reversed(results):  # the first stands before the others
         hours = [(i + 0.5) * EVERY_S / 3600.0 for i in range(len(result["course_pct"]))]
-        axes.plot(hours, result["course_pct"], linewidth=1.0, label=result["controller"])
-    marked = {"batch-change": "batch", "web-stop": "stop", "splice": "splice"}
+        axes.plot(hours, result["course_pct"], linewidth=1.2, label=result["controller"])
     last_h = max(result["hours"] for result in results)
-    for play in Scenario.load(results[0]["scenario"]).plays:
-        at_h = play.onset_s / 3600.0
-        if (play.name in marked or play.name in day.FAULTS) and at_h < last_h:
-            axes.axvline(at_h, color="0.85", linewidth=0.8, zorder=0)
-            said = marked.get(play.name, play.name)
-            axes.annotate(said, (at_h, 1.0), xycoords=("data", "axes fraction"), rotation=90, fontsize=7, va="bottom",
-                          ha="center", color="0.35")  # fmt: skip
+    for at_h, said in happened(Scenario.load(results[0]["scenario"]), last_h):
+        axes.axvline(at_h, color="0.85", linewidth=0.8, zorder=0)
+        axes.annotate(
+            said, (at_h, 1.01), xycoords=("data", "axes fraction"), rotation=90, fontsize=7, va="bottom", ha="center"
+        )
     axes.set_yscale("log")
     ticks = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -165,8 +163,21 @@ def picture(results: Sequence[dict[str, Any]], path: Path) -> None:
     axes.set_xticks(range(0, int(last_h) + 1, 2 if last_h > 6 else 1))
     axes.set_xlabel("hours")
     axes.set_ylabel(f"deviation from target, RMS over {EVERY_S / 60:g} min, %")
-    axes.legend(frameon=False, ncol=4, loc="upper right")
+    axes.set_ylim(bottom=0.07)
+    axes.legend(frameon=False, ncol=4, loc="lower left", reverse=True)
     figure.savefig(path, dpi=120)
+
+
+def happened(scenario: Scenario, last_h: float) -> list[tuple[float, str]]:
+    """What is worth a mark and when, hours; what lies close together shares one."""
+    named = {"batch-change": "batch", "web-stop": "stop", "splice": "splice"} | {name: name for name in day.FAULTS}
+    told: list[tuple[float, str]] = []
+    for play in sorted(scenario.plays, key=lambda play: play.onset_s):
+        at_h, said = play.onset_s / 3600.0, named.get(play.name)
+        if said and at_h < last_h:
+            close = bool(told) and at_h - told[-1][0] < CLOSE_H
+            told[-1:] = [(told[-1][0], f"{told[-1][1]}, {said}")] if close else [*told[-1:], (at_h, said)]
+    return told
 
 
 def names_of(known: Sequence[str]) -> Any:

@@ -121,7 +121,8 @@ def _part(kind: str, deviation: Array, ds_m: Array, tolerance_pct: float, square
 def course(web: TrueWeb, every_s: float) -> list[float]:
     """RMS deviation from target of each stretch of so long, percent; NaN where nothing was coated."""
     square = web.ds_m * (web.deviation_pct() ** 2).mean(axis=1)
-    stretch = (web.t_s / every_s).astype(np.intp)
+    last = math.ceil(float(web.t_s[-1]) / every_s) - 1  # the row that ends the run is of the stretch that ends with it
+    stretch = np.minimum((web.t_s / every_s).astype(np.intp), last)
     metres, squares = np.bincount(stretch, web.ds_m), np.bincount(stretch, square)
     rms = np.sqrt(squares / np.where(metres > 0.0, metres, np.nan))
     return [float(value) for value in rms]

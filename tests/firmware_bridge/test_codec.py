@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cantools
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from firmware_bridge.codec import Codec
 from firmware_bridge.contract import (
+    AUTHENTICATED_DBC,
     DEFAULT_MAP,
     FIELDS,
     SHIPPED_DBC,
@@ -81,6 +84,21 @@ def receive(codec: Codec, telegram: Telegram, frames: list[Frame]) -> Mapping[st
     assert messages[:-1] == [None] * (len(frames) - 1)
     assert messages[-1] is not None
     return messages[-1].fields
+
+
+@pytest.mark.parametrize("path", [SHIPPED_DBC, AUTHENTICATED_DBC])
+def test_in_the_dbcs_that_come_with_us_signals_fit_and_lie_apart(path: Path) -> None:
+    """Asked here, because a start no longer asks it of them; of a line's own DBC it does."""
+    assert cantools.database.load_file(path, strict=True).messages
+
+
+def test_signals_that_overlap_in_a_lines_own_dbc_are_refused(tmp_path: Path) -> None:
+    own = tmp_path / "own.dbc"
+    text = SHIPPED_DBC.read_text(encoding="utf-8")
+    first, second = re.findall(r" SG_ \w+ : (\d+)\|", text)[:2]
+    own.write_text(text.replace(f": {second}|", f": {first}|", 1), encoding="utf-8")
+    with pytest.raises(WireError, match="overlapping"):
+        Codec.compile(WireDescription("evencoat", "", dbc_path=own), 16, 32, 32)
 
 
 @pytest.mark.parametrize(("codec_of", "dbc", "telegram"), CARRIED)
