@@ -5,7 +5,7 @@ Whoever replays moves that time; nothing waits. Frames can be heard and not sent
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from struct import error as StructError
 from zlib import error as ZlibError
@@ -113,3 +113,20 @@ class ReplayBus:
             max(message.timestamp, earliest_s),
             message.is_error_frame,
         )
+
+
+def write_log(frames: Iterable[Frame], path: Path, epoch_s: float = 1.7e9) -> Path:
+    """Log frames in the format of the suffix, `epoch_s` added to their times. Returns `path`. Raises OSError."""
+    with can.Logger(path) as logger:
+        for frame in frames:
+            logger(
+                can.Message(
+                    timestamp=epoch_s + frame.t_s,
+                    arbitration_id=frame.can_id,
+                    data=frame.data,
+                    is_fd=frame.is_fd,
+                    bitrate_switch=frame.is_fd,
+                    is_extended_id=frame.is_extended,
+                )
+            )
+    return path

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import can
 import numpy as np
 
 from controller.line.command import Mode
@@ -33,7 +32,7 @@ from evencoat.snapshot.file import Identity, SnapshotError
 from evencoat.wire_checker import SignalTable, check_log
 from firmware_bridge.authentication import AuthenticationError
 from firmware_bridge.bus import BusError
-from firmware_bridge.bus_replay import ReplayBus
+from firmware_bridge.bus_replay import ReplayBus, write_log
 from firmware_bridge.codec import Codec
 from firmware_bridge.contract import WireDescription, WireError
 from firmware_bridge.frames import Frame
@@ -244,7 +243,9 @@ def _decoders(folder: Path) -> dict[str, Decoder]:
         line.play(SECONDS / 60.0)
     identity = Identity.of(settings)
     _keep(line.loop, folder / "snapshot", identity)
-    logs = {suffix: _log(frames, folder / f"log{suffix}") for suffix in (".log", ".asc", ".blf")}
+    logs = {
+        suffix: write_log(frames[:1500], folder / f"log{suffix}").read_bytes() for suffix in (".log", ".asc", ".blf")
+    }
     key_file = folder / "line.key"
     key_file.unlink(missing_ok=True)
     keys.new(key_file, 1.7e9)
@@ -286,23 +287,6 @@ def _keep(loop: Loop, path: Path, identity: Identity) -> None:
     assert trace is not None and trace.mode_actual is Mode.AUTO
     before = kept(loop.config, loop.state, trace.web_m, trace.roll, trace.batch)
     snapshot.write(path, before, identity, trace.t_line_ns)
-
-
-def _log(frames: Sequence[Frame], path: Path) -> bytes:
-    """The first seconds of a bus as python-can writes it."""
-    with can.Logger(path) as logger:
-        for frame in frames[:1500]:
-            logger(
-                can.Message(
-                    timestamp=1.7e9 + frame.t_s,
-                    arbitration_id=frame.can_id,
-                    data=frame.data,
-                    is_fd=frame.is_fd,
-                    bitrate_switch=frame.is_fd,
-                    is_extended_id=frame.is_extended,
-                )
-            )
-    return path.read_bytes()
 
 
 def _read_dbc(path: Path) -> None:
