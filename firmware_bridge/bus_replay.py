@@ -30,22 +30,6 @@ UNREADABLE = (  # what python-can's readers say of a log that is damaged
 )
 
 
-def write_log(frames: Iterable[Frame], path: Path, begun_unix_s: float = 1.7e9) -> None:
-    """A log of frames as python-can writes it, BLF, ASC or candump by the suffix. Raises OSError."""
-    with can.Logger(path) as logger:
-        for frame in frames:
-            logger(
-                can.Message(
-                    timestamp=begun_unix_s + frame.t_s,
-                    arbitration_id=frame.can_id,
-                    data=frame.data,
-                    is_fd=frame.is_fd,
-                    bitrate_switch=frame.is_fd,
-                    is_extended_id=frame.is_extended,
-                )
-            )
-
-
 class ReplayBus:
     """Implements firmware_bridge.bus.Bus over a log. Time stamps that step back are taken as standing still."""
 
@@ -129,3 +113,20 @@ class ReplayBus:
             max(message.timestamp, earliest_s),
             message.is_error_frame,
         )
+
+
+def write_log(frames: Iterable[Frame], path: Path, epoch_s: float = 1.7e9) -> Path:
+    """Log frames in the format of the suffix, `epoch_s` added to their times. Returns `path`. Raises OSError."""
+    with can.Logger(path) as logger:
+        for frame in frames:
+            logger(
+                can.Message(
+                    timestamp=epoch_s + frame.t_s,
+                    arbitration_id=frame.can_id,
+                    data=frame.data,
+                    is_fd=frame.is_fd,
+                    bitrate_switch=frame.is_fd,
+                    is_extended_id=frame.is_extended,
+                )
+            )
+    return path

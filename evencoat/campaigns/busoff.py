@@ -4,7 +4,9 @@ One line runs on, under the law in use; a trial takes the controller, all nodes,
 moment or for so long that nodes latch, and puts it back. Where nodes latched, a person re-arms a little later. "Back"
 is the first command that the die follows while the mode is AUTO again, counted from the return, or from the person. A
 bump is how far the first command that the die follows is from the last one before, or from where the lips stand,
-whichever is nearer, in moves that the rate limit allows in a cycle; every later one is measured from the one before.
+whichever is nearer, in moves that the rate limit allows in a cycle; every other one is measured from the one before.
+While only the die is gone control goes on moving for the three periods in which silence says nothing yet, so that a
+bump may have three moves: what the rate limit allows in that time.
 The profile drifts five times as fast as usual, so that the lips are on their way when somebody goes. Plant and
 controller take turns here: what processes and sockets add is the campaign `kill`'s.
 """
@@ -27,7 +29,7 @@ from evencoat.journal import NoSink
 from evencoat.league.rivals import Rival
 from evencoat.settings import load_line
 from evencoat.simulate import Plan, SimulatedLine, undisturbed
-from firmware_bridge.contract import NodeState
+from firmware_bridge.contract import COMMAND_TIMEOUT_PERIODS, NodeState
 from plant_sim import plant
 from plant_sim.faults import DRIFTS
 from plant_sim.scenario import parse
@@ -39,7 +41,8 @@ AWAY_S = (0.05, 6.0)  # drawn evenly in its logarithm; nodes latch after two sec
 PERSON_S = 3.0  # the person is there within
 AT_ONCE_S = 1.0  # who is back by then needs nobody
 RESTLESS = {"fast-cd-drift": 5.0}  # times the size drawn for the line
-BUMP_STEPS, BACK_P99_S = 1.0, 2.0
+BUMP_STEPS, STEP_STEPS, BACK_P99_S = float(COMMAND_TIMEOUT_PERIODS), 1.0, 2.0
+PAUSE_CYCLES = 1.5  # between two commands that the die follows: more is a pause
 
 GONE: tuple[Fault, ...] = (
     worse("controller bus-off", "", bus_off=frozenset({CONTROLLER})),
@@ -81,7 +84,7 @@ class BusOff:
             "never_back": 0,
             "back_p99_s": BACK_P99_S,
             "bump_max_rate_steps": BUMP_STEPS,
-            "step_max_rate_steps": BUMP_STEPS,
+            "step_max_rate_steps": STEP_STEPS,
             "limits_broken": 0,
         }
         broken = [
@@ -115,34 +118,37 @@ class _Life:
         lips = self._line.line.lips
         self._step_um = lips.rate_um_per_s * self._line.cycle_s
         self._told_um: Array | None = None
-        self._steps: list[float] = []  # um, of each command that the die followed
-        self._paused = False
+        self._told_s = 0.0
+        self._steps: list[float] = []  # um, of each command that the die followed on another
+        self._bumps: list[float] = []  # um, of each that followed a pause
         follow = self._line.nodes.die.command
 
         def command(gap_um: Array, now_s: float) -> None:
             follow(gap_um, now_s)
             if self._line.nodes.die.watch.state is NodeState.OPERATING:
-                self._followed(gap_um)
+                self._followed(gap_um, now_s)
 
         self._line.nodes.die.command = command  # type: ignore[method-assign]
         self._line.play(WARM_S / 60.0)
 
-    def _followed(self, gap_um: Array) -> None:
-        before, self._told_um = self._told_um, gap_um
-        if before is not None:
-            away = np.abs(gap_um - before)
-            if self._paused:
-                readings = self._line.nodes.readings
-                away = away if readings is None else np.minimum(away, np.abs(gap_um - readings.lip_motor_um))
+    def _followed(self, gap_um: Array, now_s: float) -> None:
+        before, paused = self._told_um, now_s - self._told_s > PAUSE_CYCLES * self._line.cycle_s
+        self._told_um, self._told_s = gap_um, now_s
+        if before is None:
+            return
+        away = np.abs(gap_um - before)
+        readings = self._line.nodes.readings
+        if paused and readings is not None:
+            self._bumps.append(float(np.minimum(away, np.abs(gap_um - readings.lip_motor_um)).max()))
+        else:
             self._steps.append(float(away.max()))
-        self._paused = False
 
     def _cycle(self) -> bool:
         """One cycle; whether the die followed a command in it, in AUTO."""
-        before = len(self._steps)
+        before_s = self._told_s
         self._line.play(self._line.cycle_s / 60.0)
         trace = self._line.loop.trace
-        return len(self._steps) > before and trace is not None and trace.mode_actual is Mode.AUTO
+        return self._told_s > before_s and trace is not None and trace.mode_actual is Mode.AUTO
 
     def _for_s(self, seconds: float) -> None:
         for _ in range(max(1, round(seconds / self._line.cycle_s))):
@@ -154,8 +160,8 @@ class _Life:
         self._for_s(float(rng.uniform(*LIFE_S)))
         away_s = float(np.exp(rng.uniform(*np.log(AWAY_S))))
         self._steps.clear()
+        self._bumps.clear()
         gone.begin(self._stage)
-        self._paused = True
         self._for_s(away_s)
         mended(self._stage)
         back_s, latched = self._back_s(AT_ONCE_S), False
@@ -164,15 +170,14 @@ class _Life:
             self._for_s(float(rng.uniform(0.0, PERSON_S)))
             self._line.request(OperatorRequest(mode=Mode.AUTO, rearm=True))
         back_s = self._back_s(PATIENCE_S) if back_s is None else back_s
-        steps = self._steps or [0.0]
         return {
             "k": k,
             "gone": gone.name,
             "away_s": round(away_s, 3),
             "latched": latched,
             "back_s": back_s,
-            "bump_rate_steps": round(steps[0] / self._step_um, 4),
-            "step_rate_steps": round(max(steps) / self._step_um, 4),
+            "bump_rate_steps": round(max(self._bumps, default=0.0) / self._step_um, 4),
+            "step_rate_steps": round(max(self._steps, default=0.0) / self._step_um, 4),
             "violations": self._line.checker.violations - violations,
             "words": f"{gone.name} for {away_s:.2f} s: back {'never' if back_s is None else f'in {back_s:.1f} s'}",
         }

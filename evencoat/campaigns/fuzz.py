@@ -243,7 +243,9 @@ def _decoders(folder: Path) -> dict[str, Decoder]:
         line.play(SECONDS / 60.0)
     identity = Identity.of(settings)
     _keep(line.loop, folder / "snapshot", identity)
-    logs = {suffix: _log(frames, folder / f"log{suffix}") for suffix in (".log", ".asc", ".blf")}
+    logs = {
+        suffix: write_log(frames[:1500], folder / f"log{suffix}").read_bytes() for suffix in (".log", ".asc", ".blf")
+    }
     key_file = folder / "line.key"
     key_file.unlink(missing_ok=True)
     keys.new(key_file, 1.7e9)
@@ -285,12 +287,6 @@ def _keep(loop: Loop, path: Path, identity: Identity) -> None:
     assert trace is not None and trace.mode_actual is Mode.AUTO
     before = kept(loop.config, loop.state, trace.web_m, trace.roll, trace.batch)
     snapshot.write(path, before, identity, trace.t_line_ns)
-
-
-def _log(frames: Sequence[Frame], path: Path) -> bytes:
-    """The first seconds of a bus as python-can writes it."""
-    write_log(frames[:1500], path)
-    return path.read_bytes()
 
 
 def _read_dbc(path: Path) -> None:

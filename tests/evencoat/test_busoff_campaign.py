@@ -24,9 +24,11 @@ def test_the_lips_are_on_their_way_and_a_jump_would_be_seen(tmp_path: Path) -> N
         life._for_s(5.0)
         steps = [step / life._step_um for step in life._steps]
         assert 0.9 < max(steps) < 1.001
-        life._steps.clear()
-        life._followed(life._told_um + 3.0 * life._step_um)
-        assert np.isclose(life._steps[0] / life._step_um, 3.0)
+        now_s = life._told_s
+        life._followed(life._told_um + 2.0 * life._step_um, now_s + life._line.cycle_s)
+        assert np.isclose(life._steps[-1] / life._step_um, 2.0) and not life._bumps
+        life._followed(life._line.nodes.readings.lip_motor_um + 4.0 * life._step_um, now_s + 3.0)
+        assert len(life._bumps) == 1 and 1.0 < life._bumps[0] / life._step_um < 4.001
 
 
 def row(**other: Any) -> dict[str, Any]:
@@ -39,6 +41,6 @@ def test_every_limit_can_be_broken() -> None:
     assert not judge([row(), row()], Path()).broken
     assert "never_back = 1, at most 0" in judge([row(), row(back_s=None)], Path()).broken
     assert judge([row(back_s=2.5)], Path()).broken == ("back_p99_s = 2.5, at most 2",)
-    assert judge([row(bump_rate_steps=1.2)], Path()).broken == ("bump_max_rate_steps = 1.2, at most 1",)
+    assert judge([row(bump_rate_steps=3.2)], Path()).broken == ("bump_max_rate_steps = 3.2, at most 3",)
     assert judge([row(step_rate_steps=1.2)], Path()).broken == ("step_max_rate_steps = 1.2, at most 1",)
     assert judge([row(violations=1)], Path()).broken == ("limits_broken = 1, at most 0",)

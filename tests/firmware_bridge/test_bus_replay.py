@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import can
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -17,7 +16,7 @@ from evencoat.journal import JournalReader, NoSink
 from evencoat.replay import replay
 from evencoat.settings import load_line
 from firmware_bridge.bus import BusError
-from firmware_bridge.bus_replay import ReplayBus
+from firmware_bridge.bus_replay import ReplayBus, write_log
 from firmware_bridge.frames import Frame
 from tests.runs import Line, story
 
@@ -46,19 +45,7 @@ class Recorded:
         self.line.play_s(SECONDS)
 
     def log(self, path: Path) -> Path:
-        with can.Logger(path) as logger:
-            for frame in self.frames:
-                logger(
-                    can.Message(
-                        timestamp=1.7e9 + frame.t_s,
-                        arbitration_id=frame.can_id,
-                        data=frame.data,
-                        is_fd=frame.is_fd,
-                        bitrate_switch=frame.is_fd,
-                        is_extended_id=frame.is_extended,
-                    )
-                )
-        return path
+        return write_log(self.frames, path)
 
 
 @pytest.fixture(scope="module")
