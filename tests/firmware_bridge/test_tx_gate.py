@@ -288,12 +288,11 @@ def test_a_pump_whose_ratio_is_nothing_has_only_its_trim() -> None:
 
 
 def test_whole_numbers_of_any_kind_are_judged_as_numbers() -> None:
-    """In eight bits 101 - (-100) is -55, and 200 beside 201 is a bound kept."""
-    wide = {"gap_min_um": 0.0, "neighbour_max_um": 150.0}
-    gate = Gate(replace(EXACT, **wide))
+    """In eight bits -100 - 101 is 55, and a step out of bounds looks like one inside them."""
+    gate = Gate(replace(EXACT, gap_max_um=300.0, neighbour_max_um=150.0))
     gate.prime([100.0, -100.0], 55.0, 0.0)
     refusal = gate.admits(np.array([101, -100], np.int8), 55.0, 0.0)
-    assert refusal is not None and (refusal.bound, refusal.value) == ("gap", 101.0)
+    assert refusal is not None and (refusal.bound, refusal.value) == ("neighbour difference", -201.0)
     gate.prime(np.array([100, -100], np.int8), 55.0, 0.0)
     assert gate.admits([99.0, -100.0], 55.0, 0.0) is None
 
