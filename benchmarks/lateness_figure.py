@@ -29,7 +29,7 @@ def main() -> None:
     rows = [json.loads(line) for line in (given.folder / "trials.jsonl").read_text().splitlines()[1:]]
     figure, panels = plt.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained", sharey=True, sharex=True)
     for condition in CONDITIONS:
-        axes = panels[condition.hertz == 100]
+        axes = panels[int(condition.hertz == 100)]
         measured = [row["k"] for row in rows if row["condition"] == condition.name and not row["refused"]]
         if not measured:
             continue
