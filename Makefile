@@ -30,13 +30,13 @@ test-socketcan: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@for script in $$(grep -l __main__ benchmarks/*.py | grep -v _figure.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-check: $(VENV)/.dev
+check: $(VENV)/.audit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m tests.supply_chain build
 
-mutate: $(VENV)/.dev
+mutate: $(VENV)/.audit
 	$(BIN)/python -m tests.mutate
 
 learn: $(VENV)/.run
@@ -55,6 +55,10 @@ $(VENV)/.run: $(VENV)/.python pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	$(PIP) -e '.[dev]'
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.audit: $(VENV)/.dev
+	$(PIP) -e '.[dev,audit]'
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build mutants
