@@ -120,7 +120,7 @@ def test_a_line_far_outside_the_training_settles_within_every_limit(
     if name != NOISY:
         assert far.rungs == {Rung.OWN}
         return
-    assert {Rung.LINEAR, Rung.SLOWED} <= far.rungs, "the ladder goes down, the network first"
+    assert Rung.SLOWED in far.rungs, "the ladder goes down; the network, which adds to no profile, is not blamed"
     lower = [trace for trace in far.traces if trace.rung is not Rung.OWN]
     assert {trace.guest_pct for trace in lower} == {0.0}
     assert all(trace.rung_cause is not Cause.NONE for trace in lower)

@@ -196,6 +196,11 @@ def sought(state: Foresight | None, seen: EstimateState) -> EstimateState:
     return seen._replace(reading=reading._replace(disturbance_md=reading.disturbance_md + state.correction))
 
 
+def speaks(state: Foresight | None) -> bool:
+    """Whether it adds anything now."""
+    return state is not None and state.correction != 0.0
+
+
 def anew(foreseer: Foreseer | None, state: Foresight | None) -> Foresight | None:
     """Another web: what is learnt of the network is kept, what was said of metres is not."""
     return init(foreseer) if foreseer is None or state is None else _begun_again(foreseer, state)

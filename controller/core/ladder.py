@@ -43,6 +43,7 @@ LATE, SURPRISE_CD, SURPRISE_MD, BOUND_CD, BOUND_MD, WORSE_CD, WORSE_MD = range(7
 CAUSES = (
     Cause.LATE, Cause.SURPRISE_CD, Cause.SURPRISE_MD, Cause.BOUND_CD, Cause.BOUND_MD, Cause.WORSE_CD, Cause.WORSE_MD
 )  # fmt: skip
+OF_THE_PROFILE = (SURPRISE_CD, BOUND_CD, WORSE_CD)
 NEVER = 1e9
 # What a look may find, by rung, in the order of CAUSES: share of late cycles; squared innovations over those believed;
 # share of bound zones and of a bound pump, less the shadow's; mean squares over the shadow's. What normal running
@@ -103,8 +104,8 @@ class LadderState(NamedTuple):
     squares: (4,), mean squares of shapes and mean, of the real loop and of the shadow; against_pi: real over shadow and
     what is even enough, NaN before there is anything to compare; compared: looks so far. evidence: (7,), the CUSUMs, in
     spans. Since the last look: late, cycles that followed a missed deadline; bound, sums over the cycles of the share
-    of zones, and of whether the pump, that limits held back; cycles. failures: how often a rung failed soon after it
-    was climbed.
+    of zones, and of whether the pump, that limits held back; cycles; spoke, whether the network added anything.
+    failures: how often a rung failed soon after it was climbed.
     """
 
     rung: int
@@ -123,6 +124,7 @@ class LadderState(NamedTuple):
     bound_cd: float
     bound_md: float
     cycles: int
+    spoke: bool = False
 
 
 NOTHING = np.zeros(len(CAUSES))
@@ -210,13 +212,17 @@ def failed(ladder: Ladder, state: LadderState, cause: Cause) -> LadderState:
     return _down(ladder, state, cause, state.rung + 1)
 
 
-def noted(state: LadderState, zones: int, limits: tuple[Limit, ...], limited: int, missed: int) -> LadderState:
-    """Remember what a cycle met: limits that bound, `limited` zones of `zones` that they changed, missed deadlines."""
+def noted(
+    state: LadderState, zones: int, limits: tuple[Limit, ...], limited: int, missed: int, spoke: bool = False
+) -> LadderState:
+    """Remember what a cycle met: limits that bound, `limited` zones of `zones` that they changed, missed deadlines, and
+    whether the network had something to add."""
     return state._replace(
         late=state.late + (missed > 0),
         bound_cd=state.bound_cd + limited / zones,
         bound_md=state.bound_md + shadow.pump_bound(limits),
         cycles=state.cycles + 1,
+        spoke=state.spoke or spoke,
     )
 
 
@@ -226,7 +232,7 @@ def rested(state: LadderState) -> LadderState:
         return state
     return state._replace(
         looked_m=math.nan, shadow=None, squares=NO_SQUARES, against_pi=UNCOMPARED, compared=0, late=0, bound_cd=0.0,
-        bound_md=0.0, cycles=0
+        bound_md=0.0, cycles=0, spoke=False
     )  # fmt: skip
 
 
@@ -300,6 +306,7 @@ def judged(
     """Add up the evidence, and go down or up where it is enough."""
     allowed, spans = ALLOWED[ladder.rungs[state.rung]], passed_m / ladder.span_m
     evidence = np.fmax(state.evidence + spans * (np.fmin(levels, MOST) - allowed), 0.0)
+    spoke = state.spoke
     state = state._replace(
         dwelt_m=state.dwelt_m + passed_m,
         looked_m=web_m,
@@ -309,11 +316,12 @@ def judged(
         bound_cd=0.0,
         bound_md=0.0,
         cycles=0,
+        spoke=False,
     )
     over = evidence / LIMIT
     worst = int(over.argmax())
     if over[worst] > 1.0:
-        return _down(ladder, state, CAUSES[worst], _lower(ladder, state.rung, worst))
+        return _down(ladder, state, CAUSES[worst], _lower(ladder, state.rung, worst, spoke))
     calm = float(over[worst]) < CALM_SHARE
     if state.rung and calm and state.dwelt_m >= dwell_m(ladder, state):
         up = state.rung - 1
@@ -326,11 +334,13 @@ def dwell_m(ladder: Ladder, state: LadderState) -> float:
     return ladder.dwell_m * LONGER**state.failures
 
 
-def _lower(ladder: Ladder, rung: int, worst: int) -> int:
-    """The next rung; under a PI whose mean goes wrong it is the pump that is at fault, and no lips are to blame."""
+def _lower(ladder: Ladder, rung: int, worst: int, spoke: bool) -> int:
+    """The next rung. Under a PI whose mean goes wrong it is the pump that is at fault, and no lips are to blame; and to
+    send a network away that adds to the mean only, or added nothing, changes nothing of a profile that goes wrong."""
     if ladder.rungs[rung] is Rung.PI and worst == WORSE_MD:
         return ladder.rungs.index(Rung.HOLD)
-    return rung + 1
+    innocent = worst in OF_THE_PROFILE or not spoke
+    return rung + 2 if innocent and ladder.rungs[rung + 1] is Rung.LINEAR else rung + 1
 
 
 def _down(ladder: Ladder, state: LadderState, cause: Cause, rung: int) -> LadderState:

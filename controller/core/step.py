@@ -203,7 +203,7 @@ def step(
     if (limits or spread) and judged.actual in (Mode.AUTO, Mode.ADVISORY) and _finite(asked_for):
         memory = acting.limited(memory, asked_for, play.standing(config.play, lips, _after(command)))
     if _acts(judged):
-        rungs = ladder.noted(rungs, config.line.zones, limits, limited, missed)
+        rungs = ladder.noted(rungs, config.line.zones, limits, limited, missed, foresight.speaks(ahead))
     known_now, bound, out = (seen, index, rungs, ahead), (limits, limited), _out_of_use(idle, inputs)
     trace = _trace(config, state, inputs, judged, known_now, wish, command, bound, out, sent)
     kept = memory if known and answered else None

@@ -634,3 +634,25 @@ def test_a_twin_starts_where_the_actuators_stand():
     assert twin.behind is drive.state.estimate.model
     _, wish = LADDER.pi.law.decide(twin.memory, drive.state.estimate, applied, 0.0)
     np.testing.assert_allclose(wish.gap_um, applied.gap_um, atol=1e-9)
+
+
+# ------------------------------------------------------------------------------------------------ with a network
+
+GUESTS = ladder.configure(LINE, CONFIG.estimator, CONFIG.law, guest=True)
+
+
+@pytest.mark.parametrize("spoke", [True, False])
+@pytest.mark.parametrize("cause", ladder.CAUSES)
+def test_a_network_is_sent_away_first_only_where_it_can_be_at_fault(cause, spoke):
+    """It adds to the mean: a profile that goes wrong is not its doing, nor anything while it is silent."""
+    state = ladder.init()
+    while state.rung == 0:
+        state = ladder.noted(state, LINE.zones, (), 0, 0, spoke)
+        state = ladder.judged(GUESTS, state, level(cause), 0.1 * GUESTS.span_m, 0.0, 0)
+    of_the_profile = cause in {Cause.SURPRISE_CD, Cause.BOUND_CD, Cause.WORSE_CD}
+    assert GUESTS.rungs[state.rung] is (Rung.SLOWED if of_the_profile or not spoke else Rung.LINEAR)
+    assert state.cause is cause and not state.spoke
+
+
+def test_an_answer_that_is_no_number_is_the_networks_first():
+    assert GUESTS.rungs[ladder.failed(GUESTS, ladder.init(), Cause.NOT_FINITE).rung] is Rung.LINEAR
