@@ -24,7 +24,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.runs import machine
+from benchmarks.runs import machine, names_of
 from evencoat.league import day, field
 from evencoat.league.players import NAMES, player
 from evencoat.settings import load_line
@@ -178,19 +178,6 @@ def happened(scenario: Scenario, last_h: float) -> list[tuple[float, str]]:
             close = bool(told) and at_h - told[-1][0] < CLOSE_H
             told[-1:] = [(told[-1][0], f"{told[-1][1]}, {said}")] if close else [*told[-1:], (at_h, said)]
     return told
-
-
-def names_of(known: Sequence[str]) -> Any:
-    """Reads names with commas between, of those that are known."""
-
-    def read(text: str) -> tuple[str, ...]:
-        names = tuple(text.split(","))
-        for name in names:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"nothing is called {name!r}; there are {', '.join(known)}")
-        return names
-
-    return read
 
 
 def hours_of(text: str) -> float:

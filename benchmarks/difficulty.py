@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.closed_loop import play
-from benchmarks.runs import machine
+from benchmarks.runs import machine, names_of
 from evencoat.league import difficulty
 from evencoat.league.players import NAMES, tuned
 
@@ -104,15 +104,6 @@ def picture(
     figure.savefig(path, dpi=120)
 
 
-def names_of(text: str) -> tuple[str, ...]:
-    """Controllers named on the command line."""
-    names = tuple(text.split(","))
-    for name in names:
-        if name not in NAMES:
-            raise argparse.ArgumentTypeError(f"nobody is called {name!r}; there are {', '.join(NAMES)}")
-    return names
-
-
 def sizes_of(text: str) -> tuple[float, ...]:
     """Sizes on the command line, rising."""
     try:
@@ -132,7 +123,9 @@ def main() -> None:
     parser.add_argument("--lines", type=int, help="lines, the families in turn (default 10, quick 1)")
     parser.add_argument("--minutes", type=float, help="length of a run (default 40, quick 14)")
     parser.add_argument("--sizes", type=sizes_of, help="only these, with commas between")
-    parser.add_argument("--controllers", type=names_of, default=CONTROLLERS, help="only these, with commas between")
+    parser.add_argument(
+        "--controllers", type=names_of(NAMES), default=CONTROLLERS, help="only these, with commas between"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--results", type=Path, help="keep every match here, and play none that is in it already")
     parser.add_argument("--out", type=Path, help="keep difficulty.json, difficulty.txt and difficulty.png here")

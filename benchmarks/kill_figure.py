@@ -1,13 +1,9 @@
 """A picture of a kill campaign: how soon the line was held again, from a guard and from nothing.
 
-python benchmarks/kill_figure.py runs/campaign-kill docs/reliability-kill.png
+python benchmarks/kill_figure.py runs/campaign-kill docs/reliability/kill.png
 """
 
 from __future__ import annotations
-
-import argparse
-import json
-from pathlib import Path
 
 import matplotlib as mpl
 
@@ -15,6 +11,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from benchmarks.runs import campaign_to_draw
 from evencoat.campaigns.kill import BACK_P99_S
 
 KINDS = (("control", "control process killed, guard lives", "#1f4e79"), ("all", "guard killed too", "#b0b0b0"))
@@ -22,11 +19,7 @@ KINDS = (("control", "control process killed, guard lives", "#1f4e79"), ("all", 
 
 def main() -> None:
     """Draw the share of trials that were back within a time."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("picture", type=Path)
-    given = parser.parse_args()
-    rows = [json.loads(line) for line in (given.folder / "trials.jsonl").read_text().splitlines()[1:]]
+    _, rows, picture = campaign_to_draw(__doc__)
     figure, axes = plt.subplots(figsize=(7.0, 3.2), layout="constrained")
     for kind, words, colour in KINDS:
         back_s = np.sort([row["back_s"] for row in rows if row["killed"] == kind])
@@ -40,7 +33,7 @@ def main() -> None:
     axes.set(ylabel="share of trials not yet back")
     axes.legend(frameon=False, fontsize=8, loc="lower left")
     axes.grid(alpha=0.2)
-    figure.savefig(given.picture, dpi=120)
+    figure.savefig(picture, dpi=120)
 
 
 if __name__ == "__main__":

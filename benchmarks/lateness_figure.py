@@ -5,16 +5,13 @@ python benchmarks/lateness_figure.py runs/campaign-lateness docs/reliability/lat
 
 from __future__ import annotations
 
-import argparse
-import json
-from pathlib import Path
-
 import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from benchmarks.runs import campaign_to_draw
 from evencoat.campaigns.lateness import CONDITIONS, late_us
 
 COLOURS = {(False, False): "#7f9fbf", (False, True): "#1f4e79", (True, False): "#e0a070", (True, True): "#a04000"}
@@ -22,11 +19,7 @@ COLOURS = {(False, False): "#7f9fbf", (False, True): "#1f4e79", (True, False): "
 
 def main() -> None:
     """Two panels, a rate each; the bare loops are dotted."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("picture", type=Path)
-    given = parser.parse_args()
-    rows = [json.loads(line) for line in (given.folder / "trials.jsonl").read_text().splitlines()[1:]]
+    folder, rows, picture = campaign_to_draw(__doc__)
     figure, panels = plt.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained", sharey=True, sharex=True)
     for condition in CONDITIONS:
         axes = panels[int(condition.hertz == 100)]
@@ -35,7 +28,7 @@ def main() -> None:
             continue
         words = f"{'loaded' if condition.loaded else 'idle'}, {'SCHED_FIFO' if condition.realtime else 'ordinary'}"
         colour = COLOURS[condition.loaded, condition.realtime]
-        for late, style, label in zip(late_us(given.folder, measured), ("-", ":"), (words, None), strict=True):
+        for late, style, label in zip(late_us(folder, measured), ("-", ":"), (words, None), strict=True):
             later = 1.0 - np.arange(late.size) / late.size
             axes.step(np.maximum(np.sort(late), 1.0), later, style, color=colour, label=label, linewidth=1.2)
     for axes, hertz in zip(panels, (10, 100), strict=True):
@@ -45,7 +38,7 @@ def main() -> None:
         axes.plot([], [], ":", color="black", label="bare loop, same run")
         axes.legend(frameon=False, fontsize=8, loc="lower left")
     panels[0].set(ylabel="share of cycles that began")
-    figure.savefig(given.picture, dpi=120)
+    figure.savefig(picture, dpi=120)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import multiprocessing
 import os
 import platform
@@ -9,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -43,6 +46,19 @@ def decisions_us(match: Match, own: Player, cycles: int) -> np.ndarray:
     return np.array(spent[WARM_UP:])
 
 
+def names_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """For argparse: reads names with commas between, of those that are known."""
+
+    def read(text: str) -> tuple[str, ...]:
+        names = tuple(text.split(","))
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"nothing is called {name!r}; there are {', '.join(known)}")
+        return names
+
+    return read
+
+
 def machine() -> dict[str, str]:
     """Where and of what this was measured."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
@@ -53,3 +69,13 @@ def machine() -> dict[str, str]:
         "numpy": np.__version__,
         "commit": commit.stdout.strip(),
     }
+
+
+def campaign_to_draw(words: str | None) -> tuple[Path, list[dict[str, Any]], Path]:
+    """What `NAME_figure.py FOLDER PICTURE` is called with: the campaign's folder, its trials, and where to draw."""
+    parser = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("picture", type=Path)
+    given = parser.parse_args()
+    lines = (given.folder / "trials.jsonl").read_text(encoding="utf-8").splitlines()
+    return given.folder, [json.loads(line) for line in lines[1:]], given.picture

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import can
@@ -96,14 +96,6 @@ class Scene:
 
 def pump_is(state: NodeState) -> Callable[[Message], bool]:
     return lambda m: m.telegram is Telegram.PUMP_FEEDBACK and m.fields["node_state"] == state
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path)
-    with made.children:
-        yield made
-        made.bystander.close()
 
 
 def test_a_killed_daemon_is_survived_and_replaced_without_a_bump(scene: Scene) -> None:

@@ -12,11 +12,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from evencoat.journal import JournalReader, What
 from evencoat.settings import find_line
@@ -25,14 +24,6 @@ from firmware_bridge.contract import NodeState, Telegram
 from tests.test_end_to_end import PATIENCE_S, Scene, pump_is
 
 RESUME = '\n[restart]\npolicy = "resume"\nsnapshot_s = 0.2\n'
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path)
-    with made.children:
-        yield made
-        made.bystander.close()
 
 
 def line_file(folder: Path, more: str) -> Path:
