@@ -21,8 +21,12 @@ help:
 run: $(VENV)/.run
 	$(BIN)/evencoat demo
 
+# What has neither processes nor patience runs on all processors; the rest, one test after the other.
+APART := tests/controller tests/plant_sim tests/evencoat/league
+
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile $(APART)
+	$(BIN)/python -m pytest $(APART:%=--ignore=%)
 
 test-socketcan: $(VENV)/.dev
 	$(BIN)/python -m tests.socketcan.vm
