@@ -2,7 +2,7 @@
 
 The shipped network runs in the law `neural`, on the real controller, gate, frames and plant; from a moment on, what its
 heads answer is replaced, there where they answer (core.network.predictors). Half of the networks are spoilt from the
-first cycle, the others have earned their authority before they turn. Judged is what crosses the wire, by
+first cycle, the others turn later and have full authority when they do: it is given to them. Judged is what crosses the wire, by
 evencoat.wire_checker, which shares no code with envelope, gate or codec; and the true web from that moment on, against
 the same line and seed under `adaptive`, which is what the rung below the network does.
 
@@ -208,6 +208,7 @@ def played(kind: str, name: str, seed: int, minutes: float, rng: np.random.Gener
     with undisturbed(), np.errstate(invalid="ignore"):
         try:
             line.play(turns_s / 60.0)
+            _trusted(line)
             with _replaced(kind, rng):
                 line.play(minutes - turns_s / 60.0)
         except Exception as error:  # whatever it is, it is what this campaign looks for
@@ -249,6 +250,13 @@ def _replaced(kind: str, rng: np.random.Generator) -> contextlib.AbstractContext
     if kind == LINEAR:
         return contextlib.nullcontext()
     return patch.object(network, "predictors", _spoilt(kind, network.predictors, rng))
+
+
+def _trusted(line: SimulatedLine) -> None:
+    """As if the network had been right for long."""
+    state = line.loop.state
+    if state.foresight is not None and state.cycle > 1:
+        line.loop.state = state._replace(foresight=state.foresight._replace(evidence=foresight.SURE))
 
 
 def _sigma_pct(line: SimulatedLine, from_s: float) -> float:
