@@ -2,9 +2,9 @@
 
 The shipped network runs in the law `neural`, on the real controller, gate, frames and plant; from a moment on, what its
 heads answer is replaced, there where they answer (core.network.predictors). Half of the networks are spoilt from the
-first cycle, the others turn later and have full authority when they do: it is given to them. Judged is what crosses the wire, by
-evencoat.wire_checker, which shares no code with envelope, gate or codec; and the true web from that moment on, against
-the same line and seed under `adaptive`, which is what the rung below the network does.
+first cycle, the others turn later and have full authority when they do: it is given to them. Judged is what crosses
+the wire, by evencoat.wire_checker, which shares no code with envelope, gate or codec; and the true web from that moment
+on, against the same line and seed under `adaptive`, which is what the rung below the network does.
 
 A network that turns is found out and sent away; until then it does harm. That harm is measured as squared error over
 time, and the limit is on what it makes of the sigma of a day in which the network turns once: the last is reckoned.
