@@ -574,3 +574,71 @@ def test_the_load_is_that_of_every_frame_at_its_telegrams_rate(codec_of: Any) ->
     assert sorted((m.name, m.can_id, m.size, m.rate_hz, m.frame_s) for m in load.messages) == sorted(expected)
     assert load.total_pct == pytest.approx(sum(100.0 * rate_hz * frame_s for *_, rate_hz, frame_s in expected))
     assert load.total_pct > 0.0
+
+
+def test_a_codec_knows_its_wire_and_its_sizes() -> None:
+    codec = foreign_codec()
+    assert codec.wire.dbc == FOREIGN_DBC
+    assert (codec.zones, codec.wet_boxes, codec.dry_boxes) == (24, 48, 48)
+    three = shipped_codec(9, 12, 15)
+    assert (three.zones, three.wet_boxes, three.dry_boxes) == (9, 12, 15)
+    sizes = [three.places(t) for t in (Telegram.DIE_COMMAND, Telegram.WET_PROFILE, Telegram.DRY_PROFILE, Telegram.SYNC)]
+    assert sizes == [9, 12, 15, 0]
+
+
+@pytest.mark.parametrize(
+    ("codec_of", "telegram", "scan_id", "counter", "scan"),
+    [
+        (shipped_codec, Telegram.DIE_COMMAND, True, 256, 2**32),
+        (shipped_codec, Telegram.HEARTBEAT, False, 256, 256),
+        (foreign_codec, Telegram.DIE_COMMAND, False, 256, 256),
+        (foreign_codec, Telegram.REARM, False, 0, 0),
+    ],
+)
+def test_what_counts_the_frames_of_a_telegram_and_where_it_wraps(
+    codec_of: Any, telegram: Telegram, scan_id: bool, counter: int, scan: int
+) -> None:
+    codec = codec_of()
+    assert codec.has_scan_id(telegram) is scan_id
+    assert (codec.counter_modulus(telegram), codec.scan_modulus(telegram)) == (counter, scan)
+
+
+def test_a_telegram_that_is_not_on_the_wire_has_no_scan_id_however_many_others_have_one() -> None:
+    codec = Codec.compile(WireDescription(signal_map={**DEFAULT_MAP, "safe_stop.reason": ""}), 40, 0, 0)
+    assert not codec.carries(Telegram.WET_PROFILE) and not codec.has_scan_id(Telegram.WET_PROFILE)
+    assert codec.scan_modulus(Telegram.WET_PROFILE) == codec.places(Telegram.WET_PROFILE) == 0
+
+
+def test_one_count_and_the_ends_of_numbers_and_of_arrays() -> None:
+    codec = shipped_codec()
+    assert codec.count(Telegram.PUMP_COMMAND, "trim_pct") == 0.001
+    assert codec.count(Telegram.DIE_COMMAND, "gap_um") == pytest.approx(0.1)
+    assert codec.bounds(Telegram.PUMP_COMMAND, "trim_pct") == (-30.0, 30.0)
+    assert codec.bounds(Telegram.DIE_COMMAND, "gap_um") == pytest.approx((0.0, 3276.7))
+
+
+def test_where_places_of_an_array_differ_the_coarsest_count_and_the_narrowest_ends_are_told() -> None:
+    codec = shipped_codec()
+    own = codec._scaling(Telegram.DIE_COMMAND, "gap_um")
+    scales = np.where(np.arange(40) == 7, 0.2, 0.1)
+    uneven = replace(own, scale=scales)
+    codec._scaling = lambda *_: uneven
+    assert codec.count(Telegram.DIE_COMMAND, "gap_um") == 0.2
+    ends = [uneven.bounds(place) for place in range(40)]
+    assert len(set(ends)) == 2
+    assert codec.bounds(Telegram.DIE_COMMAND, "gap_um") == (max(low for low, _ in ends), min(high for _, high in ends))
+
+
+def test_who_sends_is_nobody_in_particular_unless_it_is_said() -> None:
+    with pytest.raises(WireError, match=r"^heartbeat: not on this wire$"):
+        shipped_codec().encode(Telegram.HEARTBEAT, BEAT, scan_id=0, counter=0)
+    with pytest.raises(WireError, match=r"^heartbeat: not on this wire for node 99$"):
+        shipped_codec().encode(Telegram.HEARTBEAT, BEAT, scan_id=0, counter=0, node=99)
+
+
+def test_unknown_fields_are_named_beside_those_that_are_known() -> None:
+    words = r"^pump_command: unknown field a_field, other; known: ratio_rpm_per_mps, trim_pct$"
+    with pytest.raises(WireError, match=words):
+        shipped_codec().encode(
+            Telegram.PUMP_COMMAND, {"trim_pct": 0.0, "other": 1.0, "a_field": 2.0}, scan_id=0, counter=0
+        )
