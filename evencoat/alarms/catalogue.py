@@ -78,8 +78,8 @@ class Alarm:
     """One alarm. It comes when its condition is above `limit` for `on_delay_s`, and goes when it is not above
     limit - dead_band for `off_delay_s`. `latch`: once gone, it stays until somebody acknowledges it.
 
-    `device`: of NE 107; "" where it speaks of none, "*" where its subject is the device, "gauge" for the one that closes
-    the loop, "gauges" for both.
+    `device`: of NE 107; "" where it speaks of none, "*" where its subject is the device, "gauge" for the one that
+    closes the loop, "gauges" for both.
     """
 
     id: str
@@ -181,7 +181,7 @@ _ALARMS = (
           "The gauge is silent, frozen or late, or its clock is wrong.", _HELD,
           "Check the gauge and its link; control goes on by itself once scans come."),
           Words("保持：闭环测量仪无新扫描", "测量仪无响应、冻结或延迟，或其时钟错误。", _HELD_ZH,
-                "检查测量仪及通信；恢复扫描后自动继续。"), on_delay_s=10.0),  # a web that starts has to come as far first
+                "检查测量仪及通信；恢复扫描后自动继续。"), on_delay_s=10.0),  # a start has to get there first
     _hold("hold-gauge-invalid", "gauge", Words("Held: too few valid boxes in the scan",
           "The gauge is dirty, covered or beside the web.", _HELD, "Clean and align the gauge."),
           Words("保持：扫描中有效测点过少",

@@ -368,7 +368,7 @@ def _each(values: Values, name: str, kind: str, found: Array) -> None:
     alarm = CATALOGUE[name]
     which = np.flatnonzero(found > alarm.limit - alarm.dead_band)
     if which.size > MANY:
-        values[Key(name, "die")] = Condition(float(found.max()), f"{kind}s {', '.join(str(k + 1) for k in which)}")
+        values[Key(name, "die")] = Condition(float(found.max()), ", ".join(f"{kind} {k + 1}" for k in which))
         return
     for k in which:
         values[Key(name, f"{kind} {k + 1}")] = Condition(float(found[k]))

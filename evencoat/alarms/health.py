@@ -32,7 +32,7 @@ def devices(line: LineDescription) -> tuple[str, ...]:
 
 
 def health(line: LineDescription, state: EngineState) -> Mapping[str, Health]:
-    """Each device by the worst of the alarms that stand and name it. One that is shelved still counts while it is so."""
+    """Each device by the worst of the alarms that stand and name it. A shelved one counts while it is so."""
     found: dict[str, list[tuple[Ne107, str]]] = {name: [] for name in devices(line)}
     for key, standing in state.standings.items():
         if standing.state in STANDING and (standing.so or standing.state is not State.SHELVED):
@@ -66,7 +66,7 @@ def _causes(told: Iterable[tuple[Ne107, str]]) -> tuple[str, ...]:
 
 
 class PackMl(StrEnum):
-    """States of PackML that this unit has. Those of a machine that moves by itself (Clearing, Completing) it has not."""
+    """States of PackML that this unit has: not those of a machine that moves by itself (Clearing, Completing)."""
 
     STARTING = "Starting"
     EXECUTE = "Execute"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.line.description import LineDescription
-from evencoat.alarms.catalogue import CATALOGUE
+from evencoat.alarms.catalogue import CATALOGUE, told
 from evencoat.alarms.conditions import Memory, Surroundings, Watch
-from evencoat.alarms.engine import Engine, EngineState, Transition
+from evencoat.alarms.engine import Engine, EngineState, Key, State, Transition
 from evencoat.journal import JournalReader
 from evencoat.picture import ARRAYS, LISTS, SCALARS
 
@@ -31,6 +31,18 @@ class Panel:
         self.state, moved = self.engine.step(self.state, self.state.now_s + dt_s, found)
         self.history += moved
         return list(moved)
+
+    def standing(self) -> dict[Key, str]:
+        """What is active now, in words."""
+        return {
+            key: in_words(key, one.detail) for key, one in self.state.standings.items() if one.state is State.ACTIVE
+        }
+
+
+def in_words(key: Key, detail: str) -> str:
+    """An alarm in one line, in English."""
+    text = told(CATALOGUE[key.alarm], key.subject).text
+    return f"{text} ({detail})" if detail else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,6 @@ def _cycles(reader: JournalReader) -> Iterator[dict[str, Any]]:
     while first <= last:
         rows = reader.rows(COLUMNS, first, first + BLOCK_ROWS - 1)
         first += BLOCK_ROWS
-        told = {name: [str(text).split("; ") if text else [] for text in rows.pop(name)] for name in LISTS}
+        split = {name: [str(text).split("; ") if text else [] for text in rows.pop(name)] for name in LISTS}
         for k in range(len(rows["cycle"])):
-            yield {name: values[k] for name, values in rows.items()} | {name: told[name][k] for name in LISTS}
+            yield {name: values[k] for name, values in rows.items()} | {name: split[name][k] for name in LISTS}

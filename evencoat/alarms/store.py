@@ -122,7 +122,8 @@ def _opened(path: Path) -> sqlite3.Connection:
             db.execute("CREATE TABLE IF NOT EXISTS standings (key TEXT PRIMARY KEY, standing TEXT NOT NULL)")
             db.execute(
                 "CREATE TABLE IF NOT EXISTS history (id INTEGER PRIMARY KEY AUTOINCREMENT, t_unix_s REAL, at_s REAL, "
-                "key TEXT, before TEXT, after TEXT, why TEXT, detail TEXT, who TEXT, grouped INTEGER, first_out INTEGER)"
+                "key TEXT, before TEXT, after TEXT, why TEXT, detail TEXT, who TEXT, grouped INTEGER, "
+                "first_out INTEGER)"
             )
             db.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
         version = dict(db.execute("SELECT name, value FROM meta"))["schema"]
