@@ -354,7 +354,7 @@ _ALARMS = (
               "Vent the line; check stator and coupling."),
         Words("泵压力脉动大于常值", "定子磨损、浆料含气或联轴器松动。", "料带出现横向条带，控制器来不及修正。",
               "排气；检查定子和联轴器。"),
-        limit=2.5, unit="times the usual", dead_band=0.7, on_delay_s=10.0, off_delay_s=60.0, suppressed_while=STEADY,
+        limit=2.5, unit="times the usual", dead_band=0.7, on_delay_s=20.0, off_delay_s=60.0, suppressed_while=STEADY,
         device="pump", health=OUTSIDE,
     ),
     # --- the web ---

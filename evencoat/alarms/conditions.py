@@ -32,7 +32,8 @@ OUT_MOST_M = 20.0  # metres out of tolerance that are remembered
 EVENT_S = 30.0  # for which an event of the journal counts as still so
 AUTHORITY_HAD, AUTHORITY_LOST = 0.2, 0.02
 USUAL_S = 900.0  # in which something becomes the usual
-BEAT_MOST = 9.0  # times the usual square: more does not count as usual
+BEAT_LEARN_S = 10.0  # until the pump's own pulses are known
+BEAT_MOST = 3.0  # times the usual square: more hardly counts as usual
 MANY = 3  # bolts: of more than so many the die is told, not each of them
 TINY_PCT = 1e-4  # a teaching that moves less than this is none
 
@@ -227,9 +228,10 @@ class Watch:
         step_pct = index_pct - known.pressure_pct if math.isfinite(known.pressure_pct) else 0.0
         beat, beat_usual = known.pulses
         beat = beat.seen(step_pct**2, dt_s, 5.0)
-        most = BEAT_MOST * beat_usual.value if beat_usual.value else math.inf
-        beat_usual = beat_usual.seen(min(step_pct**2, most), dt_s, USUAL_S)
-        if beat_usual.value > 0.0:
+        known_well = known.steady_s > BEAT_LEARN_S
+        strange = known_well and beat.value > BEAT_MOST * beat_usual.value
+        beat_usual = beat_usual.seen(step_pct**2, dt_s, 50.0 * USUAL_S if strange else USUAL_S)
+        if known_well and beat_usual.value > 0.0:
             times = math.sqrt(beat.value / beat_usual.value)
             _one(values, "pump-pulses", times, f"{times:.1f} times the usual")
         known = known._replace(pressure_pct=index_pct, pressure=(ten, usual), first_pct=first_pct)

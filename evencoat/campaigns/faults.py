@@ -4,7 +4,8 @@ Every fault of fault_catalogue comes to a pilot line that is even by then, under
 gate. Said is what an operator is told: the outcome where it is not OK, link faults, bolts that are left alone, the rung
 of the ladder, and every alarm with its cause. A fault is detected when something is said that was not said before it,
 and named when one of these matches the words of its catalogue entry. Whether the line is safe is judged on the true
-web and on the wire: HOLD, or no metre out of tolerance any more. Some minutes of each round nothing happens, and what is said then is a false trip.
+web and on the wire: HOLD, or no metre out of tolerance any more. Some minutes of each round nothing happens, and what
+is said then is a false trip.
 
 A round is every fault once, each on a line of its own seed, then the quiet running; ten rounds are the campaign.
 """
