@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,27 +48,31 @@ def in_words(key: Key, detail: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What came of a journal: the panel as it stands at the end, and the wall time of its engine's zero."""
+    """What came of a journal: the panel as it stands at the end, and wall times by the engine's, both s."""
 
     panel: Panel
     cycles: int
-    unix_of_zero_s: float
+    walls: Sequence[tuple[float, float]]
+
+    def unix_of(self, at_s: float) -> float:
+        """Wall time of a transition."""
+        k = bisect_left(self.walls, (at_s - 1e-6, 0.0))
+        return self.walls[min(k, len(self.walls) - 1)][1]
 
 
 def replayed(reader: JournalReader, line: LineDescription) -> Replayed:
-    """Every cycle that the journal still has, events with the cycle that they were stamped with."""
-    panel, cycles, zero_s = Panel(line), 0, 0.0
+    """Every cycle that the journal still has; events with the first cycle that is not older than they are."""
+    panel, cycles, at = Panel(line), 0, 0
+    walls: list[tuple[float, float]] = []
     events = [(event.t_unix_s, event.kind, event.text) for event in reader.events()]
-    at = 0
     for cycle in _cycles(reader):
         before = at
         while at < len(events) and events[at][0] <= cycle["t_unix_s"]:
             at += 1
-        if not cycles:
-            zero_s = cycle["t_unix_s"]
-        panel.see(cycle, Surroundings(events=[(kind, text) for _, kind, text in events[before:at]]))
+        if panel.see(cycle, Surroundings(events=[(kind, text) for _, kind, text in events[before:at]])):
+            walls.append((panel.state.now_s, float(cycle["t_unix_s"])))
         cycles += 1
-    return Replayed(panel, cycles, zero_s)
+    return Replayed(panel, cycles, walls)
 
 
 def _cycles(reader: JournalReader) -> Iterator[dict[str, Any]]:

@@ -61,11 +61,13 @@ class AlarmStore:
     def load(self, now_unix_s: float) -> EngineState:
         """The state as it was kept; the time since then has passed for the engine, too.
 
-        A wall clock that was set back passes for no time; no shelf then lasts longer than a shelf may.
+        A wall clock that was set back passes for no time; no shelf then lasts longer than a shelf may. Raises
+        sqlite3.Error.
         """
         meta = self._meta()
         kept_s, unix_s = float(meta.get("now_s", 0.0)), float(meta.get("t_unix_s", now_unix_s))
         now_s = kept_s + max(now_unix_s - unix_s, 0.0)
+        self._put_meta({"now_s": repr(now_s), "t_unix_s": repr(now_unix_s)})
         rows = self._db.execute("SELECT key, standing FROM standings").fetchall()
         standings = {Key.of(key): _standing(json.loads(text), now_s) for key, text in rows}
         return EngineState(now_s, standings, frozenset(), int(meta.get("group", 0)))
@@ -80,7 +82,7 @@ class AlarmStore:
             rows = [(str(key), json.dumps(_plain(one))) for key, one in state.standings.items()]
             self._db.executemany("INSERT INTO standings VALUES (?, ?)", rows)
             self._db.executemany(f"INSERT INTO history VALUES (NULL{', ?' * 10})", told)
-            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+            self._put_meta(meta)
             self._rows += len(told)
             if self._rows > HISTORY_MOST + SPARE:
                 self._db.execute("DELETE FROM history WHERE id <= (SELECT MAX(id) FROM history) - ?", (HISTORY_MOST,))
@@ -107,6 +109,13 @@ class AlarmStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _put_meta(self, meta: Mapping[str, str]) -> None:
+        """In the transaction that is open, or one of its own."""
+        inside = self._db.in_transaction
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+        if not inside:
+            self._db.commit()
 
     def _meta(self) -> dict[str, str]:
         return dict(self._db.execute("SELECT name, value FROM meta"))
