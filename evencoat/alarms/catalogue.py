@@ -381,7 +381,7 @@ _ALARMS = (
               "Look at the web; clean the slot with a shim, check the bolt."),
         Words("轮廓：{subject} 与相邻区明显不同", "条纹：唇口缝隙有脏物或气泡；或螺栓动作不符。",
               "料带出现纵向条带；回路会扭曲相邻区来补偿。", "查看料带；用垫片清理缝隙，检查螺栓。"),
-        limit=0.2, unit="of the tolerance", dead_band=0.05, on_delay_s=15.0, off_delay_s=60.0, latch=True,
+        limit=0.2, unit="of the tolerance", dead_band=0.05, on_delay_s=15.0, off_delay_s=300.0, latch=True,
         suppressed_while=EVENED, device="die", health=OUTSIDE,
     ),
     # --- gauges ---

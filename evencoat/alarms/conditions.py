@@ -34,6 +34,7 @@ AUTHORITY_HAD, AUTHORITY_LOST = 0.2, 0.02
 USUAL_S = 900.0  # in which something becomes the usual
 BEAT_LEARN_S = 10.0  # until the pump's own pulses are known
 BEAT_MOST = 3.0  # times the usual square: more hardly counts as usual
+EDGE_ZONES, EDGE_SHARE = 3, 0.5  # a zone at an edge counts for half
 MANY = 3  # bolts: of more than so many the die is told, not each of them
 TINY_PCT = 1e-4  # a teaching that moves less than this is none
 
@@ -135,7 +136,9 @@ class Watch:
         if known.t_ns < 0:
             return cycle_s, 0.0
         dt_s = (t_ns - known.t_ns) / 1e9
-        return (dt_s, 0.0) if 0.0 <= dt_s <= JUMP_MOST_S else (cycle_s, dt_s)
+        if 0.0 < dt_s <= JUMP_MOST_S:
+            return dt_s, 0.0
+        return cycle_s, dt_s  # a cycle went by, also one in which line time stood still
 
     def _settled(self, known: Memory, cycle: Mapping[str, Any], closed: bool, dt_s: float) -> Memory:
         """How long nothing has happened after which things are expected to change."""
@@ -196,6 +199,7 @@ class Watch:
         _one(values, "mean-out", abs(mean_pct.value) / tolerance_pct, f"{mean_pct.value:+.2f} %")
         padded = np.pad(off_pct.value, 1, mode="edge")
         apart = np.abs(off_pct.value - 0.5 * (padded[:-2] + padded[2:])) / tolerance_pct
+        apart[[*range(EDGE_ZONES), *range(-EDGE_ZONES, 0)]] *= EDGE_SHARE  # lips have less to say there
         most = int(apart.argmax())  # neighbours of a streak stand apart from it, too: only the worst is told
         if apart[most] > CATALOGUE["zone-apart"].limit - CATALOGUE["zone-apart"].dead_band:
             values[Key("zone-apart", f"zone {most + 1}")] = Condition(

@@ -244,7 +244,9 @@ def _judged(line: SimulatedLine, fault: Fault, told: _Told, onset_s: float) -> R
     even_s = last_s - onset_s if last_s < web.t_s[-1] - EVEN_AT_LAST_S else None
     held_s = None if told.held_s is None else told.held_s - onset_s
     safe = [value for value in (even_s, held_s) if value is not None]
-    right = {words for words in told.since if re.search(fault.named, f"{words} {told.causes.get(words, '')}")}
+    right = {
+        words for words in told.since if re.search(fault.named, f"{words} {told.causes.get(words, '')}", re.IGNORECASE)
+    }
     first = min(told.since, key=lambda words: (told.since[words], words not in right, words), default="")
     return {
         "detected_s": round(told.since[first] - onset_s, 2) if first else None,

@@ -97,7 +97,7 @@ SEVENTH = np.arange(LINE.zones) == 6
         ("pump-pressure-low", 30.0, {"pump_pressure_kpa": 238.0}),
         ("profile-out", 11.0, {"profile_gsm": 180.0 + 5.0 * SEVENTH}),
         ("mean-out", 30.0, {"profile_gsm": np.full(LINE.zones, 182.4)}),
-        ("zone-apart/zone 7", 40.0, {"profile_gsm": 180.0 + 1.0 * SEVENTH}),
+        ("zone-apart/zone 7", 40.0, {"profile_gsm": 180.0 + 2.0 * SEVENTH}),
         ("gauge-blind", 20.0, {"profile_valid": ~SEVENTH}),
         ("dry-idle", 25.0, {"wet_bias_pct": np.zeros(LINE.zones)}),
         ("gauges-part", 15.0, {"wet_bias_pct": np.full(LINE.zones, 1.5)}),
@@ -158,6 +158,13 @@ def test_line_time_that_jumps_is_told_and_does_not_pass(run):
     run.t_s += 60.0
     assert run.play(0.1) == {"clock-jump"}
     assert run.panel.state.now_s - before_s < 1.0
+
+
+def test_line_time_that_stands_still_is_borne_from_the_first_cycle_on():
+    run = Run()
+    run.play(0.1)
+    run.t_s -= 0.1
+    assert run.play(0.1) == set()
 
 
 def test_what_journal_disk_and_store_of_models_say_is_told(run):
