@@ -150,6 +150,7 @@ class _Told:
         self.alarms = 0  # that came since somebody listens
         self.causes: dict[str, str] = {}  # an alarm's words -> what it names as the cause
         self.now: frozenset[str] = frozenset()
+        self.by_the_line = self.now  # of it what no alarm says: alarms outlast what they tell of
         self.since: dict[str, float] = {}  # words -> line time at which they were said first
         self.held_s: float | None = None
         self.begun: list[tuple[float, str]] = []  # when somebody who knew of nothing was told something
@@ -163,7 +164,8 @@ class _Told:
 
     def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
         """One finished cycle."""
-        before, self.now = self.now, said(trace) | self._alarmed(trace, lateness_us)
+        before, self.by_the_line = self.now, said(trace)
+        self.now = self.by_the_line | self._alarmed(trace, lateness_us)
         if self._clock is None:
             return
         t_s = self._clock()
@@ -256,7 +258,7 @@ def _judged(line: SimulatedLine, fault: Fault, told: _Told, onset_s: float) -> R
         "even_s": None if even_s is None else round(even_s, 2),
         "safe_s": round(min(safe), 2) if safe else None,
         "scrap_m": round(float(web.ds_m[bad].sum()), 2),
-        "back_in_auto": not (told.now or line.loop.trace is None or line.loop.trace.mode_actual is not Mode.AUTO),
+        "back_in_auto": not (told.by_the_line or line.loop.trace is None or line.loop.trace.mode_actual is not Mode.AUTO),
         "violations": line.checker.violations,
         "first": line.checker.first or "",
         "words": f"{fault.name}: {first or 'not noticed'}",
