@@ -162,7 +162,7 @@ _ALARMS = (
     ),
     Alarm(
         "clock-jump", MEDIUM,
-        Words("Line time jumped", "The encoder's node restarted, or its clock was set.",
+        Words("Line time jumped", "The encoder's node began anew, or its clock was set.",
               "Scans around the jump are not believed; the loop may hold for a moment.",
               "Check the encoder's node and what sets its clock."),
         Words("产线时间跳变", "编码器节点重启，或其时钟被调整。", "跳变前后的扫描不予采信；控制可能短暂保持。",

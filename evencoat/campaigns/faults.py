@@ -249,7 +249,9 @@ def _judged(line: SimulatedLine, fault: Fault, told: _Told, onset_s: float) -> R
     right = {
         words for words in told.since if re.search(fault.named, f"{words} {told.causes.get(words, '')}", re.IGNORECASE)
     }
-    first = min(told.since, key=lambda words: (told.since[words], words not in right, words), default="")
+    first = min(
+        told.since, key=lambda words: (told.since[words], words not in right, words in told.causes, words), default=""
+    )
     return {
         "detected_s": round(told.since[first] - onset_s, 2) if first else None,
         "by": first,
@@ -258,7 +260,9 @@ def _judged(line: SimulatedLine, fault: Fault, told: _Told, onset_s: float) -> R
         "even_s": None if even_s is None else round(even_s, 2),
         "safe_s": round(min(safe), 2) if safe else None,
         "scrap_m": round(float(web.ds_m[bad].sum()), 2),
-        "back_in_auto": not (told.by_the_line or line.loop.trace is None or line.loop.trace.mode_actual is not Mode.AUTO),
+        "back_in_auto": not (
+            told.by_the_line or line.loop.trace is None or line.loop.trace.mode_actual is not Mode.AUTO
+        ),
         "violations": line.checker.violations,
         "first": line.checker.first or "",
         "words": f"{fault.name}: {first or 'not noticed'}",
