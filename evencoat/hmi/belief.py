@@ -20,7 +20,7 @@ from controller.core import adapt, certificate, learnt, play, scales, virtual
 from controller.core.law import frozen
 from controller.core.response import local_gain_per_um
 from controller.core.step import Config
-from controller.line.description import Doubt, LawName, LineDescription
+from controller.line.description import Array, Doubt, LawName, LineDescription
 from controller.restart import Kept
 from evencoat.commissioned import ModelFile, applied
 from evencoat.guest import invited
@@ -31,7 +31,7 @@ from evencoat.settings import Settings
 from evencoat.snapshot import file
 from evencoat.snapshot.file import Identity, Snapshot, SnapshotError
 
-SIGMAS_MOST = 3.0  # that a certificate is looked for
+SIGMAS = (3, 2, 1)  # deviations of what is believed of the map that a certificate is looked for, at a second's work
 
 
 class BeliefError(Exception):
@@ -55,6 +55,7 @@ class Belief:
         self._source = source
         self._turn = threading.Lock()
         self._at: tuple[int, int] | None = None
+        self._proof: tuple[Array, Array, int] | None = None
         self._found: tuple[Started, Snapshot, Config, Kept] | None = None
 
     def told(self) -> dict[str, Any]:
@@ -73,7 +74,7 @@ class Belief:
                 "slurry": _slurry(config, kept),
                 "noise": _noise(kept),
                 "loop": _loop(config, kept),
-                "certificate": _certificate(config, kept),
+                "certificate": self._certified(config, kept),
                 "commissioned": _commissioned(started),
             }
 
@@ -109,6 +110,18 @@ class Belief:
         except (SnapshotError, ModelStoreError) as error:
             raise BeliefError(str(error)) from error
         return self._found
+
+    def _certified(self, config: Config, kept: Kept) -> dict[str, int] | None:
+        """Worked out anew only where the map, or how sure it is, has changed by more than a tenth."""
+        if config.adaptation is None or not config.estimator.response.modes:
+            return None
+        sigma = adapt.sureness(config.adaptation, kept.adapt)
+        map_now = kept.adapt.there
+        if self._proof is None or not (
+            np.array_equal(self._proof[0], map_now) and np.allclose(self._proof[1], sigma, rtol=0.1)
+        ):
+            self._proof = map_now, sigma, _certificate(config, sigma)
+        return {"sigmas": self._proof[2], "most_sigmas": SIGMAS[0]}
 
     def _started(self) -> Started:
         """The line as the newest run has it: the chain's last start says which law, and what was commissioned."""
@@ -199,15 +212,15 @@ def _loop(config: Config, kept: Kept) -> dict[str, Any]:
     }
 
 
-def _certificate(config: Config, kept: Kept) -> dict[str, Any] | None:
-    """How many deviations of all that is known of the map the lips' loop is certified for, parameters frozen."""
-    if config.adaptation is None or not config.estimator.response.modes:
-        return None
-    sigma = adapt.sureness(config.adaptation, kept.adapt)
-    box = Doubt(*(float(one) for one in sigma))
+def _certificate(config: Config, sigma: Array) -> int:
+    """For how many deviations of all that is believed of the map at once the lips' loop is certified, frozen; 0: none."""
     loop = frozen(config.line, config.estimator, config.line.control.closed_loop_cd_s)
-    sigmas = certificate.largest_scale(config.line, config.estimator.response, box, loop, SIGMAS_MOST)
-    return {"sigmas": _number(sigmas), "most_sigmas": SIGMAS_MOST}
+    box = Doubt(*(float(one) for one in sigma))
+    for most in SIGMAS:
+        known = certificate.misfits(config.line, config.estimator.response, box.times(most))
+        if certificate.certify(known, loop).certified:
+            return most
+    return 0
 
 
 def _commissioned(started: Started) -> dict[str, Any] | None:
