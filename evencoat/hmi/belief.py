@@ -31,7 +31,7 @@ from evencoat.settings import Settings
 from evencoat.snapshot import file
 from evencoat.snapshot.file import Identity, Snapshot, SnapshotError
 
-SIGMAS = (3, 2, 1)  # deviations of what is believed of the map that a certificate is looked for, at a second's work
+SIGMAS = (3, 2, 1)  # deviations of what is believed of the map that are tried for a certificate
 
 
 class BeliefError(Exception):
@@ -213,7 +213,7 @@ def _loop(config: Config, kept: Kept) -> dict[str, Any]:
 
 
 def _certificate(config: Config, sigma: Array) -> int:
-    """For how many deviations of all that is believed of the map at once the lips' loop is certified, frozen; 0: none."""
+    """For how many deviations of all that is believed of the map the lips' loop is certified, frozen; 0 for none."""
     loop = frozen(config.line, config.estimator, config.line.control.closed_loop_cd_s)
     box = Doubt(*(float(one) for one in sigma))
     for most in SIGMAS:
