@@ -33,10 +33,12 @@ SCALARS = (
     "outcome", "pump_trim_law_pct", "pump_trim_pct", "pump_speed_rpm", "pump_pressure_kpa", "limited_zones", "sent",
     "surprise_cd", "surprise_md", "harris_md", "sigma_md_pct", "rung", "rung_cause", "against_pi_cd", "against_pi_md",
     "guest_pct", "guest_authority", "batch_foretold_pct", "batch_foretold_sd_pct", "batch_step_pct",
-    "batch_step_sd_pct", "model_news",
+    "batch_step_sd_pct", "target_gsm", "model_news",
 )  # fmt: skip
 LISTS = ("limits", "link_faults")
-ARRAYS = ("profile_gsm", "profile_valid", "gap_um", "gap_law_um", "gap_target_um", "zone_not_following")
+ARRAYS = (
+    "profile_gsm", "profile_valid", "gap_um", "gap_law_um", "gap_target_um", "zone_not_following", "zone_manual",
+)  # fmt: skip
 PREFIX = struct.Struct("<I")
 SLOT = struct.Struct("<QII")  # count, length and CRC-32 of a message
 TEXT_MOST = 6000  # bytes of head: what is longer is a list of link faults, which is cut

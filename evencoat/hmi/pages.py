@@ -27,7 +27,7 @@ LOOKS = 400  # cycles of a stretch that figures are made of
 OUT_SHARE = 0.02  # of the width beyond tolerance, from which a metre counts as out: as the reports count
 TEXT_MOST = 400  # characters of a record's old and new; a settings file is one
 VERDICT_KEPT_S = 10.0
-COLUMNS = ("t_unix_s", "web_m", "line_state", "mode_actual", "batch", "profile_gsm", "profile_valid")
+COLUMNS = ("t_unix_s", "web_m", "line_state", "mode_actual", "batch", "target_gsm", "profile_gsm", "profile_valid")
 FIGURES = ("mean_pct", "sigma_pct", "sigma_cd_pct", "sigma_md_pct", "cpk", "out_pct", "out_m")
 INTERVENTIONS = (What.MODE, What.SETPOINT, What.ACKNOWLEDGEMENT)
 
@@ -106,7 +106,8 @@ def _figures(line: LineDescription, rows: Rows) -> dict[str, Any]:
         kept &= rows["profile_valid"].any(axis=1)
     if not kept.any():
         return {"looks": 0, "metres": metres, **dict.fromkeys(FIGURES)}
-    target = line.target_profile_gsm
+    profile = line.target_profile_gsm  # its shape; its mean is what was asked for in each cycle
+    target = profile * (rows["target_gsm"][kept] / profile.mean())[:, None]
     deviation = 100.0 * (rows["profile_gsm"][kept].astype(np.float64) / target - 1.0)
     deviation = np.where(rows["profile_valid"][kept], deviation, np.nan)
     mean, spread = float(np.nanmean(deviation)), float(np.nanstd(deviation))

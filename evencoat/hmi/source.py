@@ -62,7 +62,7 @@ class Source:
             "bend_max_um": line.lips.bend_max_um,
             "trim_max_pct": line.pump.trim_max_pct,
             "cycle_s": line.control.cycle_s,
-            "target_mean_gsm": line.target.areal_density_gsm,
+            "target_mean_gsm": float(line.target_profile_gsm.mean()),
             "web_width_mm": line.web_width_mm,
             "web_speed_mps": line.web_speed_mps,
             "density_kgm3": line.slurry.density_kgm3,

@@ -135,7 +135,7 @@ export function lips(canvas, newest, line, marked, words) {
   }
   for (let zone = 0; zone < line.zones; zone++) {
     const x = left + zone * wide;
-    pen.fillStyle = stuck[zone] ? "#b00020" : "#8a8a8a";
+    pen.fillStyle = stuck[zone] ? "#b00020" : newest.zone_manual[zone] ? "#1f4e8c" : "#8a8a8a";
     pen.fillRect(x + 1, y(gap[zone]), Math.max(wide - 2, 1), height - foot - y(gap[zone]));
     pen.strokeStyle = "#202020"; pen.lineWidth = 2;
     pen.beginPath(); pen.moveTo(x + 1, y(target[zone])); pen.lineTo(x + wide - 1, y(target[zone])); pen.stroke();
@@ -152,11 +152,11 @@ export function density(canvas, newest, virtual, line, marked, words) {
   const { pen, width, height } = sized(canvas), left = 52, foot = 16, share = line.tolerance_pct / 100;
   const read = Array.from(newest.profile_gsm, (value, zone) => (newest.profile_valid[zone] ? value : NaN));
   const ends = virtual ? virtual.areal_density_gsm.flatMap((one, k) => [one - virtual.half_gsm[k], one + virtual.half_gsm[k]]) : [];
-  const all = [...read, ...ends, ...line.target_gsm.flatMap((one) => [one * (1 - 1.5 * share), one * (1 + 1.5 * share)])].filter(Number.isFinite);
+  const all = [...read, ...ends, ...newest.target.flatMap((one) => [one * (1 - 1.5 * share), one * (1 + 1.5 * share)])].filter(Number.isFinite);
   const room = 0.03 * (Math.max(...all) - Math.min(...all)), low = Math.min(...all) - room, high = Math.max(...all) + room;
   const y = scale(height, low, high, foot), wide = (width - left) / line.zones, x = (zone) => left + (zone + 0.5) * wide;
   for (let zone = 0; zone < line.zones; zone++) {
-    const target = line.target_gsm[zone], at = left + zone * wide;
+    const target = newest.target[zone], at = left + zone * wide;
     pen.fillStyle = "#ededed";
     pen.fillRect(at, y(target * (1 + share)), wide + 0.5, y(target * (1 - share)) - y(target * (1 + share)));
     if (!Number.isFinite(read[zone])) { pen.fillStyle = "#c0c0c0"; pen.fillRect(at + 1, 0, wide - 2, height - foot); }
@@ -169,10 +169,10 @@ export function density(canvas, newest, virtual, line, marked, words) {
     pen.fill();
     path(pen, virtual.areal_density_gsm, x, y, "#404040", 1.5, [6, 4]);
   }
-  path(pen, line.target_gsm, x, y, "#707070", 1, []);
+  path(pen, newest.target, x, y, "#707070", 1, []);
   path(pen, read, x, y, "#202020", 2, []);
   read.forEach((value, zone) => {
-    const off = 100 * (value / line.target_gsm[zone] - 1), out = Math.abs(off) > line.tolerance_pct;
+    const off = 100 * (value / newest.target[zone] - 1), out = Math.abs(off) > line.tolerance_pct;
     if (!Number.isFinite(value)) return;
     pen.fillStyle = out ? (off < 0 ? "#155096" : "#be3c00") : "#202020";
     const radius = out ? 4 : 2;

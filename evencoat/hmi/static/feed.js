@@ -18,9 +18,9 @@ function decoded(buffer) {
 }
 
 function taken(cycle) {
-  const { line } = feed;
-  const deviation = Array.from(cycle.profile_gsm, (value, zone) =>
-    cycle.profile_valid[zone] ? 100 * (value / line.target_gsm[zone] - 1) : NaN);
+  const { line } = feed, moved = cycle.target_gsm / line.target_mean_gsm;  // what is asked for may differ from the recipe
+  const target = line.target_gsm.map((one) => one * moved);
+  const deviation = Array.from(cycle.profile_gsm, (value, zone) => (cycle.profile_valid[zone] ? 100 * (value / target[zone] - 1) : NaN));
   const known = deviation.filter(Number.isFinite);
   const mean = known.length ? known.reduce((sum, one) => sum + one, 0) / known.length : NaN;
   const row = { t: cycle.t_line_ns / 1e9, deviation, mean, trim: cycle.pump_trim_pct };
@@ -29,7 +29,7 @@ function taken(cycle) {
   if (last && row.t - last.t < SPAN_S / ROWS_MOST && feed.rows.length > 1) feed.rows[feed.rows.length - 1] = { ...row, t: last.t };
   else feed.rows.push(row);
   while (feed.rows.length && row.t - feed.rows[0].t > SPAN_S) feed.rows.shift();
-  feed.newest = { ...cycle, deviation, mean };
+  feed.newest = { ...cycle, target, deviation, mean };
   for (const listener of listeners) listener();
 }
 

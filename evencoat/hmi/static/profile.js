@@ -31,7 +31,7 @@ export function show() {
     return button;
   }));
   facts(document.querySelector("#capability dl"), capability(said, line));
-  facts(document.querySelector("#recipe dl"), recipe(said, line));
+  facts(document.querySelector("#recipe dl"), recipe(said, line, newest));
 }
 
 function capability(said, line) {
@@ -45,9 +45,9 @@ function capability(said, line) {
   ];
 }
 
-function recipe(said, line) {
+function recipe(said, line, newest) {
   return [
-    [said.target, number(line.target_mean_gsm, 1, "g/m²")], [said.tolerance, `±${number(line.tolerance_pct, 1, "%")}`],
+    [said.target, number(line.target_mean_gsm, 1, "g/m²")], [said.targetNow, number(newest.target_gsm, 2, "g/m²")], [said.tolerance, `±${number(line.tolerance_pct, 1, "%")}`],
     [said.width, number(line.web_width_mm, 0, "mm")], [said.zoneCount, `${line.zones} × ${number(line.pitch_mm, 1, "mm")}`],
     [said.designSpeed, number(60 * line.web_speed_mps, 1, "m/min")],
     [said.density, number(line.density_kgm3, 0, "kg/m³")], [said.solids, number(line.solids_pct, 1, "%")],

@@ -69,6 +69,7 @@ function laid(said, zones) {
 function state(zone, said) {
   const { newest, line } = feed, lip = newest.gap_target_um, step = HELD_BACK_UM;
   if (newest.zone_not_following[zone]) return ["alarm", said.leftAlone];
+  if (newest.zone_manual[zone]) return ["hand", said.byHand];
   if (!newest.profile_valid[zone]) return ["warn", said.unread];
   if (lip[zone] <= line.gap_min_um + step) return ["warn", said.atMin];
   if (lip[zone] >= line.gap_max_um - step) return ["warn", said.atMax];
@@ -90,10 +91,10 @@ function one(zone, said) {
   const { newest, line } = feed, lip = newest.gap_target_um, [level, word] = state(zone, said);
   byId("zone").querySelector("h2").textContent = `${said.zone} ${zone + 1}`;
   const beside = (other) => (lip[other] === undefined ? "–" : signed(lip[zone] - lip[other], 1, "µm"));
-  const why = newest.zone_not_following[zone] ? said.leftWhy : inWords(newest.outcome);
+  const why = newest.zone_not_following[zone] ? said.leftWhy : newest.zone_manual[zone] ? said.byHandWhy : inWords(newest.outcome);
   facts(byId("zone").querySelector("dl"), [
-    [said.mode, newest.zone_not_following[zone] ? inWords("hold") : (inWords(newest.mode_actual) ?? "").toUpperCase()], [said.reason, why, "long"], [said.stateHere, word, level],
-    [said.read, newest.profile_valid[zone] ? number(newest.profile_gsm[zone], 2, "g/m²") : said.noGauge], [said.targetHere, number(line.target_gsm[zone], 2, "g/m²")],
+    [said.mode, inWords(newest.zone_not_following[zone] ? "hold" : newest.zone_manual[zone] ? "manual" : newest.mode_actual).toUpperCase()], [said.reason, why, "long"], [said.stateHere, word, level],
+    [said.read, newest.profile_valid[zone] ? number(newest.profile_gsm[zone], 2, "g/m²") : said.noGauge], [said.targetHere, number(newest.target[zone], 2, "g/m²")],
     [said.deviation, signed(newest.deviation[zone], 2, "%")],
     [said.lipAt, number(newest.gap_um[zone], 2, "µm")], [said.sentTo, number(lip[zone], 2, "µm")], [said.wish, number(newest.gap_law_um[zone], 2, "µm")],
     [said.toMin, number(lip[zone] - line.gap_min_um, 1, "µm")], [said.toMax, number(line.gap_max_um - lip[zone], 1, "µm")],
