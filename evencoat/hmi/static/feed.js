@@ -3,7 +3,7 @@
 export const SPAN_S = 1800;
 const ROWS_MOST = 1800, RETRY_MS = 1000, OLD_S = 3;
 
-export const feed = { line: null, newest: null, rows: [], connected: false, heardAt: 0 };
+export const feed = { line: null, newest: null, rows: [], connected: null, heardAt: 0 };  // connected: null before the first try
 const listeners = [];
 
 export function onCycle(listener) { listeners.push(listener); }
@@ -40,7 +40,7 @@ export function span() {
 
 // What of the picture is not of now: seconds since a new cycle, or null; Infinity where nobody answers.
 export function age() {
-  if (!feed.connected) return Infinity;
+  if (feed.connected === false) return Infinity;
   const since_s = feed.heardAt ? (Date.now() - feed.heardAt) / 1000 : feed.newest ? Date.now() / 1000 - feed.newest.t_unix_s : 0;
   return since_s > OLD_S ? since_s : null;
 }
