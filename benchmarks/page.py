@@ -56,6 +56,7 @@ class Result:
     age_p50_ms: float
     age_p99_ms: float
     age_max_ms: float
+    writer_late_p99_ms: float  # of the process that shows the cycles, woken: what this machine does to anybody
     server_cpu_pct: float
     message_bytes: int
 
@@ -103,8 +104,8 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def measured(traces: list[Trace], journal: Path, port: int, pid: int, count: int, seconds: float) -> Result:
-    """Show cycles for so long, to so many clients."""
+def measured(traces: list[Trace], journal: Path, port: int, pid: int, count: int, seconds: float, first: int) -> Result:
+    """Show cycles for so long, to so many clients. `first`: number of the first one; none is used twice."""
     zones = len(traces[0].profile_gsm)
     easel = picture.Easel(picture.path_of(journal), zones)
     context = multiprocessing.get_context("spawn")
@@ -113,15 +114,16 @@ def measured(traces: list[Trace], journal: Path, port: int, pid: int, count: int
     process = context.Process(target=clients, args=(port, count, until_s, ready, answers))
     process.start()
     ready.wait()
-    shown, due_s = 0, time.monotonic()
-    first_counted, before_s, began_s = 0, 0.0, 0.0
+    shown, due_s, late_s = first, time.monotonic(), []
+    first_counted, before_s, began_s = -1, 0.0, 0.0
     while time.monotonic() < until_s - 1.0:
-        if not first_counted and time.monotonic() > until_s - 1.0 - seconds:
+        if first_counted < 0 and time.monotonic() > until_s - 1.0 - seconds:
             first_counted, before_s, began_s = shown, cpu_s(pid), time.monotonic()
         easel.show(traces[shown % len(traces)]._replace(cycle=shown), 0.0)
         shown += 1
         due_s += PERIOD_S
         time.sleep(max(due_s - time.monotonic(), 0.0))
+        late_s.append(time.monotonic() - due_s)
     share = 100.0 * (cpu_s(pid) - before_s) / (time.monotonic() - began_s)
     taken = answers.get()
     process.join()
@@ -137,6 +139,7 @@ def measured(traces: list[Trace], journal: Path, port: int, pid: int, count: int
         age_p50_ms=float(np.percentile(ages, 50)),
         age_p99_ms=float(np.percentile(ages, 99)),
         age_max_ms=float(ages.max()),
+        writer_late_p99_ms=1e3 * float(np.percentile(late_s, 99)),
         server_cpu_pct=share,
         message_bytes=len(picture.message(traces[0]._asdict(), 0.0, time.time())),
     )
@@ -160,7 +163,10 @@ def main() -> None:
         process, port = serve(journal)
         try:
             seconds = 5.0 if arguments.quick else 60.0
-            results = [measured(traces, journal, port, process.pid, n, seconds) for n in arguments.clients]
+            results = [
+                measured(traces, journal, port, process.pid, n, seconds, 1_000_000 * k)
+                for k, n in enumerate(arguments.clients)
+            ]
         finally:
             process.terminate()
             process.wait()
@@ -169,11 +175,11 @@ def main() -> None:
         print(json.dumps({**told, "results": [asdict(result) for result in results]}, indent=2))
         return
     print(f"{told['line']}, {told['zones']} zones at {1 / PERIOD_S:.0f} Hz; {told['machine']}; load {told['load']:.1f}")
-    print("clients   cycles   missed   age p50   p99   max ms   server's share of a core %")
+    print("clients   cycles   missed   age p50   p99   max ms   writer late p99   server's share of a core %")
     for r in results:
         print(
             f"{r.clients:7d} {r.shown:8d} {r.missed:8d} {r.age_p50_ms:9.1f} {r.age_p99_ms:5.1f} {r.age_max_ms:8.1f} "
-            f"{r.server_cpu_pct:12.2f}"
+            f"{r.writer_late_p99_ms:17.1f} {r.server_cpu_pct:12.2f}"
         )
 
 

@@ -9,7 +9,7 @@ export function begin() {}
 export function show() {}
 
 export async function poll() {
-  const said = words(), note = document.querySelector("#page-alarms .note");
+  const said = words(), note = document.querySelector("#page-alarms section > .note");
   const { told: events } = await asked("events.json");
   if (!events) return;
   const rows = events.filter(({ kind }) => kind === "alarm").map((event) => ({ level: "", cells: [moment(event.t_unix_s), inWords(event.kind), event.text] }));
