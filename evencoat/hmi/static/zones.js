@@ -89,11 +89,13 @@ function held(zone, said) {
 
 function one(zone, said) {
   const { newest, line } = feed, lip = newest.gap_target_um, [level, word] = state(zone, said);
-  byId("zone").querySelector("h2").textContent = `${said.zone} ${zone + 1}`;
   const beside = (other) => (lip[other] === undefined ? "–" : signed(lip[zone] - lip[other], 1, "µm"));
-  const why = newest.zone_not_following[zone] ? said.leftWhy : newest.zone_manual[zone] ? said.byHandWhy : inWords(newest.outcome);
+  const alone = newest.zone_not_following[zone], byHand = newest.zone_manual[zone];
+  const mode = inWords(alone ? "hold" : byHand ? "manual" : newest.mode_actual).toUpperCase();
+  const why = alone ? said.leftWhy : byHand ? said.byHandWhy : inWords(newest.outcome);
+  byId("zone").querySelector("h2").textContent = `${said.zone} ${zone + 1}: ${mode}, ${why}`;
   facts(byId("zone").querySelector("dl"), [
-    [said.mode, inWords(newest.zone_not_following[zone] ? "hold" : newest.zone_manual[zone] ? "manual" : newest.mode_actual).toUpperCase()], [said.reason, why, "long"], [said.stateHere, word, level],
+    [said.stateHere, word, level],
     [said.read, newest.profile_valid[zone] ? number(newest.profile_gsm[zone], 2, "g/m²") : said.noGauge], [said.targetHere, number(newest.target[zone], 2, "g/m²")],
     [said.deviation, signed(newest.deviation[zone], 2, "%")],
     [said.lipAt, number(newest.gap_um[zone], 2, "µm")], [said.sentTo, number(lip[zone], 2, "µm")], [said.wish, number(newest.gap_law_um[zone], 2, "µm")],
