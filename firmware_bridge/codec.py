@@ -253,7 +253,10 @@ def blamed(plan: MessagePlan, fields: Mapping[str, Value], error: Exception) -> 
         low, high = scalar.bounds
         if value is None or scalar.raw_of is not None:
             continue
-        number = float(value)  # type: ignore[arg-type]
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            return WireRangeError(f"{field.name} = {value!r}: no number")
         if not math.isfinite(number):
             return WireRangeError(f"{field.name} = {number} {field.unit}: not finite")
         if not scalar.position.is_float and not low - scalar.scale / 2 <= number <= high + scalar.scale / 2:

@@ -8,7 +8,7 @@ on, against the same line and seed under `adaptive`, which is what the rung belo
 
 A trial is twenty minutes of one line, with one kind of answer and without a network; kinds and lines take turns, so
 that a line's day has every kind in it, and every stretch meets a network that is trusted anew. Judged is each line's
-day: its sigma over that of `adaptive` in the same stretches, all kinds together. A part of the campaign is less of each.
+day: its sigma over that of `adaptive` in the same stretches, all kinds together. A part of it is less of each.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_bridge.codec import Codec
+from firmware_bridge.codec import Codec, blamed
 from firmware_bridge.contract import (
     AUTHENTICATED_DBC,
     DEFAULT_MAP,
@@ -194,6 +194,7 @@ def seal(data: bytes, message: Any, dbc: Path) -> bytes:
 # ---- what is refused, and in which words
 
 GAP = {"gap_um": np.full(40, 600.0)}
+BEAT = {"state": 5}
 
 
 @pytest.mark.parametrize(
@@ -212,6 +213,22 @@ GAP = {"gap_um": np.full(40, 600.0)}
         (Telegram.PUMP_COMMAND, {"ratio_rpm_per_mps": 112.0, "trim_pct": math.nan}, "trim_pct = nan"),
         (Telegram.PUMP_COMMAND, {"ratio_rpm_per_mps": math.inf, "trim_pct": 0.0}, "ratio_rpm_per_mps = inf"),
         (Telegram.LINE_STATE, {"state": 7}, "state = 7.*value table"),
+        (Telegram.PUMP_COMMAND, {"ratio_rpm_per_mps": 112.0, "trim_pct": "full"}, "^trim_pct = 'full': no number$"),
+        (
+            Telegram.PUMP_COMMAND,
+            {"ratio_rpm_per_mps": [1.0, 2.0], "trim_pct": 0.0},
+            "^ratio_rpm_per_mps = .*: no number$",
+        ),
+        (
+            Telegram.PUMP_COMMAND,
+            {"ratio_rpm_per_mps": 112.0, "trim_pct": -30.002},
+            r"^trim_pct = -30.002 %: beyond \[-30, 30\]$",
+        ),
+        (
+            Telegram.PUMP_COMMAND,
+            {"ratio_rpm_per_mps": math.nan, "trim_pct": 0.0},
+            r"^ratio_rpm_per_mps = nan rpm/\(m/s\): not finite$",
+        ),
     ],
 )
 def test_nothing_saturates(telegram: Telegram, fields: dict[str, Any], words: str) -> None:
@@ -232,6 +249,47 @@ def test_nothing_saturates(telegram: Telegram, fields: dict[str, Any], words: st
 def test_fields_that_do_not_fit_the_telegram(telegram: Telegram, fields: dict[str, Any], words: str) -> None:
     with pytest.raises(WireError, match=words):
         shipped_codec().encode(telegram, fields, scan_id=0, counter=0)
+
+
+@pytest.mark.parametrize("trim_pct", [30.0005, -30.0005, 30.0, -30.0])
+def test_what_rounds_to_the_last_count_still_fits(trim_pct: float) -> None:
+    fields = {"ratio_rpm_per_mps": 112.0, "trim_pct": trim_pct}
+    got = receive(
+        shipped_codec(),
+        Telegram.PUMP_COMMAND,
+        shipped_codec().encode(Telegram.PUMP_COMMAND, fields, scan_id=0, counter=0),
+    )
+    assert got["trim_pct"] == math.copysign(30.0, trim_pct)
+
+
+def test_whoever_is_blamed_is_the_first_that_does_not_fit_and_else_the_telegram_is() -> None:
+    codec = shipped_codec()
+    ((_, message, _),) = codec.messages([Telegram.PUMP_COMMAND])
+    fine = {"ratio_rpm_per_mps": 112.0, "trim_pct": 0.0}
+    assert str(blamed(message, fine, OverflowError("too large"))) == "pump_command: too large"
+    own = WireError("something else")
+    assert blamed(message, fine, own) is own
+    for name in fine:
+        error = blamed(message, {**fine, name: 1e9}, OverflowError("too large"))
+        assert isinstance(error, WireRangeError) and str(error).startswith(f"{name} = 1e+09")
+    beyond = dict.fromkeys(fine, 1e9)
+    assert "ratio_rpm_per_mps = " in str(blamed(message, beyond, OverflowError("too large")))
+    missing = blamed(message, {"trim_pct": 0.0}, KeyError("ratio_rpm_per_mps"))
+    assert str(missing) == "pump_command: field ratio_rpm_per_mps is missing"
+    assert type(missing) is WireError
+
+
+def test_an_optional_field_without_a_number_for_a_default_is_missing_where_it_is_not_given() -> None:
+    codec = shipped_codec()
+    for telegram in Telegram:
+        for _, message, _ in codec.messages([telegram]):
+            for scalar in message.scalars:
+                error = blamed(message, {}, KeyError("x"))
+                first = next(
+                    (s.field for s in message.scalars if s.field.required or math.isnan(s.field.default)), None
+                )
+                words = f"{telegram}: field {first.name} is missing" if first else f"{telegram}: 'x'"
+                assert str(error) == words, scalar
 
 
 def test_optional_fields_take_their_default() -> None:
@@ -360,6 +418,30 @@ def test_short_classic_and_misplaced_frames_count_as_corrupt() -> None:
     for frame in (wrong_kind, short, Frame(first.can_id, crc + body), Frame(second.can_id, first.data)):
         part = codec.decode(frame)
         assert part is not None and not part.crc_ok and part.fields == {}
+
+
+def test_of_a_corrupt_frame_nothing_is_believed_but_whose_it_would_be() -> None:
+    codec = shipped_codec()
+    for segment, frame in enumerate(codec.encode(Telegram.DIE_COMMAND, GAP, scan_id=7, counter=8)):
+        part = codec.decode(frame._replace(data=frame.data[:10], t_s=4.5))
+        expected = (Telegram.DIE_COMMAND, 0, segment, 2, 0, 0, False, {}, None, frame.can_id, 4.5)
+        assert part == expected
+    (beat,) = codec.encode(Telegram.HEARTBEAT, BEAT, scan_id=0, counter=8, node=int(Node.DIE))
+    part = codec.decode(beat._replace(data=beat.data[:3]))
+    assert part is not None and (part.node, part.segments, part.crc_ok) == (int(Node.DIE), 1, False)
+
+
+def test_of_a_sound_frame_everything_is_told() -> None:
+    codec = shipped_codec()
+    for segment, frame in enumerate(codec.encode(Telegram.DIE_COMMAND, GAP, scan_id=7, counter=8)):
+        part = codec.decode(frame._replace(t_s=4.5))
+        assert part is not None and part.where is not None
+        told = part._replace(fields={}, where=None)
+        assert told == (Telegram.DIE_COMMAND, 0, segment, 2, 7, 8, True, {}, None, frame.can_id, 4.5)
+        np.testing.assert_allclose(part.fields["gap_um"], np.asarray(GAP["gap_um"])[part.where], atol=0.05)
+    (beat,) = codec.encode(Telegram.HEARTBEAT, BEAT, scan_id=0, counter=8, node=int(Node.DIE))
+    part = codec.decode(beat)
+    assert part is not None and (part.node, part.counter, part.where) == (int(Node.DIE), 8, None)
 
 
 def test_a_frame_padded_by_the_controller_is_read() -> None:
