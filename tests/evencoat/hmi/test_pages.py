@@ -14,12 +14,15 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from controller import restart
 from controller.core import step as core
 from controller.core.trace import Trace
 from controller.line.command import Cause, Limit, Mode, Outcome, Rung
 from controller.line.description import LawName
 from evencoat import past
+from evencoat.commissioned import ModelFile, PlacesTable, ResponseTable, applied
 from evencoat.hmi import pages, server
+from evencoat.hmi.belief import Belief
 from evencoat.hmi.source import Source
 from evencoat.journal import CycleJournal, JournalReader, What
 from evencoat.past import Past
@@ -60,7 +63,7 @@ def journal(driven: tuple[Drive, list[Trace]], tmp_path_factory: pytest.TempPath
         written.audit("ada", What.MODE, "auto", "hold", "x" * 1000)
         written.audit("ada", What.SETPOINT, "", "pump trim, percent: 1.000", "<b>more</b>")
     last = traces[-1]
-    kept = file.restart.kept(drive.config, drive.state, last.web_m, last.roll, last.batch)
+    kept = restart.kept(drive.config, drive.state, last.web_m, last.roll, last.batch)
     file.write(file.path_beside(path), kept, Identity.of(SETTINGS), last.t_line_ns)
     return path
 
@@ -171,6 +174,38 @@ def core_virtual(drive: Drive, web_m: float) -> Any:
     return virtual.areal_density(drive.config.estimator, drive.state.estimate, np.array([web_m]))
 
 
+def test_a_commissioned_line_is_believed_as_somebody_signed_it(tmp_path: Path, driven: Any) -> None:
+    response = ResponseTable(
+        gain_factor=1.2,
+        kernel_fwhm_pitches=2.1,
+        kernel_lobe=1.0,
+        alignment_shift_mm=3.0,
+        alignment_uncertainty_mm=2.0,
+        alignment_stretch_pct=0.5,
+        bolt_gains=[],
+        bolt_delivery=[],
+    )
+    model = ModelFile(
+        line=LINE.name,
+        belongs_to="it",
+        found_at="2026-11-23",
+        signed_off_by="ada",
+        response=response,
+        gauges=PlacesTable(),
+    )
+    settings = replace(SETTINGS, line=applied(LINE, model), model=model)
+    path = tmp_path / "journal.sqlite"
+    with CycleJournal(path, settings.line, settings.text) as written:
+        past.told_start(written, settings, Past(), "ada", Mode.AUTO, Mode.AUTO, "a test")
+        written.record(driven[1][0], 1.0, 2.0)
+    config = file.config_of(settings, None)
+    kept = restart.kept(config, core.init(config, Mode.HOLD), 0.0, 1, 1)
+    file.write(file.path_beside(path), kept, Identity.of(settings), 0)
+    told = Belief(Source(path)).told()
+    assert (told["map"]["gain_factor"], told["map"]["shift_mm"]) == (1.2, 3.0)
+    assert told["commissioned"] == {"found_at": "2026-11-23", "signed_off_by": "ada"}
+
+
 def test_without_a_snapshot_the_reason_is_told_and_no_number(tmp_path: Path, driven: Any) -> None:
     path = tmp_path / "journal.sqlite"
     with CycleJournal(path, LINE, SETTINGS.text) as written:
@@ -181,7 +216,7 @@ def test_without_a_snapshot_the_reason_is_told_and_no_number(tmp_path: Path, dri
         file.path_beside(path).write_bytes(b"\xff" * 1000)
         assert "cannot be read" in client.get("/belief.json").json()["why"]
         foreign = core.init(driven[0].config, Mode.HOLD)
-        kept = file.restart.kept(driven[0].config, foreign, 0.0, 1, 1)
+        kept = restart.kept(driven[0].config, foreign, 0.0, 1, 1)
         file.write(file.path_beside(path), kept, replace(Identity.of(SETTINGS), line="another"), 0)
         assert "another line" in client.get("/belief.json").json()["why"]
 
