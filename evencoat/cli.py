@@ -30,6 +30,7 @@ from evencoat import (
     __version__,
     campaign_commands,
     doctor_command,
+    historian_commands,
     hub_commands,
     journal_commands,
     key_commands,
@@ -75,6 +76,8 @@ app.command()(replay_commands.replay)
 app.command()(campaign_commands.campaign)
 app.command()(doctor_command.doctor)
 app.command()(serve_command.serve)
+app.command()(historian_commands.historian)
+app.command()(historian_commands.query)
 app.command()(train_command.train)
 
 
