@@ -14,12 +14,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import structlog
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from evencoat.terminal import ANSWER_IS_NO, EofOption, JsonOption, err, print_json, refusals, say, stop, wrong
 
@@ -145,10 +146,14 @@ def _once(boxes: list[Outbox]) -> int:
     with Progress(*columns, console=err, transient=True) as bar:
         for box in boxes:
             task = bar.add_task(box.sink.name, total=None)
-            rows = box.drain(lambda done, of, task=task: bar.update(task, completed=done, total=of))
+            rows = box.drain(partial(_advance, bar, task))
             gone = f"; {box.progress.missing_rows} were gone before" if box.progress.missing_rows else ""
             say(f"{box.sink.name}: {rows} rows handed on, kept up to row {box.progress.kept_row}{gone}")
     return ANSWER_IS_NO if any(box.progress.missing_rows for box in boxes) else 0
+
+
+def _advance(bar: Progress, task: TaskID, done: int, of: int) -> None:
+    bar.update(task, completed=done, total=of)
 
 
 def _follow(journal: Path, boxes: list[Outbox], port: int | None, stop_on_eof: bool, closing: ExitStack) -> None:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -96,7 +97,7 @@ class Archive:
     def deliver(self, source: Source, rows: Rows) -> int:
         hour = np.floor(rows.columns["t_unix_s"] / HOUR_S).astype(np.int64)
         ends = np.flatnonzero(np.diff(hour, append=hour[-1] + 1)) + 1
-        for low, high in zip(np.r_[0, ends[:-1]], ends, strict=True):
+        for low, high in pairwise([0, *ends.tolist()]):
             self._take(source, int(hour[low]), rows.cut(low, high))
         return self._kept_row
 

@@ -12,6 +12,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from threading import Event
 from typing import Any, Protocol
@@ -25,7 +26,7 @@ from evencoat.settings import SettingsError, read_line
 
 ROWS_AT_ONCE = 1000  # some megabytes of a wide line: the most that one sink keeps in memory at a time
 LOOK_S = 1.0  # between two looks at a journal that has nothing new
-RETRY_FIRST_S, RETRY_MOST_S = 0.5, 30.0
+RETRY_FIRST_S, RETRY_MOST_S = 0.5, 5.0
 
 
 class SinkError(Exception):
@@ -132,7 +133,7 @@ class Outbox:
             self._kept(self.sink.settle(self._source, everything=False))
             return 0
         ends = np.flatnonzero(np.diff(numbers, append=-1) != 1) + 1
-        for low, high in zip(np.r_[0, ends[:-1]], ends, strict=True):
+        for low, high in pairwise([0, *ends.tolist()]):
             self._hand_over(Rows(numbers, columns).cut(low, high))
         return int(numbers.size)
 

@@ -5,9 +5,11 @@ Their libraries are loaded when they are needed: asammdf alone takes a second.
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +35,10 @@ def unit_of(name: str) -> str:
 
 def needed(form: str) -> None:
     """Raises JournalError where the library of a format is missing."""
+    library = {"mf4": "asammdf", "mcap": "mcap"}[form]
     try:
-        if form == "mf4":
-            import asammdf as _
-        else:
-            import mcap.writer as _  # noqa: F401
+        importlib.import_module(f"{library}.writer" if form == "mcap" else library)
     except ImportError as error:
-        library = {"mf4": "asammdf"}.get(form, form)
         raise JournalError(
             f"format: {form} needs {library} (pip install 'evencoat[export]'); csv and jsonl do not"
         ) from error
@@ -120,7 +119,7 @@ def _unit_of(channel: str) -> str:
 def _forward(time_s: npt.NDArray[np.float64]) -> Iterator[slice]:
     """Stretches in which time does not go back."""
     ends = np.flatnonzero(np.diff(time_s, append=-np.inf) < 0.0) + 1
-    return (slice(low, high) for low, high in zip(np.r_[0, ends[:-1]], ends, strict=True))
+    return (slice(low, high) for low, high in pairwise([0, *ends.tolist()]))
 
 
 # --- MCAP --------------------------------------------------------------------------------------------------------
@@ -145,7 +144,7 @@ def write_mcap(rows: Iterable[dict[str, Any]], path: Path, part: str, about: dic
             at_ns = row.get("t_unix_ns", round(1e9 * (row.get("t_unix_s") or 0.0)))
             content = json.dumps(row, ensure_ascii=False, allow_nan=False).encode()
             writer.add_message(channel, at_ns, content, at_ns, count & 0xFFFFFFFF)
-        writer.finish()
+        writer.finish()  # type: ignore[no-untyped-call]
     return count
 
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from evencoat.cli import app
 from evencoat.historian import archive as archiving
 from evencoat.historian.archive import Archive, hours, missing_rows
-from evencoat.historian.outbox import Outbox, SinkError
+from evencoat.historian.outbox import Outbox, SinkError, Source
 from evencoat.journal import ARRAYS, COLUMNS, FLAGS, JournalReader
 from tests.evencoat.historian.journals import HOUR_S, MONDAY_S, append, hours_of, prune_below
 from tests.evencoat.test_journal import LINE
@@ -113,7 +113,7 @@ def test_killed_at_any_point_it_neither_loses_nor_doubles_a_row(
     with monkeypatch.context() as patched:
         for name in ("_write_held", "_to_disk", "write_whole", "_writer"):
             patched.setattr(archiving, name, deadly(getattr(archiving, name)))
-        patched.setattr(archiving.os, "replace", deadly(os.replace))
+        patched.setattr(os, "replace", deadly(os.replace))
         while True:
             points += 1
             folder, left[0] = tmp_path / f"a{points}", points
@@ -203,7 +203,7 @@ def test_a_line_whose_name_is_a_path_gets_no_folder(tmp_path: Path) -> None:
     journal = tmp_path / "j.sqlite"
     append(journal, hours_of(1, 2))
     with JournalReader(journal) as reader:
-        source = archiving.Source("../../x", LINE.line)
+        source = Source("../../x", LINE.line)
         assert reader.meta["journal_id"] != source.journal_id
     with pytest.raises(SinkError, match="no names for a folder and a file"):
         Archive(tmp_path / "a").bookmark(source)

@@ -90,10 +90,6 @@ def test_the_line_is_told_as_its_newest_cycle_has_it(journal: Path) -> None:
     assert value(told, "evencoat_mode", mode=Mode.HOLD) == 1.0 and value(told, "evencoat_mode", mode=Mode.AUTO) == 0.0
     bound = (Limit.RATE, Limit.BEND, Limit.RANGE)
     assert [value(told, "evencoat_limit_bound", limit=limit) for limit in bound] == [1.0, 1.0, 0.0]
-        1,
-        1,
-        0,
-    ]
     assert value(told, "evencoat_link_faults") == 1.0
     assert value(told, "evencoat_journal_last_row") == 4.0 and value(told, "evencoat_journal_readable") == 1.0
     assert value(told, "evencoat_deadlines_missed_total") == 5.0

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -157,7 +158,7 @@ def test_what_leaves_the_archive_is_closed_beneath_the_choice_of_statements(fold
     )
     with query.opened(folder) as db:
         for question in beyond:
-            with pytest.raises(query.duckdb.Error):
+            with pytest.raises(duckdb.Error):
                 db.execute(question)
     assert not list(tmp_path.iterdir())
 
