@@ -274,7 +274,9 @@ def judged(columns: dict[str, npt.NDArray[Any]], line: LineDescription) -> dict[
     kept = slice(trim, zones - trim)
     profile = columns["profile_gsm"][:, kept].astype(np.float64)
     valid = columns["profile_valid"][:, kept] & np.isfinite(profile)
-    deviation: Array = np.where(valid, 100.0 * (profile / line.target_profile_gsm[kept] - 1.0), 0.0)
+    aimed = columns["target_gsm"] / line.target_profile_gsm.mean()  # people may ask for another target
+    target = line.target_profile_gsm[kept] * np.where(np.isfinite(aimed), aimed, 1.0)[:, None]
+    deviation: Array = np.where(valid, 100.0 * (profile / target - 1.0), 0.0)
     count = valid.sum(axis=1)
     some = np.maximum(count, 1)
     level = deviation.sum(axis=1) / some

@@ -200,7 +200,9 @@ def _deviation_pct(found: Cycle, line: LineDescription) -> np.ndarray[Any, Any]:
     """Deviation from target of the zones that are measured, percent."""
     profile = found.arrays["profile_gsm"].astype(np.float64)
     valid = (found.arrays["profile_valid"] > 0.0) & np.isfinite(profile)
-    deviation: np.ndarray[Any, Any] = 100.0 * (profile[valid] / line.target_profile_gsm[valid] - 1.0)
+    told = found.head.get("target_gsm")  # people may ask for another one
+    aimed = line.target_profile_gsm * (1.0 if told is None else told / float(line.target_profile_gsm.mean()))
+    deviation: np.ndarray[Any, Any] = 100.0 * (profile[valid] / aimed[valid] - 1.0)
     return deviation
 
 

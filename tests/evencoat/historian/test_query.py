@@ -97,6 +97,20 @@ def test_zones_that_are_not_measured_count_for_nothing(tmp_path: Path) -> None:
     assert sigma == pytest.approx(0.0, abs=1e-5) and out_m == 0.0
 
 
+def test_a_roll_is_judged_by_the_target_that_it_was_coated_to(tmp_path: Path) -> None:
+    other = 1.1 * TARGET
+    traces = [
+        make_trace(k, profile_gsm=other, profile_valid=np.ones(ZONES, dtype=bool), target_gsm=float(other.mean()))
+        for k in (0, 1)
+    ]
+    append(tmp_path / "j.sqlite", hours_of(1, 2), traces)
+    sink = Archive(tmp_path / "a")
+    Outbox(tmp_path / "j.sqlite", sink, lambda kind, words: None).drain()
+    sink.close()
+    with query.opened(tmp_path / "a") as db:
+        assert query.ask(db, "SELECT sigma_total_pct FROM rolls").rows[0][0] == pytest.approx(0.0, abs=1e-4)
+
+
 def test_profiles_and_words_are_there_to_be_asked(folder: Path) -> None:
     with query.opened(folder) as db:
         asked = "SELECT gap_um[1], len(profile_gsm), mode_actual, day FROM cycles WHERE row_id = 2"
