@@ -57,7 +57,8 @@ def journal(tmp_path: Path) -> Path:
     profile[0] *= 9.0
     with CycleJournal(path, LINE.line, LINE.text) as written:
         for cycle in range(4):
-            written.record(make_trace(cycle, profile_gsm=profile, profile_valid=np.arange(ZONES) > 0), 1.0, 2500.0)
+            parts = {"target_gsm": float(TARGET.mean()), "profile_gsm": profile, "profile_valid": np.arange(ZONES) > 0}
+            written.record(make_trace(cycle, **parts), 1.0, 2500.0)
         written.event("overrun", "3 deadlines missed; a cycle took 130.0 ms")
         written.event("overrun", "2 deadlines missed; a cycle took 140.0 ms")
         written.event("alarm", "bolt 7 sticks")

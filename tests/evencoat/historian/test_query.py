@@ -35,6 +35,7 @@ def rolled() -> list[Trace]:
         make_trace(
             k,
             roll=k // ROWS,
+            target_gsm=float(TARGET.mean()),
             profile_gsm=TARGET * (1.0 + 0.01 * (1 + k // ROWS) * deviation[k]),
             profile_valid=np.ones(ZONES, dtype=bool),
         )
@@ -87,7 +88,7 @@ def test_zones_that_are_not_measured_count_for_nothing(tmp_path: Path) -> None:
     append(
         tmp_path / "j.sqlite",
         hours_of(1, 2),
-        [make_trace(k, profile_gsm=bad, profile_valid=bad == TARGET) for k in (0, 1)],
+        [make_trace(k, target_gsm=float(TARGET.mean()), profile_gsm=bad, profile_valid=bad == TARGET) for k in (0, 1)],
     )
     sink = Archive(tmp_path / "a")
     Outbox(tmp_path / "j.sqlite", sink, lambda kind, words: None).drain()
