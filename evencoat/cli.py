@@ -31,6 +31,7 @@ from evencoat import (
     alarms_command,
     campaign_commands,
     doctor_command,
+    historian_commands,
     hub_commands,
     journal_commands,
     key_commands,
@@ -77,6 +78,8 @@ app.command()(campaign_commands.campaign)
 app.command()(doctor_command.doctor)
 app.command()(alarms_command.alarms)
 app.command()(serve_command.serve)
+app.command()(historian_commands.historian)
+app.command()(historian_commands.query)
 app.command()(train_command.train)
 
 

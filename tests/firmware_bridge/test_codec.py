@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -618,7 +619,7 @@ def test_one_count_and_the_ends_of_numbers_and_of_arrays() -> None:
 
 
 def test_where_places_of_an_array_differ_the_coarsest_count_and_the_narrowest_ends_are_told() -> None:
-    codec = shipped_codec()
+    codec = copy(shipped_codec())  # that one is everybody's
     own = codec._scaling(Telegram.DIE_COMMAND, "gap_um")
     scales = np.where(np.arange(40) == 7, 0.2, 0.1)
     uneven = replace(own, scale=scales)
