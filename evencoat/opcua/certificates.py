@@ -182,6 +182,14 @@ def refusal(folder: Path, der: bytes) -> str:
     return why and f"certificate {fingerprint[:16]}: {why}"
 
 
+def der(file: Path) -> bytes:
+    """A certificate out of a file, DER or PEM, as DER. Raises CertificateError."""
+    try:
+        return _der(_certificate(_content(file), file))
+    except OSError as error:
+        raise CertificateError(f"{file}: {error.strerror}") from error
+
+
 def application_uri(certificate: x509.Certificate) -> str:
     """The URI in its subject's alternative names, "" where there is none."""
     try:
