@@ -101,7 +101,7 @@ class DaemonOptions:
     minutes: float | None  # of line time; None runs until stopped
     model: str = ""  # for the law `neural`: see evencoat.guest
     rearm_always: bool = False  # release nodes that latched because we were silent, not only at the start
-    users: Path | None = None  # who may command; None takes evencoat.desk.users.default_path
+    users: Path | None = None  # who may command; None: where evencoat.desk.users.default_path says
     command_idle_s: float = COMMAND_IDLE_S  # after which whoever asks for nothing is no longer in command
 
 
