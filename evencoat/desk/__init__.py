@@ -4,6 +4,20 @@ record: each thing asked for goes into the audit chain and then to the loop. use
 clerk, tray, channel: the control process's side. client: everybody else's.
 """
 
-from evencoat.desk.record import ask, opened
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evencoat.desk.record import ask, opened
 
 __all__ = ["ask", "opened"]
+
+
+def __getattr__(name: str) -> Any:
+    """`ask` and `opened` when they are used: the command line needs users alone, and the loop takes long to import."""
+    if name not in __all__:
+        raise AttributeError(name)
+    from evencoat.desk import record
+
+    return getattr(record, name)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from controller.core.trace import Trace
 from controller.line.command import Mode, OperatorRequest
 from controller.line.description import Array, LineDescription
@@ -97,6 +99,8 @@ def _gap_um(values: Values, standing: Standing | None) -> OperatorRequest:
         named.add(zone)
         targets[zone] = _number(f"gap_um.targets.{name}", value, lips.gap_min_um, lips.gap_max_um, "um")
     _in_manual("gap_um", stands)
+    if not np.isfinite(targets).all():
+        raise Refused("gap_um: lips whose place is not known can only be moved all together")
     return OperatorRequest(gap_um=targets)
 
 

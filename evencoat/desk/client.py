@@ -57,9 +57,11 @@ class Desk:
         return Answer(told["accepted"], told["reason"])
 
     def state(self) -> dict[str, Any]:
-        """What everybody may know: `holder` (None, or who and via, and idle_s until release_s), `mode_requested`,
-        `mode_actual`, `outcome`, `sends` (False for a process that was started to listen only), and `users`, a
-        sentence where nobody can command for want of a users file, else "". Raises DeskError.
+        """What everybody may know. Raises DeskError.
+
+        `holder`: None, or `who` is in command, `via` which room, and `release_s`, seconds until that ends for want of
+        use. `mode_requested`, `mode_actual`, `outcome`, and `sends` (False for a process that was started to listen
+        only): None before the first cycle. `users`: a sentence where nobody can command for want of users, else "".
         """
         told: dict[str, Any] = self._answer({"who": "", "via": "shell", "action": "state"})["state"]
         return told
