@@ -222,7 +222,9 @@ NodeId = Annotated[str, Field(pattern=r"^(ns=[0-9]{1,5};)?[isgb]=.+$", max_lengt
 class OpcuaTable(Table):
     """[opcua]: the PLC's OPC UA server, for `evencoat opcua follow`; paths are relative to this file."""
 
-    endpoint: Text = Field(pattern=r"^opc\.tcp://[^/@\s]+(/\S*)?$", description="opc.tcp://host:port of the PLC's server")
+    endpoint: Text = Field(
+        pattern=r"^opc\.tcp://[^/@\s]+(/\S*)?$", description="opc.tcp://host:port of the PLC's server"
+    )
     folder: Text = Field(description="folder of `evencoat opcua certificate`: our certificate and its key")
     server_certificate: Text = Field(description="the PLC's certificate, DER or PEM; no other is spoken to")
     policy: Literal["Aes256Sha256RsaPss", "Basic256Sha256"] = Field(
@@ -231,7 +233,8 @@ class OpcuaTable(Table):
     user: Text = Field(description="our user on the PLC's server")
     password_file: Text = Field(description="file with that user's password, readable by its owner alone (0600)")
     acts_as: Text = Field(
-        pattern=r"^[a-z][a-z0-9._-]{0,31}$", description="user of ours in whose name HOLD is asked for and remarks are kept"
+        pattern=r"^[a-z][a-z0-9._-]{0,31}$",
+        description="user of ours in whose name HOLD is asked for and remarks are kept",
     )
     web_speed: NodeId | None = Field(default=None, description="node of the web speed, compared with the encoder's")
     web_speed_mps_per_unit: float = Field(

@@ -202,9 +202,7 @@ def application_uri(certificate: x509.Certificate) -> str:
 # --- within ------------------------------------------------------------------------------------------------------
 
 
-def _signed(
-    key: rsa.RSAPrivateKey, name: str, hosts: Sequence[str], uri: str, days: int
-) -> x509.Certificate:
+def _signed(key: rsa.RSAPrivateKey, name: str, hosts: Sequence[str], uri: str, days: int) -> x509.Certificate:
     """With what OPC UA (part 6, 6.2.2) asks of an application's certificate."""
     now = datetime.now(UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

@@ -250,4 +250,3 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return clean(str(value))[:TEXT_MOST]
-

@@ -113,13 +113,17 @@ class Processor(UaProcessor):
             with contextlib.suppress(Exception):
                 said = ua.ErrorMessage(ua.StatusCode(code), "refused")
                 self._transport.write(uatcp_to_binary(ua.MessageType.Error, said))
-            self._refuse("", f"a message that is not right ({type(error).__name__})")
+            if not isinstance(error, ServiceError):  # whoever raised that has put it on record
+                self._refuse("", f"a message that is not right ({type(error).__name__})")
             return False
 
     def open_secure_channel(self, algohdr: Any, seqhdr: Any, body: Any) -> None:
         """Open or renew a channel: encrypted and for a trusted certificate, or for the list of endpoints alone."""
         request = struct_from_binary(ua.OpenSecureChannelRequest, body)
         asked, channel = request.Parameters, self._connection
+        if asked.SecurityMode == ua.MessageSecurityMode.Sign:
+            self._refuse("", "a channel that is signed and not encrypted")
+            raise ServiceError(ua.StatusCodes.BadSecurityModeRejected)
         if not channel.is_open():
             channel.select_policy(algohdr.SecurityPolicyURI, algohdr.SenderCertificate, asked.SecurityMode)
         if self._encrypted() and (why := self._untrusted()):
@@ -254,5 +258,3 @@ def _words(typeid: Any) -> str:
     """The service that a message asks for, by its name in the standard."""
     name = ua.ObjectIdNames.get(getattr(typeid, "Identifier", None), "an unknown service")
     return str(name).partition("Request_")[0]
-
-

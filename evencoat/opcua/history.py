@@ -15,7 +15,7 @@ from asyncua.common.utils import ServiceError
 from asyncua.server.history import HistoryStorageInterface
 
 from evencoat.journal import JournalError, JournalReader
-from evencoat.opcua.nodes import HISTORY, NS, NOTHING_YET, Told, as_variant, profile_status
+from evencoat.opcua.nodes import HISTORY, NOTHING_YET, NS, Told, as_variant, profile_status
 
 VALUES_MOST, ARRAYS_MOST = 5000, 500  # in one answer; the rest with a continuation point
 KEPT = {told.name: told for told in HISTORY}
@@ -90,9 +90,7 @@ class JournalHistory(HistoryStorageInterface):
         raise NotImplementedError
 
 
-def _values(
-    reader: JournalReader, told: Told, first: int, last: int, most: int, backwards: bool
-) -> list[ua.DataValue]:
+def _values(reader: JournalReader, told: Told, first: int, last: int, most: int, backwards: bool) -> list[ua.DataValue]:
     """Values of rows, at most so many from the end that comes first."""
     first, last = (max(first, last - most + 1), last) if backwards else (first, min(last, first + most - 1))
     columns = ["t_unix_s", told.name] + (["profile_valid"] if told.name == "profile_gsm" else [])

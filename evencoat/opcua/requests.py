@@ -182,7 +182,9 @@ GOOD = ua.StatusCodes.Good
 def _each(zones: Sequence[int], gap_um: Sequence[float]) -> dict[str, float]:
     """Targets by zone. Raises ValueError where there are not as many of one as of the other."""
     if len(zones) != len(gap_um) or len(set(zones)) != len(zones):
-        raise ValueError(f"set_lips: {len(zones)} zones and {len(gap_um)} gaps; there must be one for each, and none twice")
+        raise ValueError(
+            f"set_lips: {len(zones)} zones and {len(gap_um)} gaps; there must be one for each, and none twice"
+        )
     return {str(zone): gap for zone, gap in zip(zones, gap_um, strict=True)}
 
 
@@ -196,6 +198,4 @@ def _of_kind(given: ua.Variant, kind: ua.VariantType, array: bool) -> bool:
 def _as_argument(told: Argument) -> ua.Argument:
     rank = ua.Int32(1 if told.array else -1)
     dimensions = [ua.UInt32(0)] if told.array else []
-    return ua.Argument(
-        told.name, ua.NodeId(told.kind.value), rank, dimensions, ua.LocalizedText(told.words)
-    )
+    return ua.Argument(told.name, ua.NodeId(told.kind.value), rank, dimensions, ua.LocalizedText(told.words))

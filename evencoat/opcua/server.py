@@ -131,11 +131,10 @@ async def listening(source: Source, place: Place, bounds: Bounds = Bounds()) -> 
         yield LineServer(source, server, nodes, happenings, line)
 
 
-async def serve(source: Source, place: Place, until: asyncio.Event, ready: asyncio.Future[int] | None = None) -> None:
-    """Serve until told otherwise. `ready` gets the port. Raises CertificateError, OSError."""
+async def serve(source: Source, place: Place, until: asyncio.Event, ready: Callable[[int], None]) -> None:
+    """Serve until told otherwise; `ready` hears the port. Raises CertificateError, OSError."""
     async with listening(source, place) as server:
-        if ready is not None:
-            ready.set_result(server.port)
+        ready(server.port)
         working = asyncio.create_task(server.work())
         ending = asyncio.create_task(until.wait())
         await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)

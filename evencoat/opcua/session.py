@@ -139,7 +139,7 @@ class Session(InternalSession):
     async def modify_monitored_items(
         self, params: ua.ModifyMonitoredItemsParameters
     ) -> list[ua.MonitoredItemModifyResult]:
-        """Longer or shorter queues, within the bound. Other filters take a new item: the old one's kind is not known."""
+        """Longer or shorter queues, within the bound. Another filter takes another item."""
         self._must_own([params.SubscriptionId])
         for item in params.ItemsToModify:
             asked = item.RequestedParameters
