@@ -1,4 +1,4 @@
-"""What stands between the socket and asyncua's services. asyncua 2.1 as it comes, read in its source and tried:
+"""What stands between the socket and asyncua's services. asyncua 2.1 as it comes (docs/opcua.md has more):
 
 - A client may open a channel without any security on a server that offers only encrypted endpoints, log in over it
   with its password in the clear, and read and write. Here such a channel lists endpoints and does nothing else.
