@@ -31,6 +31,7 @@ from evencoat.opcua.certificates import refusal
 from evencoat.opcua.session import Line, Session
 
 CHUNK_MOST, MESSAGE_MOST = 65_535, 1 << 20  # bytes of a chunk, and of a whole request
+KINDS = (b"HEL", b"OPN", b"MSG", b"CLO", b"ERR")  # of messages that a client sends
 CONNECTIONS_MOST, QUEUED_MOST = 32, 50  # connections; requests of one that wait
 FAILURES_MOST = 3  # logins that fail on a connection, before it is closed
 TOKEN_S = (10.0, 3600.0)  # how long a channel's keys may live
@@ -210,7 +211,8 @@ class Protocol(OPCUAProtocol):
     def data_received(self, data: bytes) -> None:
         """Bytes; what is left of them is part of a chunk, or too much."""
         super().data_received(data)
-        if len(self._buffer) > CHUNK_MOST and self.transport is not None:
+        strange = len(self._buffer) >= 3 and self._buffer[:3] not in KINDS
+        if (strange or len(self._buffer) > CHUNK_MOST) and self.transport is not None:
             self._buffer = b""
             self.transport.abort()
 

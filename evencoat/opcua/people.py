@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,14 +48,14 @@ class People(UserManager):
         self._seen_s, self._hashes = -LOOK_S, dict[str, str]()
 
     @contextlib.asynccontextmanager
-    async def looked_at(self, name: str, password: str) -> Any:
+    async def looked_at(self, name: str, password: str) -> AsyncIterator[None]:
         """While this is open, `get_user` knows whether that is somebody's name and password."""
-        try:
-            async with self._one:
+        async with self._one:
+            try:
                 self._found[name, password] = await asyncio.to_thread(self._checked, name, password)
                 yield
-        finally:
-            self._found.clear()
+            finally:
+                self._found.clear()
 
     def _checked(self, name: str, password: str) -> Person | None:
         try:

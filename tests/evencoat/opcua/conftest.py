@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from argon2 import PasswordHasher
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from asyncua.crypto.uacrypto import CertProperties
@@ -21,7 +22,7 @@ from evencoat.desk.channel import Channel
 from evencoat.desk.client import socket_of
 from evencoat.desk.users import Role
 from evencoat.hmi.source import Source
-from evencoat.journal import JournalReader
+from evencoat.journal import JournalReader, writer
 from evencoat.opcua import certificates, people, server
 from evencoat.opcua.server import LineServer, Place, listening
 from tests.evencoat.desk.lines import DeskLine
@@ -38,6 +39,7 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.desk = DeskLine(folder)
+        self.desk.line.play_s(20.0)  # until every zone has been seen
         self.users = folder / "users.json"
         self.users.unlink()
         for name, role in PEOPLE.items():
@@ -148,9 +150,14 @@ def standing_scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         patched.setattr(server, "STALE_S", 600.0)  # of a machine that is busy, too
         patched.setattr(people, "TOLD_EVERY_S", 0.0)
         patched.setattr(people, "LOOK_S", 0.0)
+        patched.setattr(writer, "COMMIT_PERIOD_S", 0.02)
+        quick = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)  # the same work, less of it
+        patched.setattr(users, "_hasher", lambda: quick)
+        users._nobodys_hash.cache_clear()
         made = Scene(tmp_path_factory.mktemp("opcua"))
         yield made
         made.close()
+        users._nobodys_hash.cache_clear()
 
 
 @pytest.fixture

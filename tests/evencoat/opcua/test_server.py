@@ -386,7 +386,7 @@ def test_subscriptions_items_and_queues_have_their_number(scene, play):
             await client.create_subscription(60_000, Deaf())
         node = client.get_node(PROFILE)
         handle = await made[0].subscribe_data_change(node, queuesize=10**6)
-        await made[0].modify_monitored_item(handle, 100, 0)
+        await made[0].modify_monitored_item(handle, 100.0)
         with pytest.raises(uaerrors.BadTooManyMonitoredItems):
             await made[0].subscribe_data_change([node] * session.Bounds().items_most)
         inside = scene.server._server.iserver.subscription_service.subscriptions[made[0].subscription_id]
@@ -489,5 +489,3 @@ def test_asyncua_s_own_tools_read_a_profile_and_write_a_setpoint(scene, play):
     scene.desk.cycle()
     assert scene.desk.line.sink.all[-1].mode_requested is Mode.HOLD
     assert scene.audited("omar via opcua", "hold", "written over OPC UA", what="mode")
-    told = tool(scene, "uawrite", "-n", PROFILE, "1.0")
-    assert told.returncode == 1 and "BadNotWritable" in told.stdout
