@@ -201,6 +201,10 @@ class Processor(UaProcessor):
 class Protocol(OPCUAProtocol):
     """One connection: no more bytes wait than belong to one chunk, and its messages go through our processor."""
 
+    processor: Any
+    transport: Any
+    _buffer: bytes
+
     def connection_made(self, transport: Any) -> None:
         """A client is there, or one too many."""
         super().connection_made(transport)

@@ -143,7 +143,7 @@ class Session(InternalSession):
         self._must_own([params.SubscriptionId])
         for item in params.ItemsToModify:
             asked = item.RequestedParameters
-            if asked.Filter is not None:
+            if asked.Filter:  # an empty ExtensionObject, which is false, where there is none
                 raise ServiceError(ua.StatusCodes.BadMonitoredItemFilterUnsupported)
             asked.QueueSize = ua.UInt32(min(max(asked.QueueSize, 1), self._bounds.queue_most))
         return await super().modify_monitored_items(params)
@@ -208,7 +208,7 @@ class Session(InternalSession):
             elements = given.WhereClause.Elements if isinstance(given, ua.EventFilter) else None
             plain = elements is not None and len(elements) <= self._bounds.filter_most and _leads_on(elements)
         else:
-            plain = given is None or (
+            plain = not given or (
                 isinstance(given, ua.DataChangeFilter) and given.DeadbandType == ua.DeadbandType.None_
             )
         if not plain:
