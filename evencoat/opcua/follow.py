@@ -51,7 +51,7 @@ class Follower:
     ) -> None:
         self._plc, self._desk, self._speed_mps, self._say, self._clock = plc, desk, speed_mps, say, clock
         self._values: dict[str, Any] = {}
-        self._heard_s = clock()
+        self._began_s = self._heard_s = clock()
         self._asked_s = -AGAIN_S
         self._apart_since_s: float | None = None
         self._apart_told = False
@@ -80,12 +80,19 @@ class Follower:
 
     def tick(self) -> None:
         """Look whether there is something to be done about what was heard, or was not."""
-        quiet_s = self._clock() - self._heard_s
-        if self._plc.permit and self._values.get("permit") != "true":
-            self._hold("withdrew the permit" if "permit" in self._values else "has not given a permit")
-        elif self._plc.permit and quiet_s > self._plc.patience_s:
-            self._hold(f"was not heard for {quiet_s:.0f} s")
+        if self._plc.permit and (why := self._no_permit()):
+            self._hold(why)
         self._compare()
+
+    def _no_permit(self) -> str:
+        """Why there is no permit to go on with, "" where there is one, or it is too early to say."""
+        permit, now_s = self._values.get("permit"), self._clock()
+        if permit is not None and permit != "true":
+            return "withdrew the permit"
+        if permit is None and now_s - self._began_s > self._plc.patience_s:
+            return "has not given a permit"
+        quiet_s = now_s - self._heard_s
+        return f"was not heard for {quiet_s:.0f} s" if quiet_s > self._plc.patience_s else ""
 
     def _hold(self, why: str) -> None:
         """Ask for HOLD until the line has been asked for it, and say what the desk says."""

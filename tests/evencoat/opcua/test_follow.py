@@ -110,7 +110,10 @@ def test_silence_counts_as_a_permit_withdrawn_after_some_patience(stand):
 
 
 def test_a_permit_that_was_never_heard_is_none(stand):
-    stand.now = 1.0
+    stand.now = 9.0
+    stand.follower.hear(Heard("web_speed", 1.0))
+    assert stand.table.asked == [], "too early to say"
+    stand.now = 11.0
     stand.follower.tick()
     assert stand.table.asked[0] == ("take_command", "the PLC has not given a permit")
 
