@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from asyncua import Node, Server, ua
 
-from controller.line.command import Mode
 from controller.line.description import LineDescription
 from controller.line.profile import LineState
 from evencoat.journal import COLUMNS
@@ -61,7 +60,8 @@ class Told(NamedTuple):
 
 
 TOLD = (
-    Told("state", "packml_state", TEXT, "state of the line after PackML: Execute, Held, Suspended, Stopped, Idle"),
+    Told("state", "packml_state", TEXT, "state of the line after PackML"),
+    Told("state", "packml_mode", TEXT, "unit mode after PackML: Production, Manual, Advisory"),
     Told("state", "line_state", TEXT, "what the line itself says that it does"),
     Told("state", "mode_requested", TEXT, "mode asked for; may be written: manual, hold, auto", writable=True),
     Told("state", "mode_actual", TEXT, "mode that is in force"),
@@ -140,10 +140,12 @@ class Nodes:
             await _variable(folders[told.folder], told, within.get(told.name), line.zones)
         return Nodes(server, line, root)
 
-    async def show(self, head: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]], packml: str) -> None:
+    async def show(
+        self, head: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]], packml: tuple[str, str]
+    ) -> None:
         """A picture's values, with the time that it was taken."""
         at = datetime.fromtimestamp(head["t_unix_s"], UTC)
-        values = {**head, **arrays, **self._fixed(), "packml_state": packml}
+        values = {**head, **arrays, **self._fixed(), "packml_state": str(packml[0]), "packml_mode": str(packml[1])}
         values["line_state"] = LineState(head["line_state"]).name.lower()
         for told in TOLD:
             given = values[told.name]
@@ -183,20 +185,6 @@ def profile_status(valid: np.ndarray[Any, Any]) -> int:
     if np.all(valid):
         return GOOD
     return SOME_ZONES if np.any(valid) else NO_ZONE
-
-
-def packml_state(head: Mapping[str, Any]) -> str:
-    """The line's state after PackML (ANSI/ISA TR88.00.02), from one cycle.
-
-    Held is for what lies within the loop, Suspended for what lies outside it: the line or its web.
-    """
-    if head["line_state"] == LineState.STOPPED:
-        return "Stopped"
-    if head["line_state"] != LineState.RUNNING:
-        return "Suspended"
-    if head["mode_actual"] in (Mode.AUTO, Mode.MANUAL):
-        return "Execute"
-    return "Idle" if head["mode_requested"] == Mode.ADVISORY else "Held"
 
 
 async def _variable(folder: Node, told: Told, within: tuple[float, float] | None, zones: int) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from asyncua import ua
 
 from evencoat import __version__, picture
+from evencoat.alarms.health import packml
 from evencoat.desk.client import Desk
 from evencoat.desk.users import Users
 from evencoat.hmi.source import Source, SourceError
@@ -26,7 +27,7 @@ from evencoat.opcua import certificates
 from evencoat.opcua.events import Happenings
 from evencoat.opcua.gate import GuardedServer
 from evencoat.opcua.history import JournalHistory
-from evencoat.opcua.nodes import Nodes, packml_state
+from evencoat.opcua.nodes import Nodes
 from evencoat.opcua.people import People, Refusals
 from evencoat.opcua.requests import Requests
 from evencoat.opcua.session import Bounds, Line
@@ -70,7 +71,8 @@ class LineServer:
             try:
                 head, arrays = picture.told(content)
                 if abs(time.time() - head["t_unix_s"]) < STALE_S:
-                    await self._nodes.show(head, arrays, packml_state(head))
+                    state = packml(head["mode_requested"], head["outcome"], head["line_state"])
+                    await self._nodes.show(head, arrays, state)
                     self._seen_s = now_s
                     await self._heard(True)
             except (KeyError, ValueError, struct.error) as error:

@@ -16,7 +16,7 @@ from asyncua import ua
 from asyncua.common.events import get_filter_from_event_type
 from asyncua.ua import uaerrors
 
-from controller.line.command import Mode
+from controller.line.command import Mode, Outcome
 from controller.line.profile import LineState
 from evencoat.journal import JournalReader
 from evencoat.opcua import certificates, history, nodes, server, session
@@ -138,19 +138,12 @@ def test_a_picture_that_lay_there_for_long_is_none(scene, read, monkeypatch):
     scene.show()
 
 
-@pytest.mark.parametrize(
-    ("changes", "state"),
-    [
-        ({"line_state": LineState.STOPPED}, "Stopped"),
-        ({"line_state": LineState.SPLICE}, "Suspended"),
-        ({"mode_actual": Mode.MANUAL}, "Execute"),
-        ({"mode_actual": Mode.HOLD}, "Held"),
-        ({"mode_actual": Mode.ADVISORY, "mode_requested": Mode.ADVISORY}, "Idle"),
-    ],
-)
-def test_the_line_s_state_after_packml(changes, state):
-    running = {"line_state": LineState.RUNNING, "mode_actual": Mode.AUTO, "mode_requested": Mode.AUTO}
-    assert nodes.packml_state({**running, **changes}) == state
+def test_the_line_s_state_is_told_after_packml(scene, read):
+    for outcome, state in ((Outcome.OK, "Suspended"), (Outcome.SAFE_STOP, "Aborted")):
+        scene.show(mode_requested=Mode.AUTO, outcome=outcome, line_state=LineState.SPLICE)
+        assert read("ns=2;s=packml_state").Value.Value == state
+    assert read("ns=2;s=packml_mode").Value.Value == "Production"
+    scene.show()
 
 
 # --- what was, and what happened ---------------------------------------------------------------------------------
