@@ -30,6 +30,7 @@ from evencoat import (
     __version__,
     campaign_commands,
     doctor_command,
+    first_hour_commands,
     hub_commands,
     journal_commands,
     key_commands,
@@ -74,6 +75,8 @@ app.add_typer(journal_commands.app, name="journal")
 app.command()(replay_commands.replay)
 app.command()(campaign_commands.campaign)
 app.command()(doctor_command.doctor)
+app.command()(first_hour_commands.init)
+app.command()(first_hour_commands.listen)
 app.command()(serve_command.serve)
 app.command()(train_command.train)
 
