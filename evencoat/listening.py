@@ -117,6 +117,8 @@ def _values(one: Heard) -> str:
 
 
 def _value(value: Any, unit: str) -> str:
+    if unit == "us":
+        return f"{1e-6 * value:.1f} s"
     if not isinstance(value, np.ndarray):
         return f"{value:.6g} {unit}".strip()
     seen = value[np.isfinite(value)]

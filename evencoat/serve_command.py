@@ -45,6 +45,11 @@ def serve(
         source = Source(journal_of(run))
     except SourceError as error:
         wrong(str(error))
+    show(source, port, stop_on_eof)
+
+
+def show(source: Source, port: int, stop_on_eof: bool = False) -> None:
+    """Serve a source's page on a port of this machine until it is ended."""
     try:
         listener = socket.create_server((HERE, port))
     except OSError as error:
