@@ -6,12 +6,10 @@ evencoat.cli: 0 done; 1 it failed while running; 2 the call or a file is wrong; 
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import time
 import tomllib
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -267,7 +265,6 @@ def listen(
     """
     from evencoat.keys import authenticator
     from evencoat.listening import judged
-    from evencoat.processes import StopFlag
     from evencoat.settings import SettingsError, compile_codec, load_line
     from firmware_bridge.authentication import AuthenticationError
     from firmware_bridge.bus import BusError
@@ -280,9 +277,11 @@ def listen(
         watch = BusWatch(compile_codec(settings), settings.line, settings.wire, authenticator(settings, "listener"))
         heard_on = open_bus(bus, settings.wire)
         try:
-            _listen(watch, settings.line, heard_on, seconds, StopFlag().listen(), live=not as_json)
-            fault = heard_on.fault()
+            _listen(watch, settings.line, heard_on, seconds, live=not as_json)
+        except KeyboardInterrupt:
+            pass  # what was heard so far is told
         finally:
+            fault = heard_on.fault()
             heard_on.close()
     said = judged(watch, settings.line)
     if as_json:
@@ -294,16 +293,14 @@ def listen(
     raise typer.Exit(0 if said.ok and fault is None else ANSWER_IS_NO)
 
 
-def _listen(
-    watch: BusWatch, line: LineDescription, bus: Bus, seconds: float, stop: Callable[[], bool], live: bool
-) -> None:
+def _listen(watch: BusWatch, line: LineDescription, bus: Bus, seconds: float, live: bool) -> None:
     """Feed the watch until the time is over, with a table that moves on a terminal."""
     from evencoat.listening import judged
 
     began_s = time.monotonic()
     with Live(console=err, auto_refresh=False, transient=True) if live and err.is_terminal else nullcontext() as shown:
         shown_s = began_s
-        while (now_s := time.monotonic()) - began_s < seconds and not stop():
+        while (now_s := time.monotonic()) - began_s < seconds:
             bus.wait(0.05)
             watch.feed(bus.receive(), time.monotonic())
             if shown is not None and now_s - shown_s > SHOWN_EVERY_S:
@@ -312,7 +309,7 @@ def _listen(
 
 
 def _heard_table(said: Heardsay) -> Table:
-    pace = "" if math.isnan(said.pace) else f"; line time runs {said.pace:.3g} times as fast as the clock"
+    pace = "" if said.pace is None else f"; line time runs {said.pace:.3g} times as fast as the clock"
     strange = f", {said.strange} of them strange to this line" if said.strange else ""
     table = Table(title=f"{said.frames} frames{strange}{pace}", title_justify="left", box=None, pad_edge=False)
     for name in ("telegram", "is", "a second", "newest values, or what is wrong with them"):

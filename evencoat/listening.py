@@ -53,7 +53,7 @@ class Heardsay:
     frames: int
     strange: int  # with identifiers that this line's map does not have
     bus_errors: int
-    pace: float  # line seconds in a second of wall time; NaN before two SYNCs
+    pace: float | None  # line seconds in a second of wall time; None before two SYNCs
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = field(default=())
 
@@ -76,7 +76,7 @@ def judged(watch: BusWatch, line: LineDescription) -> Heardsay:
         notes.append("somebody commands this line: end that before a controller of ours does")
     wall_0, line_0 = watch.first.get("sync", (0.0, 0.0))
     wall_s = watch.sync_wall_s - wall_0
-    pace = (watch.now_s - line_0) / wall_s if wall_s > 0.0 else math.nan
+    pace = (watch.now_s - line_0) / wall_s if wall_s > 0.0 else None
     return Heardsay(watch.frames, watch.strange, watch.errors, pace, rows, tuple(notes))
 
 

@@ -169,6 +169,8 @@ def _show_shadow(told: Shadow) -> None:
         table.add_row(name, str(row.cycles), *lips, str(row.lips_most_zone), *[f"{number:.3f}" for number in trims])
     out.print(table)
     say("From where the line stood, cycle by cycle: what would have come of it on the web, no recording can say.")
+    if told.controller == Rival.PID:
+        say("A PI adds up errors that nobody here takes away for it: its wish runs on into the limits.")
 
 
 def _bar(shown: bool) -> Progress:

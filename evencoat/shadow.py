@@ -1,8 +1,9 @@
 """A recorded log through another controller, in shadow: what it would have asked, beside what the line did.
 
 Both look at the same frames and move nothing. So a difference says what the other would have asked for from where the
-line stood, not what would have come of it: the web answers to the controller that ran. evencoat.replay_commands shows
-it.
+line stood, not what would have come of it: the web answers to the controller that ran. A law that adds up errors, as
+the PI does, runs on into its limits where nobody obeys it; the others reckon with the line's own moves.
+evencoat.replay_commands shows it.
 """
 
 from __future__ import annotations

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from controller.line.description import LineDescription
+from evencoat.cli import app
 from evencoat.listening import Heardsay, judged
 from evencoat.settings import compile_codec, load_line
+from evencoat.terminal import ANSWER_IS_NO, FAILED
 from firmware_bridge.bus_memory import MemoryHub
+from firmware_bridge.bus_pythoncan import open_bus
 from firmware_bridge.codec import Codec
 from firmware_bridge.contract import Node, Telegram
 from firmware_bridge.frames import Frame
@@ -21,6 +27,7 @@ from firmware_bridge.link import Receiver, Transmitter
 from firmware_bridge.watch import BusWatch
 from plant_sim.node import PlantNodes
 from plant_sim.truth import Truth
+from tests.firmware_bridge.hubs import running
 from tests.runs import story
 
 LEAD_S, HEARD_S, STEP_S = 80.0, 4.0, 0.1  # coated web needs 66 s to the dry gauge
@@ -172,3 +179,25 @@ def test_a_bus_without_a_frame_says_so() -> None:
     said = judged(watch, settings.line)
     assert not said.ok and any("not a single frame" in words for words in said.notes)
     assert all(row.missing for row in said.rows if row.expected_hz is not None)
+
+
+def test_whoever_listens_sends_nothing_and_says_that_nobody_is_there(tmp_path: Path) -> None:
+    """On a real hub, as it is typed."""
+    with running(tmp_path / "can.sock"):
+        address = f"evencoat:{tmp_path / 'can.sock'}"
+        bystander = open_bus(address, load_line("pilot-16").wire)
+        call = ["listen", "pilot-16", "--bus", address, "--seconds", "0.5"]
+        told = CliRunner().invoke(app, [*call, "--json"])
+        words = CliRunner().invoke(app, call)
+        heard_of_us = bystander.receive()
+        bystander.close()
+    assert told.exit_code == words.exit_code == ANSWER_IS_NO, told.output
+    assert heard_of_us == []
+    said = json.loads(told.stdout)
+    assert not said["ok"] and {row["state"] for row in said["rows"]} == {"missing", "not heard"}
+    assert "not a single frame" in words.stdout and "missing" in words.stdout
+
+
+def test_a_bus_that_is_not_there_is_a_failure_in_words(tmp_path: Path) -> None:
+    told = CliRunner().invoke(app, ["listen", "pilot-16", "--bus", f"evencoat:{tmp_path / 'no.sock'}"])
+    assert told.exit_code == FAILED and "no.sock" in told.output.replace("\n", "")
