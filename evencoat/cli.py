@@ -28,9 +28,11 @@ from rich.table import Table
 from controller.line.command import Mode
 from evencoat import (
     __version__,
+    alarms_command,
     campaign_commands,
     doctor_command,
     first_hour_commands,
+    historian_commands,
     hub_commands,
     journal_commands,
     key_commands,
@@ -77,7 +79,10 @@ app.command()(campaign_commands.campaign)
 app.command()(doctor_command.doctor)
 app.command()(first_hour_commands.init)
 app.command()(first_hour_commands.listen)
+app.command()(alarms_command.alarms)
 app.command()(serve_command.serve)
+app.command()(historian_commands.historian)
+app.command()(historian_commands.query)
 app.command()(train_command.train)
 
 

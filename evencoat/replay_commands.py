@@ -125,15 +125,23 @@ def _page(run: Path, speed: float, port: int) -> None:
     """Play a journal to the page until Ctrl-C."""
     from evencoat import serve_command
     from evencoat.hmi.replayed import Replayed as Again
+    from evencoat.hmi.replayed import copied
     from evencoat.hmi.source import SourceError, journal_of
+    from evencoat.picture import PictureError
 
     if lacking := serve_command.missing():
         wrong(f"page: needs {', '.join(lacking)}, which is not installed: pip install 'evencoat[hmi]'")
-    try:
-        source = Again(journal_of(run), speed)
-    except SourceError as error:
-        wrong(str(error))
-    serve_command.show(source, port)
+    with tempfile.TemporaryDirectory(prefix="evencoat-replay-") as folder:
+        try:
+            source = Again(copied(journal_of(run), Path(folder)), speed)
+        except SourceError as error:
+            wrong(str(error))
+        except PictureError as error:
+            stop(str(error), FAILED)
+        try:
+            serve_command.show(source, port)
+        finally:
+            source.close()
 
 
 def _show(told: Replayed | Shadow) -> None:

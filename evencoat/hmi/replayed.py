@@ -1,10 +1,14 @@
-"""A journal played again to the page as if it were live: the same addresses, which know nothing of later."""
+"""A journal played again to the page as if it were live: feed, recent web and events know nothing of later.
+
+It is a copy that is played, with a picture of its own: neither alarms nor pages of the line itself are touched.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +21,25 @@ from evencoat.journal import JournalError, JournalReader
 PAUSE_MOST_S = 2.0  # of line time between two cycles that is waited for: a night without a line is not
 
 
+def copied(journal: Path, folder: Path) -> Path:
+    """A copy of a journal, also of one that is being written. Raises SourceError."""
+    copy = folder / "journal.sqlite"
+    try:
+        with (
+            closing(sqlite3.connect(f"{journal.resolve().as_uri()}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(copy)) as target,
+        ):
+            source.backup(target)
+    except sqlite3.Error as error:
+        raise SourceError(f"{journal}: {error}") from error
+    return copy
+
+
 class Replayed(Source):
     """One journal, and how far it has been played. `speed`: line seconds in a second of `clock`."""
 
     def __init__(self, journal: Path, speed: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises SourceError where there is no journal of ours, or it has no cycle."""
+        """`journal` is a copy. Raises SourceError where it is none of ours, or has no cycle, PictureError."""
         super().__init__(journal)
         self.speed, self._clock = speed, clock
         try:
@@ -35,7 +53,8 @@ class Replayed(Source):
         steps_s = np.clip(np.diff(t_line_ns) / 1e9, 0.0, PAUSE_MOST_S)
         self._at_s = np.concatenate(([0.0], np.cumsum(steps_s)))
         self._began_s = clock()
-        self.viewer = Player(self)
+        self._easel = picture.Easel(picture.path_of(journal), self.settings.line.zones)
+        self.viewer = Player(self, self._easel)
 
     @property
     def head(self) -> int:
@@ -46,6 +65,10 @@ class Replayed(Source):
     @property
     def ended(self) -> bool:
         return self.head == int(self._rows[-1])
+
+    def close(self) -> None:
+        """Take the picture away."""
+        self._easel.close()
 
     def line(self) -> dict[str, Any]:
         """The line's scales and marks, under a name that says that it is a replay."""
@@ -72,20 +95,18 @@ class Replayed(Source):
 
 
 class Player(picture.Viewer):
-    """Stands where the picture of a control process does, and shows the cycle under the play head instead."""
+    """Whoever looks through it moves the picture on to the cycle under the play head, for all who look."""
 
-    def __init__(self, source: Replayed) -> None:
-        super().__init__(source.journal)
-        self._source, self._shown = source, -1
+    def __init__(self, source: Replayed, easel: picture.Easel) -> None:
+        super().__init__(easel.path)
+        self._source, self._easel, self._shown = source, easel, -1
 
     def latest(self) -> bytes | None:
         """The cycle under the play head, once; None until there is another, and where it cannot be read now."""
         head = self._source.head
-        if head == self._shown:
-            return None
-        try:
-            row = self._source.row(head)
-        except SourceError:
-            return None
-        self._shown = head
-        return picture.message(row, float(row["lateness_us"]), time.time())
+        if head != self._shown:
+            with suppress(SourceError):
+                row = self._source.row(head)
+                self._easel.put(picture.message(row, float(row["lateness_us"]), time.time()))
+                self._shown = head
+        return super().latest()

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from evencoat import picture
 from evencoat.cli import app
-from evencoat.hmi.replayed import Replayed
+from evencoat.hmi.replayed import Replayed, copied
 from evencoat.hmi.source import SourceError
 from evencoat.journal import CycleJournal, JournalReader
 from evencoat.league.rivals import Rival
@@ -123,8 +123,9 @@ def heads(content: bytes) -> list[dict[str, Any]]:
 
 
 def test_the_page_sees_nothing_beyond_the_play_head(journal: Path) -> None:
-    clock = Clock()
-    source = Replayed(journal, 10.0, clock)
+    clock, folder = Clock(), journal.parent / "played"
+    folder.mkdir()
+    source = Replayed(copied(journal, folder), 10.0, clock)
     with JournalReader(journal) as reader:
         cycles = reader.cycles(["cycle", "t_line_ns"])
     first = source.viewer.latest()
@@ -140,6 +141,9 @@ def test_the_page_sees_nothing_beyond_the_play_head(journal: Path) -> None:
     clock.now_s += 1e4
     assert source.ended and source.viewer.latest() is not None and source.viewer.latest() is None
     assert heads(source.recent(0.1))[-1]["cycle"] == cycles["cycle"][-1]
+    assert source.journal != journal and source.viewer.path != picture.path_of(journal)
+    source.close()
+    assert not source.viewer.path.exists()
 
 
 def test_an_empty_journal_has_nothing_to_be_played(tmp_path: Path) -> None:
