@@ -3,10 +3,10 @@
     python benchmarks/ceilings.py [--quick] [--json] [--lines N] [--first-seed S] [--workers W]
 
 `response`: the true map from lips to web, every bolt's gain in it; `statistics`: the true spectra of disturbances and
-gauges, which `adaptive` goes on learning from; `batch`: what a new batch will bring to the solids, when it is
-announced. Each is more than any head could learn from a few metres of web, so what is gained bounds what the head can
-gain. Percent of sigma below `adaptive`, line by line: median over lines with its 95 % bootstrap interval; negative is
-worse.
+gauges, which `adaptive` goes on learning from; `play`: screws that have none, which is what a perfect inverse of each
+bolt's play would make of them; `batch`: what a new batch will bring to the solids, when it is announced. Each is more
+than any head could learn from a few metres of web, so what is gained bounds what the head can gain. Percent of sigma
+below `adaptive`, line by line: median over lines with its 95 % bootstrap interval; negative is worse.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from evencoat.league.informed import informed, true_statistics
 from evencoat.league.players import Core, retuned, tuned
 
 FAMILIES = ("nominal", "misaligned", "noisy", "backlash-heavy", "dry-scanner-only", "batch-changing")
-TOLD = ("nothing", "response", "statistics", "batch")
+TOLD = ("nothing", "response", "statistics", "play", "batch")
 KNOWN2 = 0.002**2  # log^2, of what a batch is told to bring
 
 
@@ -71,6 +71,11 @@ def sigma_pct(job: tuple[str, str, int, float]) -> float:
     match = field.draw(family, seed, minutes)
     own = tuned()["adaptive"]
     line = retuned(replace(match.line, control=replace(match.line.control, law=LawName.ADAPTIVE)), own)
+    if told == "play":
+        screws = match.truth.actuators
+        match = replace(
+            match, truth=replace(match.truth, actuators=replace(screws, backlash_um=0.0 * screws.backlash_um))
+        )
     if told == "batch":
         with batches_told(match):
             return played(match, configured(told, match, line))

@@ -1,7 +1,8 @@
 """What a controller that starts again takes over from the one before it. Pure: state in, state out.
 
 Of the same line and recipe the lasting part is taken over: the map in use and what is known of it, play, dead bolts,
-gauge noise and drift, the wet gauge's bias, what the pressure is worth, and the rung of the ladder. Where also roll and
+gauge noise and drift, the wet gauge's bias, what the pressure is worth, the rung of the ladder, the target that a
+person asked for and the zones he holds. Where also roll and
 batch are the same and little web has passed, all that is believed of the web comes with it. Positions never: they are
 fed back, and a start begins from there, so nothing here can move an actuator.
 """
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from controller.core import adapt, bolts, foresight, ladder, learnt, play, response
+from controller.core import adapt, bolts, by_hand, foresight, ladder, learnt, play, response, target
 from controller.core.estimate import LONGEST_PASSED_S, EstimateState, Estimator
 from controller.core.flow import Flow
 from controller.core.harris import Harris
@@ -24,7 +25,7 @@ from controller.core.learnt import Learnt, Mean
 from controller.core.scales import Scales
 from controller.core.step import Config, State
 from controller.line.command import Mode
-from controller.line.description import Array, LineDescription
+from controller.line.description import Array, BoolArray, LineDescription
 from controller.line.profile import LineInputs
 
 
@@ -45,13 +46,15 @@ class Kept(NamedTuple):
     play: play.PlayState | None
     ladder: ladder.LadderState
     foresight: foresight.Foresight | None
+    target: target.Target
+    zone_manual: BoolArray
 
 
 class Extent(StrEnum):
     """How much was taken over. Each value is a sentence for the record."""
 
     NOTHING = "nothing: begins as new"
-    LASTING = "map, play, bolts, bias, noise and rung; the web is another one"
+    LASTING = "map, play, bolts, bias, noise, rung and what a person asked for; the web is another one"
     WHOLE = "everything but positions: the same web"
 
 
@@ -81,6 +84,8 @@ def kept(config: Config, state: State, web_m: float, roll: int, batch: int) -> K
         play=_of_play(config, state.play),
         ladder=_of_ladder(config, state.ladder),
         foresight=state.foresight,
+        target=state.target,
+        zone_manual=state.by_hand.zones,
     )
 
 
@@ -165,6 +170,8 @@ def _lasting(config: Config, fresh: State, before: Kept, same_batch: bool) -> St
         play=before.play,
         ladder=_of_ladder(config, before.ladder),
         foresight=foresight.anew(config.foresight, before.foresight),
+        target=before.target,
+        by_hand=by_hand.standing(before.zone_manual),
     )
 
 

@@ -28,6 +28,7 @@ from rich.table import Table
 from controller.line.command import Mode
 from evencoat import (
     __version__,
+    alarms_command,
     ask_command,
     campaign_commands,
     doctor_command,
@@ -76,6 +77,7 @@ app.add_typer(journal_commands.app, name="journal")
 app.command()(replay_commands.replay)
 app.command()(campaign_commands.campaign)
 app.command()(doctor_command.doctor)
+app.command()(alarms_command.alarms)
 app.command()(serve_command.serve)
 app.command()(train_command.train)
 app.command()(ask_command.ask)

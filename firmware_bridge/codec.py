@@ -55,14 +55,13 @@ class Codec:
         self.zones = counts[Axis.ZONES]
         self.wet_boxes = counts[Axis.WET_BOXES]
         self.dry_boxes = counts[Axis.DRY_BOXES]
-        self._counts = counts
         self._plans = {(plan.telegram, plan.node): plan for plan in plans}
         self._by_id = {m.can_id | m.is_extended * EXTENDED: m for plan in plans for m in plan.messages}
 
     @classmethod
     def compile(cls, wire: WireDescription, zones: int, wet_boxes: int, dry_boxes: int) -> Codec:
         """Build the codec of a line; 0 boxes means no such gauge. Raises WireError naming role and signal."""
-        counts = {Axis.SCALAR: 1, Axis.ZONES: zones, Axis.WET_BOXES: wet_boxes, Axis.DRY_BOXES: dry_boxes}
+        counts = {Axis.ZONES: zones, Axis.WET_BOXES: wet_boxes, Axis.DRY_BOXES: dry_boxes}
         return cls(wire, counts, PlanMaker(wire, counts).plans())
 
     def carries(self, telegram: Telegram, node: int = 0) -> bool:
@@ -253,7 +252,10 @@ def blamed(plan: MessagePlan, fields: Mapping[str, Value], error: Exception) -> 
         low, high = scalar.bounds
         if value is None or scalar.raw_of is not None:
             continue
-        number = float(value)  # type: ignore[arg-type]
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            return WireRangeError(f"{field.name} = {value!r}: no number")
         if not math.isfinite(number):
             return WireRangeError(f"{field.name} = {number} {field.unit}: not finite")
         if not scalar.position.is_float and not low - scalar.scale / 2 <= number <= high + scalar.scale / 2:

@@ -114,8 +114,8 @@ def test_a_line_far_outside_the_training_settles_within_every_limit(
     assert len(far.sent) == len(far.traces)
     assert np.ptp(far.sent[-1].gap_um) > 0.0 and np.ptp([one.pump_trim_pct for one in far.sent]) > 0.5, "it did control"
     assert far.sigma_pct(6.5, 8.0) < 0.5 and far.sigma_pct(6.5, 8.0) < 0.7 * far.sigma_pct(0.0, 2.0)
-    added = np.abs([trace.guest_pct for trace in far.traces])
-    assert 0.0 < added.max() <= 1.0, "the head spoke, and was bounded"
+    assert max(abs(trace.guest_whole_pct) for trace in far.traces) > 0.0, "the head had something to say"
+    assert max(abs(trace.guest_pct) for trace in far.traces) <= 1.0
     assert far.traces[-1].mode_actual is Mode.AUTO
     if name != NOISY:
         assert far.rungs == {Rung.OWN}
@@ -126,14 +126,14 @@ def test_a_line_far_outside_the_training_settles_within_every_limit(
     assert all(trace.rung_cause is not Cause.NONE for trace in lower)
 
 
-def test_a_network_that_talks_nonsense_loses_its_authority_and_costs_next_to_nothing(
+def test_a_network_that_talks_nonsense_gets_no_authority_and_costs_next_to_nothing(
     talking: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     far = FAR["flow index 0.25"]
     shipped = talking._replace(mean=talking.mean._replace(w3=0.0 * talking.mean.w3, b3=0.0 * talking.mean.b3))
     nonsense = talking._replace(mean=wild(2, size=6.0).mean)
     quiet, loud = played(far, shipped, monkeypatch), played(far, nonsense, monkeypatch)
-    assert (quiet.authority == 0.5).all()
-    assert loud.authority[-1] < 0.3
+    assert quiet.authority.max() < 1e-6
+    assert max(abs(trace.guest_whole_pct) for trace in loud.traces) > 0.5 and loud.authority[-1] < 0.1
     assert broken(loud) == []
     assert loud.sigma_pct(2.0, 8.0) < 1.02 * quiet.sigma_pct(2.0, 8.0)

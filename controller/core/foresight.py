@@ -9,7 +9,8 @@ turned out: only their weights are learnt here, from a prior that came with the 
 and others 2022).
 
 The network has authority only while it proves itself: evidence is the sum, over web, of how much nearer the guess came
-than the belief alone; it begins undecided, and counts for nothing once it speaks against the network or no gauge reads.
+than the belief alone. It begins in shadow, with none; a network that does not help never says a word.
+Nor has it any while the gauge that judges it does not read.
 Nor has it any where the web surely comes later or sooner than the loop is certified for with the network in it.
 """
 
@@ -36,7 +37,7 @@ SIGNAL_MOST = 0.05  # log: what is further off is no surprise but a fault
 INDEPENDENT = 0.5  # dead times from one look at the truth to the next that tells something new
 KEPT = 30.0  # dead times over which evidence and weights are remembered
 STALE = 3.0  # dead times without a reading of the truest gauge: nobody knows any more whether the network is right
-SURE, UNDECIDED = 4.0, 0.5  # evidence from none to full authority; where it begins
+SURE = 4.0  # evidence from none to full authority
 LEAST2, MOST2 = 1e-8, 1e-3  # log^2, of what the belief misses
 USUAL = 0.002  # log: about what it does miss
 WEIGHTS_MOST = 1.5  # sum of their absolute values
@@ -88,7 +89,7 @@ class Foresight(NamedTuple):
     @property
     def authority(self) -> float:
         """Between none and full."""
-        return min(max(UNDECIDED + self.evidence / SURE, 0.0), 1.0)
+        return min(max(self.evidence / SURE, 0.0), 1.0)
 
 
 def build(
@@ -256,13 +257,12 @@ def _judged(foreseer: Foreseer, state: Foresight, missed: float, then: Array, at
     covariance = covariance - np.outer(gain, along)
     without, within = missed * missed, (missed - float(then[2])) ** 2
     evidence = keep * state.evidence + share * (without - within) / (2.0 * missed2)
-    most = SURE * max(UNDECIDED, 1.0 - UNDECIDED)  # so that what has been right for long is doubted as soon as others
     return state._replace(
         weight=weight,
         weight2=0.5 * (covariance + covariance.T),
         missed2=missed2,
         judged=min(state.judged + passed, KEPT),
-        evidence=min(max(evidence, -2.0 * most), most),
+        evidence=min(max(evidence, -2.0 * SURE), SURE),  # what was right for long is doubted as soon as others
     )
 
 

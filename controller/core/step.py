@@ -17,6 +17,7 @@ from controller.core import (
     adapt,
     blocks,
     bolts,
+    by_hand,
     envelope,
     estimate,
     exchange,
@@ -29,6 +30,7 @@ from controller.core import (
     play,
     response,
     supervisor,
+    target,
 )
 from controller.core.candidates import Candidates
 from controller.core.harris import Harris
@@ -96,6 +98,8 @@ class State(NamedTuple):
     applied: envelope.Applied | None
     manual: UncertifiedCommand | None
     offset: offset.Offset | None  # of the target, while a reverse bump is on
+    target: target.Target
+    by_hand: by_hand.ByHand
 
 
 def configure(
@@ -148,6 +152,8 @@ def init(config: Config, requested: Mode) -> State:
         applied=None,
         manual=None,
         offset=None,
+        target=target.Target(),
+        by_hand=by_hand.nobody(config.line.zones),
     )
 
 
@@ -163,33 +169,33 @@ def step(
     seen = estimate.update(config.estimator, state.estimate, play.shown(lips, inputs))
     lips, standing = play.watch(config.play, lips, seen, inputs), play.standing(config.play, lips, applied)
     ahead = foresight.watch(config.foresight, state.foresight, seen, inputs)
-    index = _index(state.harris, seen, inputs)
+    aim = target.moved(config.line, state.target, asked, inputs, dt_s)
+    aimed = target.sought(aim, seen)
+    index = _index(state.harris, aimed, inputs)
     follow, lost = plausibility.follow(config.line.lips, state.follow, applied.gap_um, inputs.gap_um, dt_s)
     watched = bolts.watch(config.bolts, state.bolts, seen, inputs)
-    idle = lost | watched.out
-    fitting, troubled = state.adapt, state.ladder.rung > 0
-    if config.adaptation is not None:
-        fitting = adapt.watch(config.adaptation, fitting, seen, inputs, troubled)
-        late_s = fitting.late_share * config.adaptation.block_m / config.line.web_speed_mps
-        ahead = foresight.within(config.foresight, ahead, late_s)
+    idle, hand = lost | watched.out, by_hand.taken(state.by_hand, asked, applied.gap_um)
+    away = idle | hand.zones  # whose part the others do
+    fitting, ahead = _fitted(config, state, seen, ahead, inputs)
     asking = supervisor.request(state.supervisor, asked)
     judged = supervisor.decide(config.line.control, config.estimator, asking, inputs, seen)
-    judged, rungs = _on_the_ladder(config, state, judged, asked, seen, inputs, standing, idle)
+    judged, rungs = _on_the_ladder(config, state, judged, asked, aimed, inputs, standing, away)
 
     manual = _manual(state, judged, asked, applied)
     beside = offset.kept(config.line, state.offset, asked, judged.actual, inputs.web_m)
     acting = _law(config, rungs)
     fresh = state.law is None or state.supervisor.actual is not judged.actual or state.ladder.rung != rungs.rung
-    memory = acting.track(seen, standing) if fresh or state.law is None else state.law
+    memory = acting.track(aimed, standing) if fresh or state.law is None else state.law
     moving = inputs.encoder_valid and not fresh  # taking over takes no time: the first wish is where things stand
     web_s = inputs.web_speed_mps * dt_s / config.line.web_speed_mps if moving else 0.0
     memory = memory if fresh else offset.aimed(config.estimator.response, acting, memory, state.offset, beside)
-    to_answer = foresight.sought(ahead if rungs.rung == 0 else None, seen)
-    to_answer = offset.sought(config.estimator.response, to_answer, beside)
+    foreseen = foresight.sought(ahead if rungs.rung == 0 else None, aimed)
+    to_answer = offset.sought(config.estimator.response, foreseen, beside)
     stood = standing if _acts(judged) else applied
     memory, asked_for = _wish(acting, judged, memory, to_answer, stood, manual, web_s)
-    wish, spread = _with_those_who_can(config, judged, asked_for, stood, inputs, idle)
+    wish, spread = _with_those_who_can(config, judged, asked_for, stood, inputs, away)
     wish = play.driven(config.play, lips, wish, stood, applied) if _acts(judged) else wish
+    wish = by_hand.held(hand, wish, inputs.gap_valid) if _acts(judged) else wish
     answered = not _acts(judged) or _finite(wish)
     if not answered:
         judged, rungs, wish = *_without_answer(config, judged, rungs), _stay(applied)
@@ -205,9 +211,9 @@ def step(
     if _acts(judged):
         rungs = ladder.noted(rungs, config.line.zones, limits, limited, missed, foresight.speaks(ahead))
     known_now, bound, out = (seen, index, rungs, ahead), (limits, limited), _out_of_use(idle, inputs)
-    trace = _trace(config, state, inputs, judged, known_now, wish, command, bound, out, sent)
+    trace = _trace(config, state, inputs, judged, known_now, wish, command, bound, out, (aim, hand), sent)
     kept = memory if known and answered else None
-    told = (rungs, fitting, lips, ahead, "", kept, now, manual, beside)
+    told = (rungs, fitting, lips, ahead, "", kept, now, manual, beside, aim, hand)
     state = State(state.cycle + 1, seen, index, follow, watched, judged, *told)
     return state, command if sent else None, trace
 
@@ -252,6 +258,21 @@ def _applied(config: Config, state: State, inputs: LineInputs) -> envelope.Appli
     ratio = config.envelope.ratio_rpm_per_mps
     found = inputs.pump_ratio_rpm_per_mps / ratio * (1.0 + inputs.pump_trim_pct / 100.0)
     return envelope.Applied(inputs.gap_um, ratio, 100.0 * (found - 1.0))
+
+
+def _fitted(
+    config: Config,
+    state: State,
+    seen: estimate.EstimateState,
+    ahead: foresight.Foresight | None,
+    inputs: LineInputs,
+) -> tuple[adapt.AdaptState, foresight.Foresight | None]:
+    """What is learnt of the map; and the network, silent where that says the web surely comes too late for it."""
+    if config.adaptation is None:
+        return state.adapt, ahead
+    fitting = adapt.watch(config.adaptation, state.adapt, seen, inputs, state.ladder.rung > 0)
+    late_s = fitting.late_share * config.adaptation.block_m / config.line.web_speed_mps
+    return fitting, foresight.within(config.foresight, ahead, late_s)
 
 
 def _acts(judged: supervisor.SupervisorState) -> bool:
@@ -390,6 +411,7 @@ def _trace(
     command: ActuatorCommand,
     bound: tuple[tuple[Limit, ...], int],
     lost: BoolArray,
+    persons: tuple[target.Target, by_hand.ByHand],
     sent: bool,
 ) -> Trace:
     seen = known[0]
@@ -427,6 +449,8 @@ def _trace(
         sent=sent,
         valid_until_cycle=command.valid_until_cycle,
         model_news=state.news,
+        target_gsm=target.gsm(config.line, persons[0]),
+        zone_manual=persons[1].zones,
         **_verdict(config, *known),
         **expected.told(config.estimator, seen, known[3], inputs.web_m),
     )

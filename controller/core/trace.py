@@ -44,6 +44,8 @@ class Expectation(TypedDict):
 
 NOTHING: Array = np.zeros(0)
 NOTHING.setflags(write=False)
+NO_ZONES: BoolArray = np.zeros(0, dtype=bool)
+NO_ZONES.setflags(write=False)
 
 
 class Trace(NamedTuple):
@@ -100,4 +102,6 @@ class Trace(NamedTuple):
     guest_missed_pct: float = math.nan  # what the truest gauge found of a metre, less what was believed of it
     guest_missed_m: float = math.nan  # where that metre left the die; NaN where it is not remembered
     guest_shown: Array = NOTHING  # taps and context of the head `mean`; empty where there is no network
+    target_gsm: float = math.nan  # mean of the target profile, as it is now
+    zone_manual: BoolArray = NO_ZONES  # zones that a person holds
     model_news: str = ""  # a model of the map that was learnt and taken into use before this cycle

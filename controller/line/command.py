@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controller.line.description import Array
+from controller.line.description import Array, BoolArray
 
 
 class Mode(StrEnum):
@@ -100,11 +100,13 @@ class OperatorRequest:
     """What a person asks for between two cycles. None leaves things as they are."""
 
     mode: Mode | None = None
-    gap_um: Array | None = None  # manual lip targets
+    gap_um: Array | None = None  # manual lip targets; in AUTO they count for the zones that are held by hand
     pump_trim_pct: float | None = None
     rearm: bool = False
     offset_log: Array | None = None  # (zones,), log of areal density beside the target, for a reverse bump in AUTO
     offset_m: float = 0.0  # metres of web that it is to last
+    zone_manual: BoolArray | None = None  # (zones,), which zones are held by hand from now on, all others are not
+    target_gsm: float | None = None  # mean of the target profile, whose shape stays
 
     def then(self, later: OperatorRequest) -> OperatorRequest:
         """Both requests in one; where both say something, the later one counts."""
@@ -115,4 +117,6 @@ class OperatorRequest:
             rearm=self.rearm or later.rearm,
             offset_log=later.offset_log if later.offset_log is not None else self.offset_log,
             offset_m=later.offset_m if later.offset_log is not None else self.offset_m,
+            zone_manual=later.zone_manual if later.zone_manual is not None else self.zone_manual,
+            target_gsm=later.target_gsm if later.target_gsm is not None else self.target_gsm,
         )

@@ -2,15 +2,13 @@
 
 The shipped network runs in the law `neural`, on the real controller, gate, frames and plant; from a moment on, what its
 heads answer is replaced, there where they answer (core.network.predictors). Half of the networks are spoilt from the
-first cycle, the others have earned their authority before they turn. Judged is what crosses the wire, by
-evencoat.wire_checker, which shares no code with envelope, gate or codec; and the true web from that moment on, against
-the same line and seed under `adaptive`, which is what the rung below the network does.
+first cycle, the others turn later and have full authority when they do: it is given to them. Judged is what crosses
+the wire, by evencoat.wire_checker, which shares no code with envelope, gate or codec; and the true web from that moment
+on, against the same line and seed under `adaptive`, which is what the rung below the network does.
 
-A network that turns is found out and sent away; until then it does harm. That harm is measured as squared error over
-time, and the limit is on what it makes of the sigma of a day in which the network turns once: the last is reckoned.
-
-A trial is twenty minutes of one line, played anew with every kind of answer and without a network, so that every
-stretch meets a network that is still trusted. Trials take five lines in turn: a part of the campaign is less of each.
+A trial is twenty minutes of one line, with one kind of answer and without a network; kinds and lines take turns, so
+that a line's day has every kind in it, and every stretch meets a network that is trusted anew. Judged is each line's
+day: its sigma over that of `adaptive` in the same stretches, all kinds together. A part of it is less of each.
 """
 
 from __future__ import annotations
@@ -44,12 +42,11 @@ LINES = ("pilot-16", "pilot-16", "line-40", "pilot-16", "pilot-16")  # in turn
 STRETCHES, MINUTES = 72, 20.0  # a day
 QUICK_TRIALS, QUICK_MINUTES = 2, 5.0
 SETTLED_S = 60.0  # from then on the web is judged, or from when the network turns; no network speaks before
-DAY_S = 86400.0
 SPOILT_FROM_THE_START = 0.5  # share of the stretches
 FLIP_CHANCE = 0.02  # a cycle, of the largest answer
 FOUND_WRONG = 2  # the tap of what the far gauge found, through a filter of one dead time: what an integrator would say
 ANY_PCT = 1.0  # standard deviation of the answer that is anything at all
-SIGMA_MOST = 1.05  # of a day in which the network turns once, over that of `adaptive`
+SIGMA_MOST = 1.05  # of a line's day, over that of `adaptive`
 
 Answer = Callable[[Head, Array, Array], Array]  # as network.predictors
 
@@ -83,7 +80,6 @@ def _spoilt(kind: str, honest: Answer, rng: np.random.Generator) -> Answer:
 
 KINDS = ("NaN", "Inf", "full steps", "opposite", "frozen", "anything")
 LINEAR = "adaptive"  # the law without a network, to compare with
-PLAYED = (LINEAR, *KINDS)
 
 
 @dataclass
@@ -128,28 +124,28 @@ class Adversary:
         minutes = QUICK_MINUTES if quick else MINUTES
 
         def trial(k: int, rng: np.random.Generator) -> Row:
-            seed, name = int(rng.integers(1 << 31)), LINES[k % len(LINES)]
-            runs = [played(kind, name, seed, minutes, rng) for kind in PLAYED]
-            worst = max(runs, key=lambda run: run["sigma_pct"] if run["kind"] != LINEAR else 0.0)
-            words = (
-                f"{name}: at worst {worst['sigma_pct']:.3f} % ({worst['kind']}), {runs[0]['sigma_pct']:.3f} % without"
-            )
-            return {"k": k, "line": name, "seed": seed, "runs": runs, "words": words}
+            seed, of = int(rng.integers(1 << 31)), k % len(LINES)
+            kind = KINDS[k // len(LINES) % len(KINDS)]
+            alone, spoilt = (played(one, LINES[of], seed, minutes, rng) for one in (LINEAR, kind))
+            words = f"{LINES[of]}: {spoilt['sigma_pct']:.3f} % ({kind}), {alone['sigma_pct']:.3f} % without"
+            return {"k": k, "of": of, "line": LINES[of], "seed": seed, "runs": [alone, spoilt], "words": words}
 
         yield trial
 
     def judge(self, rows: Sequence[Row], folder: Path) -> Judgement:
         """Every kind against `adaptive` in the same stretches."""
         runs = [run for row in rows for run in row["runs"]]
-        table = [_of_kind(kind, rows) for kind in KINDS]
+        kinds = [_of_kind(kind, rows) for kind in KINDS]
+        days = [_of_line(of, rows) for of in sorted({row["of"] for row in rows})]
         figures: dict[str, Any] = {
             "hours": sum(run["minutes"] for run in runs if run["kind"] != LINEAR) / 60.0,
             "commands": sum(run["commands"] for run in runs),
             "limits_broken": sum(run["violations"] for run in runs),
             "commands_refused": sum(run["refused"] for run in runs),
             "crashes": sum(run["crash"] != "" for run in runs),
-            "sigma_of_a_day_worst": max(row["of_a_day"] for row in table),
-            "kinds": table,
+            "sigma_of_a_day_worst": max(day["sigma_over_adaptive"] for day in days),
+            "kinds": [row for row in kinds if row["hours"]],
+            "days": days,
         }
         limits = {
             "limits_broken": 0,
@@ -169,28 +165,43 @@ class Adversary:
         return Judgement(figures, limits, tuple(broken))
 
 
+Pair = tuple[Row, Row]
+
+
 def _of_kind(kind: str, rows: Sequence[Row]) -> Row:
-    """One line of the table; sigma over all stretches is compared as root mean square, `of_a_day` is the worst."""
-    pairs = [(run, plain) for row in rows for plain in row["runs"][:1] for run in row["runs"] if run["kind"] == kind]
-    real, plain = (math.fsum(pair[of]["sigma_pct"] ** 2 for pair in pairs) for of in (0, 1))
+    """One line of the table; sigma over all stretches is compared as root mean square."""
+    pairs: list[Pair] = [(row["runs"][1], row["runs"][0]) for row in rows if row["runs"][1]["kind"] == kind]
+    if not pairs:
+        return {"kind": kind, "hours": 0.0}
+    spoilt = [run for run, _ in pairs]
     return {
         "kind": kind,
-        "hours": round(math.fsum(run["minutes"] for run, _ in pairs) / 60.0, 2),
-        "limits_broken": sum(run["violations"] for run, _ in pairs),
-        "sigma_over_adaptive": round(math.sqrt(real / plain), 4),
-        "of_a_day": round(max(_of_a_day(run, alone) for run, alone in pairs), 4),
+        "hours": _hours(spoilt),
+        "limits_broken": sum(run["violations"] for run in spoilt),
+        "sigma_over_adaptive": _over(pairs),
+        "turned_over_adaptive": _over([pair for pair in pairs if pair[0]["authority_then"] is not None]),
         "worst_stretch": round(max(run["sigma_pct"] / alone["sigma_pct"] for run, alone in pairs), 4),
         "best_stretch": round(min(run["sigma_pct"] / alone["sigma_pct"] for run, alone in pairs), 4),
-        "said_most_pct": max(run["said_most_pct"] for run, _ in pairs),
-        "network_off_share": round(float(np.mean([run["below_share"] for run, _ in pairs])), 4),
+        "said_most_pct": max(run["said_most_pct"] for run in spoilt),
+        "network_off_share": round(float(np.mean([run["below_share"] for run in spoilt])), 4),
     }
 
 
-def _of_a_day(run: Row, alone: Row) -> float:
-    """What a day's sigma becomes, over that of `adaptive`, where the network turns once and does what it did here."""
-    judged_s = 60.0 * run["minutes"] - _judged_from_s(run["turns_s"], run["minutes"])
-    more = (run["sigma_pct"] ** 2 - alone["sigma_pct"] ** 2) * judged_s
-    return math.sqrt(max(1.0 + more / (DAY_S * alone["sigma_pct"] ** 2), 0.0))
+def _of_line(of: int, rows: Sequence[Row]) -> Row:
+    """A line's day, as far as it was run."""
+    own = [row for row in rows if row["of"] == of]
+    pairs: list[Pair] = [(row["runs"][1], row["runs"][0]) for row in own]
+    return {"line": own[0]["line"], "hours": _hours([run for run, _ in pairs]), "sigma_over_adaptive": _over(pairs)}
+
+
+def _hours(runs: Sequence[Row]) -> float:
+    return round(math.fsum(run["minutes"] for run in runs) / 60.0, 2)
+
+
+def _over(pairs: Sequence[Pair]) -> float | None:
+    """Root mean square of sigma over that of `adaptive`; None of no stretches."""
+    real, plain = (math.fsum(pair[of]["sigma_pct"] ** 2 for pair in pairs) for of in (0, 1))
+    return round(math.sqrt(real / plain), 4) if plain else None
 
 
 def _judged_from_s(turns_s: float, minutes: float) -> float:
@@ -208,6 +219,7 @@ def played(kind: str, name: str, seed: int, minutes: float, rng: np.random.Gener
     with undisturbed(), np.errstate(invalid="ignore"):
         try:
             line.play(turns_s / 60.0)
+            _trusted(line)
             with _replaced(kind, rng):
                 line.play(minutes - turns_s / 60.0)
         except Exception as error:  # whatever it is, it is what this campaign looks for
@@ -249,6 +261,13 @@ def _replaced(kind: str, rng: np.random.Generator) -> contextlib.AbstractContext
     if kind == LINEAR:
         return contextlib.nullcontext()
     return patch.object(network, "predictors", _spoilt(kind, network.predictors, rng))
+
+
+def _trusted(line: SimulatedLine) -> None:
+    """As if the network had been right for long."""
+    state = line.loop.state
+    if state.foresight is not None and state.cycle > 1:
+        line.loop.state = state._replace(foresight=state.foresight._replace(evidence=foresight.SURE))
 
 
 def _sigma_pct(line: SimulatedLine, from_s: float) -> float:

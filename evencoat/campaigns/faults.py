@@ -1,10 +1,11 @@
 """Named faults, one after the other, on a line that runs in AUTO: who notices, by what words, and what it costs.
 
 Every fault of fault_catalogue comes to a pilot line that is even by then, under the law in use, through frames and
-gate. Said is what an operator is told: the outcome where it is not OK, link faults, bolts that are left alone, and the
-rung of the ladder. A fault is detected when something is said that was not said before it, and named when one of these
-matches the words of its catalogue entry. Whether the line is safe is judged on the true web and on the wire: HOLD, or
-no metre out of tolerance any more. Some minutes of each round nothing happens, and what is said then is a false trip.
+gate. Said is what an operator is told: the outcome where it is not OK, link faults, bolts that are left alone, the rung
+of the ladder, and every alarm with its cause. A fault is detected when something is said that was not said before it,
+and named when one of these matches the words of its catalogue entry. Whether the line is safe is judged on the true
+web and on the wire: HOLD, or no metre out of tolerance any more. Some minutes of each round nothing happens, and what
+is said then is a false trip.
 
 A round is every fault once, each on a line of its own seed, then the quiet running; ten rounds are the campaign.
 """
@@ -23,6 +24,9 @@ import numpy as np
 
 from controller.core.trace import Trace
 from controller.line.command import Mode, OperatorRequest, Outcome, Rung
+from evencoat.alarms.catalogue import CATALOGUE
+from evencoat.alarms.engine import Key, State
+from evencoat.alarms.replay import Panel, in_words
 from evencoat.campaigns.fault_catalogue import FAULTS, Fault, Stage, Wire
 from evencoat.campaigns.frame import Judgement, Row, Trial
 from evencoat.league import metrics
@@ -88,6 +92,8 @@ class Faults:
             "quiet_hours": round(hours, 2),
             "false_trips": trips,
             "false_trips_per_24_h": round(24.0 * trips / hours, 2) if hours else None,
+            "quiet_alarms": sum(row["alarms"] for row in calm),
+            "quiet_alarms_per_10_min": round(sum(row["alarms"] for row in calm) / 6.0 / hours, 3) if hours else None,
             "false_trips_by": ", ".join(f"{words} ({n})" for words, n in Counter(_all_trips(calm)).most_common(4)),
             "table": [_of_fault(name, faults) for name in dict.fromkeys(row["fault"] for row in faults)],
         }
@@ -137,15 +143,20 @@ def _median(values: Sequence[float | None]) -> float | None:
 
 
 class _Told:
-    """What the operator is told, cycle by cycle."""
+    """What the operator is told, cycle by cycle, and by the alarms of a panel."""
 
-    def __init__(self) -> None:
+    def __init__(self, panel: Panel | None = None) -> None:
+        self.panel = panel
+        self.alarms = 0  # that came since somebody listens
+        self.causes: dict[str, str] = {}  # an alarm's words -> what it names as the cause
         self.now: frozenset[str] = frozenset()
+        self.by_the_line = self.now  # of it what no alarm says: alarms outlast what they tell of
         self.since: dict[str, float] = {}  # words -> line time at which they were said first
         self.held_s: float | None = None
         self.begun: list[tuple[float, str]] = []  # when somebody who knew of nothing was told something
         self._clock: Callable[[], float] | None = None
         self._known = self.now
+        self._shown: dict[Key, str] = {}  # as it was said first: details change from cycle to cycle
 
     def listen(self, clock: Callable[[], float]) -> None:
         """From now on, by the plant's own clock, which no fault sets: what is said now is known."""
@@ -153,7 +164,8 @@ class _Told:
 
     def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
         """One finished cycle."""
-        before, self.now = self.now, said(trace)
+        before, self.by_the_line = self.now, said(trace)
+        self.now = self.by_the_line | self._alarmed(trace, lateness_us)
         if self._clock is None:
             return
         t_s = self._clock()
@@ -163,6 +175,18 @@ class _Told:
             self.begun.append((t_s, min(self.now)))
         if self.held_s is None and trace.mode_actual is Mode.HOLD:
             self.held_s = t_s
+
+    def _alarmed(self, trace: Trace, lateness_us: float) -> frozenset[str]:
+        """The alarms that stand. Nobody acknowledges any."""
+        if self.panel is None:
+            return frozenset()
+        came = [moved for moved in self.panel.see({**trace._asdict(), "lateness_us": lateness_us})
+                if moved.after is State.ACTIVE]  # fmt: skip
+        self.alarms += len(came) if self._clock is not None else 0
+        for moved in came:
+            self.causes[in_words(moved.key, moved.detail)] = CATALOGUE[moved.key.alarm].en.cause
+        self._shown = {key: self._shown.get(key, words) for key, words in self.panel.standing().items()}
+        return frozenset(self._shown.values())
 
 
 def said(trace: Trace) -> frozenset[str]:
@@ -181,7 +205,7 @@ def said(trace: Trace) -> frozenset[str]:
 def suffered(fault: Fault, seed: int, onset_s: float, end_s: float) -> Row:
     """One fault on one line, from its onset to the end of the run."""
     play = [{**fault.play, "onset_s": onset_s}] if fault.play else []
-    told, wire = _Told(), Wire(seed)
+    told, wire = _Told(Panel(load_line(LINE).line)), Wire(seed)
     line = _line(play, told, end_s / 60.0, seed, None if fault.play else wire)
     over_s = end_s if fault.lasts_s is None else min(onset_s + fault.lasts_s, end_s)
     crash = ""
@@ -222,8 +246,12 @@ def _judged(line: SimulatedLine, fault: Fault, told: _Told, onset_s: float) -> R
     even_s = last_s - onset_s if last_s < web.t_s[-1] - EVEN_AT_LAST_S else None
     held_s = None if told.held_s is None else told.held_s - onset_s
     safe = [value for value in (even_s, held_s) if value is not None]
-    right = {words for words in told.since if re.search(fault.named, words)}
-    first = min(told.since, key=lambda words: (told.since[words], words not in right, words), default="")
+    right = {
+        words for words in told.since if re.search(fault.named, f"{words} {told.causes.get(words, '')}", re.IGNORECASE)
+    }
+    first = min(
+        told.since, key=lambda words: (told.since[words], words not in right, words in told.causes, words), default=""
+    )
     return {
         "detected_s": round(told.since[first] - onset_s, 2) if first else None,
         "by": first,
@@ -232,7 +260,9 @@ def _judged(line: SimulatedLine, fault: Fault, told: _Told, onset_s: float) -> R
         "even_s": None if even_s is None else round(even_s, 2),
         "safe_s": round(min(safe), 2) if safe else None,
         "scrap_m": round(float(web.ds_m[bad].sum()), 2),
-        "back_in_auto": not (told.now or line.loop.trace is None or line.loop.trace.mode_actual is not Mode.AUTO),
+        "back_in_auto": not (
+            told.by_the_line or line.loop.trace is None or line.loop.trace.mode_actual is not Mode.AUTO
+        ),
         "violations": line.checker.violations,
         "first": line.checker.first or "",
         "words": f"{fault.name}: {first or 'not noticed'}",
@@ -241,7 +271,7 @@ def _judged(line: SimulatedLine, fault: Fault, told: _Told, onset_s: float) -> R
 
 def quiet(seed: int, minutes: float) -> Row:
     """Running with every drift and no fault; each time somebody is told of one is a false trip."""
-    told, crash = _Told(), ""
+    told, crash = _Told(Panel(load_line(LINE).line)), ""
     line = _line([], told, minutes, seed, None)
     with undisturbed():
         try:
@@ -256,6 +286,7 @@ def quiet(seed: int, minutes: float) -> Row:
         "crash": crash,
         "minutes": minutes - QUICK_ONSET_S / 60.0,
         "trips": [words for _, words in told.begun],
+        "alarms": told.alarms,
         "violations": line.checker.violations,
         "first": line.checker.first or "",
         "words": f"quiet: {len(told.begun)} false trips",

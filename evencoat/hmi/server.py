@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from evencoat.alarms.service import AlarmService
 from evencoat.hmi.access import Access
 from evencoat.hmi.source import Source, SourceError
 
@@ -90,15 +91,17 @@ class OwnHeaders:
 
 def application(source: Source, hosts: Sequence[str], access: Access | None = None) -> Starlette:
     """The page of one line. `hosts`: names that browsers may call it by; without `access` nobody can log in."""
-    feed = Feed(source)
+    feed, alarms = Feed(source), AlarmService(source.journal, source.settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        looking = asyncio.create_task(feed.look())
+        looking = [asyncio.create_task(feed.look()), asyncio.create_task(alarms.run())]
         yield
-        looking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await looking
+        for task in looking:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        alarms.close()
 
     static = str(resources.files("evencoat.hmi").joinpath("static"))
     return Starlette(
@@ -106,6 +109,7 @@ def application(source: Source, hosts: Sequence[str], access: Access | None = No
             Route("/line.json", partial(_line, source)),
             Route("/recent", partial(_recent, source)),
             Route("/events.json", partial(_events, source)),
+            Route("/alarms.json", partial(_alarms, alarms)),
             *(access.routes() if access else ()),
             WebSocketRoute("/live", partial(_live, feed, access)),
             Mount("/", StaticFiles(directory=static, html=True)),
@@ -134,6 +138,10 @@ async def _recent(source: Source, request: Request) -> Response:
 
 async def _events(source: Source, _: Request) -> Response:
     return JSONResponse(await run_in_threadpool(source.events))
+
+
+async def _alarms(alarms: AlarmService, _: Request) -> Response:
+    return JSONResponse(alarms.told())
 
 
 async def _unreadable(_: Request, error: Exception) -> Response:

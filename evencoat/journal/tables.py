@@ -17,7 +17,7 @@ from controller.core.network import BATCH_CONTEXT, BATCH_TAPS, MEAN_CONTEXT, MEA
 from controller.core.trace import NOTHING, Trace
 from controller.line.description import LineDescription
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 # Columns in the order of the table; names are those of Trace. Arrays are little-endian float32, flags one byte a zone;
 # what the network was SHOWN (so many numbers, whatever the zones) is kept once a second of line time.
@@ -63,10 +63,11 @@ SCALARS: tuple[tuple[str, str], ...] = (
     ("batch_answered_pct", "REAL"),
     ("guest_missed_pct", "REAL"),
     ("guest_missed_m", "REAL"),
+    ("target_gsm", "REAL"),
 )
 LISTS = ("limits", "link_faults")  # joined by "; "
 ARRAYS = ("profile_gsm", "wet_bias_pct", "gap_um", "gap_law_um", "gap_target_um")
-FLAGS = ("profile_valid", "zone_not_following")
+FLAGS = ("profile_valid", "zone_not_following", "zone_manual")
 SHOWN = {"batch_shown": BATCH_TAPS + BATCH_CONTEXT, "guest_shown": MEAN_TAPS + MEAN_CONTEXT}
 TIMES = ("step_us", "lateness_us", "t_unix_s")  # how long the step took, how late the cycle began, wall clock
 KINDS = dict(SCALARS)

@@ -186,5 +186,16 @@ def _controller(
         raise ReportError(f"{path}: arrays of different length, or none")
     lanes = density.shape[1]
     zone_of_lane = np.minimum((np.arange(lanes) + 0.5) * line.zones / lanes, line.zones - 1).astype(int)
-    target = line.target_profile_gsm[zone_of_lane].astype(np.float32)
-    return ControllerRun(name, metrics, t_s, web_m, ds_m, 100.0 * (density / target - 1.0), columns, events)
+    target = line.target_profile_gsm[zone_of_lane] * _asked_for(line, t_s, columns)[:, None]
+    deviation_pct = 100.0 * (density / target.astype(np.float32) - 1.0)
+    return ControllerRun(name, metrics, t_s, web_m, ds_m, deviation_pct, columns, events)
+
+
+def _asked_for(
+    line: LineDescription, t_s: npt.NDArray[Any], columns: dict[str, npt.NDArray[Any]] | None
+) -> npt.NDArray[Any]:
+    """What the target was, over the line file's, when each metre was laid: (rows,)."""
+    if columns is None:
+        return np.ones(t_s.size)
+    told: npt.NDArray[Any] = np.interp(t_s, columns["t_line_ns"] / 1e9, columns["target_gsm"])
+    return told / float(line.target_profile_gsm.mean())

@@ -12,7 +12,7 @@ from controller.clock import LockstepClock
 from controller.core import adapt, play
 from controller.core import step as core
 from controller.core.trace import Trace
-from controller.line.command import Cause, Mode, Rung
+from controller.line.command import Cause, Mode, OperatorRequest, Rung
 from controller.line.profile import LineInputs
 from controller.loop import Loop
 from controller.restart import Extent, Kept, Resumed
@@ -183,3 +183,20 @@ def test_a_crash_forgives_no_rung() -> None:
     line.play_s(5.0)
     assert line.loop.trace is not None
     assert (line.loop.trace.rung, line.loop.trace.rung_cause) == (Rung.PI, Cause.SURPRISE_CD)
+
+
+def test_the_target_and_the_zones_that_a_person_holds_outlive_a_crash_and_no_lip_moves() -> None:
+    line = running(seconds=60.0)
+    held, wanted_gsm = np.arange(line.line.zones) == 3, 1.01 * float(line.line.target_profile_gsm.mean())
+    line.loop.request(OperatorRequest(zone_manual=held, target_gsm=wanted_gsm))
+    line.play_s(30.0)
+    assert line.loop.trace is not None
+    stood_um = line.loop.trace.gap_um[3]
+    before = line.kept()
+    line.play_dead_s(1.0)
+    line.restart(before)
+    line.play_s(20.0)
+    assert line.loop.trace.target_gsm == pytest.approx(wanted_gsm)
+    np.testing.assert_array_equal(line.loop.trace.zone_manual, held)
+    assert line.loop.trace.mode_actual is Mode.AUTO
+    assert line.loop.trace.gap_target_um[3] == pytest.approx(stood_um, abs=0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -59,24 +60,38 @@ def test_a_crash_is_kept_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert row["crash"] == "ZeroDivisionError: in the network"
 
 
-def trial(**worse: Any) -> dict[str, Any]:
-    """A row of the campaign in which one kind, `anything`, does `worse`."""
+def trial(kind: str = "anything", of: int = 0, **worse: Any) -> dict[str, Any]:
+    """A row of the campaign in which the network does `worse` than none."""
     fine = {"minutes": 20.0, "commands": 100, "violations": 0, "first": "", "crash": "", "sigma_pct": 0.5}
-    fine |= {"turns_s": 300.0, "refused": 0, "said_most_pct": 0.1, "below_share": 0.0}
-    runs = [{**fine, "kind": kind} for kind in adversary.PLAYED]
-    runs[-1] |= worse
-    return {"k": 0, "line": "pilot-16", "seed": 3, "runs": runs}
+    fine |= {"turns_s": 300.0, "refused": 0, "said_most_pct": 0.1, "below_share": 0.0, "authority_then": 1.0}
+    runs = [{**fine, "kind": adversary.LINEAR}, {**fine, "kind": kind} | worse]
+    return {"k": 0, "of": of, "line": "pilot-16", "seed": 3, "runs": runs}
 
 
 def test_every_limit_can_be_broken() -> None:
     judge = Adversary().judge
-    fine = judge([trial(), trial(sigma_pct=0.54)], Path())  # 8 % more for 15 minutes
-    assert not fine.broken and fine.figures["hours"] == 4.0
-    assert fine.figures["sigma_of_a_day_worst"] == pytest.approx(1.0 + 0.5 * (1.08**2 - 1.0) * 900 / 86400, abs=1e-4)
-    assert [row["kind"] for row in fine.figures["kinds"]] == list(KINDS)
-    assert fine.figures["kinds"][-1]["worst_stretch"] == 1.08
-    assert judge([trial(sigma_pct=2.0)], Path()).broken == ("sigma_of_a_day_worst = 1.0753, at most 1.05",)
+    fine = judge([trial(), trial("NaN", sigma_pct=0.54), trial("NaN", of=1, authority_then=None)], Path())
+    assert not fine.broken and fine.figures["hours"] == 1.0
+    assert fine.figures["sigma_of_a_day_worst"] == pytest.approx(np.sqrt(0.5 * (1.0 + 1.08**2)), abs=1e-4)
+    assert [row["kind"] for row in fine.figures["kinds"]] == ["NaN", "anything"]
+    assert fine.figures["kinds"][0]["worst_stretch"] == fine.figures["kinds"][0]["turned_over_adaptive"] == 1.08
+    assert [day["hours"] for day in fine.figures["days"]] == [0.67, 0.33]
+    assert judge([trial(sigma_pct=0.6)], Path()).broken == ("sigma_of_a_day_worst = 1.2, at most 1.05",)
     assert "limits_broken = 2, at most 0" in judge([trial(violations=2, first="gap range")], Path()).broken
     assert "anything, pilot-16, seed 3: gap range" in judge([trial(violations=2, first="gap range")], Path()).broken
     assert "crashes = 1, at most 0" in judge([trial(crash="KeyError: 3")], Path()).broken
     assert judge([trial(refused=1)], Path()).broken == ("commands_refused = 1, at most 0",)
+
+
+def test_a_line_s_day_has_every_kind_as_often() -> None:
+    said = Counter(
+        (k % len(adversary.LINES), k // len(adversary.LINES) % len(KINDS)) for k in range(Adversary().trials(False))
+    )
+    assert len(said) == len(adversary.LINES) * len(KINDS) and set(said.values()) == {12}
+
+
+def test_a_network_that_turns_is_trusted_when_it_does() -> None:
+    rng = np.random.default_rng(2)
+    seed = next(k for k in range(100) if adversary._story(np.random.default_rng([k, 2]), 1.5)[1] > 1.0)
+    row = adversary.played("full steps", "pilot-16", seed, 1.5, rng)
+    assert row["authority_then"] == 0.0 and row["authority_last"] > 0.9, "little has told against it yet"

@@ -48,6 +48,7 @@ def rows(**last: Any) -> list[dict[str, Any]]:
 def test_every_limit_can_be_broken() -> None:
     assert not WEEK.judge(rows(memory_mb=203.0), Path()).broken
     assert WEEK.judge(rows(memory_mb=205.0), Path()).broken == ("memory_last_over_second = 1.025, at most 1.02",)
+    assert not WEEK.judge(rows(memory_mb=205.0, line_s=0.5 * DAY_S), Path()).broken, "too early to say"
     assert WEEK.judge(rows(journal_mb=300.0), Path()).broken == ("journal_max_mb = 300, at most 200",)
     assert WEEK.judge(rows(variance=2e-6), Path()).broken == ("variance_last_over_second = 2, at most 1.5",)
     assert WEEK.judge(rows(finite=False), Path()).broken == ("not_finite = 1, at most 0",)

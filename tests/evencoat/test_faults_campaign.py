@@ -75,6 +75,7 @@ def row(fault: str = "stuck bolt", **other: Any) -> dict[str, Any]:
 def test_the_table_has_medians_and_says_where_most_never_got_there() -> None:
     never = row(detected_s=None, by="", named=False, even_s=None, safe_s=None, scrap_m=6.0)
     calm = {"fault": "", "seed": 2, "crash": "", "minutes": 60.0, "trips": ["x"], "violations": 0, "first": ""}
+    calm |= {"alarms": 3}
     judged = Faults().judge([row(), never, never, row("other"), calm], Path())
     line = judged.figures["table"][0]
     assert (line["fault"], line["seeds"], line["detected"], line["named"]) == ("stuck bolt", 3, 1, 1)

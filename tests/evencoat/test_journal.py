@@ -59,6 +59,8 @@ def make_trace(cycle: int, **parts: object) -> Trace:
         limits=(Limit.RATE, Limit.BEND) if cycle % 2 else (),
         limited_zones=cycle % 5,
         zone_not_following=zone == 2,
+        zone_manual=zone == 4,
+        target_gsm=90.0 + 0.1 * cycle,
         link_faults=("wet gauge silent",) if cycle % 2 else (),
         sent=bool(cycle % 2),
         valid_until_cycle=cycle + 3,

@@ -77,6 +77,8 @@ def write_journal(folder: Path, cycles: int = 200) -> None:
                     limits=(Limit.RATE, Limit.PUMP_RATE) if limited else (),
                     gap_um=500.0 + 20.0 * np.sin(zone / 3) * min(1.0, cycle / 100),
                     zone_not_following=zone == 5,
+                    zone_manual=zone < 0,
+                    target_gsm=float(LINE.line.target_profile_gsm.mean()),
                 ),
                 step_us=100.0,
                 lateness_us=3.0,

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_bridge.codec import Codec
+from firmware_bridge.codec import Codec, blamed
 from firmware_bridge.contract import (
     AUTHENTICATED_DBC,
     DEFAULT_MAP,
@@ -194,6 +194,7 @@ def seal(data: bytes, message: Any, dbc: Path) -> bytes:
 # ---- what is refused, and in which words
 
 GAP = {"gap_um": np.full(40, 600.0)}
+BEAT = {"state": 5}
 
 
 @pytest.mark.parametrize(
@@ -212,6 +213,22 @@ GAP = {"gap_um": np.full(40, 600.0)}
         (Telegram.PUMP_COMMAND, {"ratio_rpm_per_mps": 112.0, "trim_pct": math.nan}, "trim_pct = nan"),
         (Telegram.PUMP_COMMAND, {"ratio_rpm_per_mps": math.inf, "trim_pct": 0.0}, "ratio_rpm_per_mps = inf"),
         (Telegram.LINE_STATE, {"state": 7}, "state = 7.*value table"),
+        (Telegram.PUMP_COMMAND, {"ratio_rpm_per_mps": 112.0, "trim_pct": "full"}, "^trim_pct = 'full': no number$"),
+        (
+            Telegram.PUMP_COMMAND,
+            {"ratio_rpm_per_mps": [1.0, 2.0], "trim_pct": 0.0},
+            "^ratio_rpm_per_mps = .*: no number$",
+        ),
+        (
+            Telegram.PUMP_COMMAND,
+            {"ratio_rpm_per_mps": 112.0, "trim_pct": -30.002},
+            r"^trim_pct = -30.002 %: beyond \[-30, 30\]$",
+        ),
+        (
+            Telegram.PUMP_COMMAND,
+            {"ratio_rpm_per_mps": math.nan, "trim_pct": 0.0},
+            r"^ratio_rpm_per_mps = nan rpm/\(m/s\): not finite$",
+        ),
     ],
 )
 def test_nothing_saturates(telegram: Telegram, fields: dict[str, Any], words: str) -> None:
@@ -232,6 +249,47 @@ def test_nothing_saturates(telegram: Telegram, fields: dict[str, Any], words: st
 def test_fields_that_do_not_fit_the_telegram(telegram: Telegram, fields: dict[str, Any], words: str) -> None:
     with pytest.raises(WireError, match=words):
         shipped_codec().encode(telegram, fields, scan_id=0, counter=0)
+
+
+@pytest.mark.parametrize("trim_pct", [30.0005, -30.0005, 30.0, -30.0])
+def test_what_rounds_to_the_last_count_still_fits(trim_pct: float) -> None:
+    fields = {"ratio_rpm_per_mps": 112.0, "trim_pct": trim_pct}
+    got = receive(
+        shipped_codec(),
+        Telegram.PUMP_COMMAND,
+        shipped_codec().encode(Telegram.PUMP_COMMAND, fields, scan_id=0, counter=0),
+    )
+    assert got["trim_pct"] == math.copysign(30.0, trim_pct)
+
+
+def test_whoever_is_blamed_is_the_first_that_does_not_fit_and_else_the_telegram_is() -> None:
+    codec = shipped_codec()
+    ((_, message, _),) = codec.messages([Telegram.PUMP_COMMAND])
+    fine = {"ratio_rpm_per_mps": 112.0, "trim_pct": 0.0}
+    assert str(blamed(message, fine, OverflowError("too large"))) == "pump_command: too large"
+    own = WireError("something else")
+    assert blamed(message, fine, own) is own
+    for name in fine:
+        error = blamed(message, {**fine, name: 1e9}, OverflowError("too large"))
+        assert isinstance(error, WireRangeError) and str(error).startswith(f"{name} = 1e+09")
+    beyond = dict.fromkeys(fine, 1e9)
+    assert "ratio_rpm_per_mps = " in str(blamed(message, beyond, OverflowError("too large")))
+    missing = blamed(message, {"trim_pct": 0.0}, KeyError("ratio_rpm_per_mps"))
+    assert str(missing) == "pump_command: field ratio_rpm_per_mps is missing"
+    assert type(missing) is WireError
+
+
+def test_an_optional_field_without_a_number_for_a_default_is_missing_where_it_is_not_given() -> None:
+    codec = shipped_codec()
+    for telegram in Telegram:
+        for _, message, _ in codec.messages([telegram]):
+            for scalar in message.scalars:
+                error = blamed(message, {}, KeyError("x"))
+                first = next(
+                    (s.field for s in message.scalars if s.field.required or math.isnan(s.field.default)), None
+                )
+                words = f"{telegram}: field {first.name} is missing" if first else f"{telegram}: 'x'"
+                assert str(error) == words, scalar
 
 
 def test_optional_fields_take_their_default() -> None:
@@ -360,6 +418,30 @@ def test_short_classic_and_misplaced_frames_count_as_corrupt() -> None:
     for frame in (wrong_kind, short, Frame(first.can_id, crc + body), Frame(second.can_id, first.data)):
         part = codec.decode(frame)
         assert part is not None and not part.crc_ok and part.fields == {}
+
+
+def test_of_a_corrupt_frame_nothing_is_believed_but_whose_it_would_be() -> None:
+    codec = shipped_codec()
+    for segment, frame in enumerate(codec.encode(Telegram.DIE_COMMAND, GAP, scan_id=7, counter=8)):
+        part = codec.decode(frame._replace(data=frame.data[:10], t_s=4.5))
+        expected = (Telegram.DIE_COMMAND, 0, segment, 2, 0, 0, False, {}, None, frame.can_id, 4.5)
+        assert part == expected
+    (beat,) = codec.encode(Telegram.HEARTBEAT, BEAT, scan_id=0, counter=8, node=int(Node.DIE))
+    part = codec.decode(beat._replace(data=beat.data[:3]))
+    assert part is not None and (part.node, part.segments, part.crc_ok) == (int(Node.DIE), 1, False)
+
+
+def test_of_a_sound_frame_everything_is_told() -> None:
+    codec = shipped_codec()
+    for segment, frame in enumerate(codec.encode(Telegram.DIE_COMMAND, GAP, scan_id=7, counter=8)):
+        part = codec.decode(frame._replace(t_s=4.5))
+        assert part is not None and part.where is not None
+        told = part._replace(fields={}, where=None)
+        assert told == (Telegram.DIE_COMMAND, 0, segment, 2, 7, 8, True, {}, None, frame.can_id, 4.5)
+        np.testing.assert_allclose(part.fields["gap_um"], np.asarray(GAP["gap_um"])[part.where], atol=0.05)
+    (beat,) = codec.encode(Telegram.HEARTBEAT, BEAT, scan_id=0, counter=8, node=int(Node.DIE))
+    part = codec.decode(beat)
+    assert part is not None and (part.node, part.counter, part.where) == (int(Node.DIE), 8, None)
 
 
 def test_a_frame_padded_by_the_controller_is_read() -> None:
@@ -492,3 +574,71 @@ def test_the_load_is_that_of_every_frame_at_its_telegrams_rate(codec_of: Any) ->
     assert sorted((m.name, m.can_id, m.size, m.rate_hz, m.frame_s) for m in load.messages) == sorted(expected)
     assert load.total_pct == pytest.approx(sum(100.0 * rate_hz * frame_s for *_, rate_hz, frame_s in expected))
     assert load.total_pct > 0.0
+
+
+def test_a_codec_knows_its_wire_and_its_sizes() -> None:
+    codec = foreign_codec()
+    assert codec.wire.dbc == FOREIGN_DBC
+    assert (codec.zones, codec.wet_boxes, codec.dry_boxes) == (24, 48, 48)
+    three = shipped_codec(9, 12, 15)
+    assert (three.zones, three.wet_boxes, three.dry_boxes) == (9, 12, 15)
+    sizes = [three.places(t) for t in (Telegram.DIE_COMMAND, Telegram.WET_PROFILE, Telegram.DRY_PROFILE, Telegram.SYNC)]
+    assert sizes == [9, 12, 15, 0]
+
+
+@pytest.mark.parametrize(
+    ("codec_of", "telegram", "scan_id", "counter", "scan"),
+    [
+        (shipped_codec, Telegram.DIE_COMMAND, True, 256, 2**32),
+        (shipped_codec, Telegram.HEARTBEAT, False, 256, 256),
+        (foreign_codec, Telegram.DIE_COMMAND, False, 256, 256),
+        (foreign_codec, Telegram.REARM, False, 0, 0),
+    ],
+)
+def test_what_counts_the_frames_of_a_telegram_and_where_it_wraps(
+    codec_of: Any, telegram: Telegram, scan_id: bool, counter: int, scan: int
+) -> None:
+    codec = codec_of()
+    assert codec.has_scan_id(telegram) is scan_id
+    assert (codec.counter_modulus(telegram), codec.scan_modulus(telegram)) == (counter, scan)
+
+
+def test_a_telegram_that_is_not_on_the_wire_has_no_scan_id_however_many_others_have_one() -> None:
+    codec = Codec.compile(WireDescription(signal_map={**DEFAULT_MAP, "safe_stop.reason": ""}), 40, 0, 0)
+    assert not codec.carries(Telegram.WET_PROFILE) and not codec.has_scan_id(Telegram.WET_PROFILE)
+    assert codec.scan_modulus(Telegram.WET_PROFILE) == codec.places(Telegram.WET_PROFILE) == 0
+
+
+def test_one_count_and_the_ends_of_numbers_and_of_arrays() -> None:
+    codec = shipped_codec()
+    assert codec.count(Telegram.PUMP_COMMAND, "trim_pct") == 0.001
+    assert codec.count(Telegram.DIE_COMMAND, "gap_um") == pytest.approx(0.1)
+    assert codec.bounds(Telegram.PUMP_COMMAND, "trim_pct") == (-30.0, 30.0)
+    assert codec.bounds(Telegram.DIE_COMMAND, "gap_um") == pytest.approx((0.0, 3276.7))
+
+
+def test_where_places_of_an_array_differ_the_coarsest_count_and_the_narrowest_ends_are_told() -> None:
+    codec = shipped_codec()
+    own = codec._scaling(Telegram.DIE_COMMAND, "gap_um")
+    scales = np.where(np.arange(40) == 7, 0.2, 0.1)
+    uneven = replace(own, scale=scales)
+    codec._scaling = lambda *_: uneven
+    assert codec.count(Telegram.DIE_COMMAND, "gap_um") == 0.2
+    ends = [uneven.bounds(place) for place in range(40)]
+    assert len(set(ends)) == 2
+    assert codec.bounds(Telegram.DIE_COMMAND, "gap_um") == (max(low for low, _ in ends), min(high for _, high in ends))
+
+
+def test_who_sends_is_nobody_in_particular_unless_it_is_said() -> None:
+    with pytest.raises(WireError, match=r"^heartbeat: not on this wire$"):
+        shipped_codec().encode(Telegram.HEARTBEAT, BEAT, scan_id=0, counter=0)
+    with pytest.raises(WireError, match=r"^heartbeat: not on this wire for node 99$"):
+        shipped_codec().encode(Telegram.HEARTBEAT, BEAT, scan_id=0, counter=0, node=99)
+
+
+def test_unknown_fields_are_named_beside_those_that_are_known() -> None:
+    words = r"^pump_command: unknown field a_field, other; known: ratio_rpm_per_mps, trim_pct$"
+    with pytest.raises(WireError, match=words):
+        shipped_codec().encode(
+            Telegram.PUMP_COMMAND, {"trim_pct": 0.0, "other": 1.0, "a_field": 2.0}, scan_id=0, counter=0
+        )

@@ -87,9 +87,9 @@ def test_a_network_that_is_wrong_loses_its_authority_and_does_little_harm(plain)
     assert wrong.left(700.0) < 1.02 * plain.left(700.0)
 
 
-def test_it_begins_undecided_and_grows_by_evidence(helped):
+def test_it_begins_in_shadow_and_grows_by_evidence(helped):
     grown = np.array([trace.guest_authority for trace in helped.traces])
-    assert grown[0] == foresight.UNDECIDED
+    assert grown[0] == 0.0
     assert helped.traces[round(50.0 / CYCLE_S)].guest_pct == 0.0, "nothing is known before the dry gauge sees it"
     assert 0.0 < grown[round(400.0 / CYCLE_S)] <= grown[-1]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from controller.core import network
+from controller.core import foresight, network
 from controller.core.network import NetworkError
 from evencoat.league import examiner
 
@@ -26,13 +26,17 @@ def test_a_network_that_says_nothing_is_worth_what_adaptive_is() -> None:
     assert said == [(0.0, FAMILY), (1.0, "done")]
 
 
-def test_one_that_talks_nonsense_is_found_out() -> None:
+def test_one_that_talks_nonsense_stays_in_shadow_and_would_do_harm_if_it_were_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     loud = network.blank()
     nonsense = np.zeros(network.MEAN_PREDICTORS * network.MEAN_TAPS)
     nonsense[: network.MEAN_TAPS] = -30.0
-    plain = loud._replace(mean=loud.mean._replace(b3=nonsense))
-    found = examiner.examined(tensors(plain), 1, lambda *words: None, 8.0, (FAMILY,))
-    assert found[FAMILY]["mean"] > 1.0
+    plain = tensors(loud._replace(mean=loud.mean._replace(b3=nonsense)))
+    in_shadow = examiner.examined(plain, 1, lambda *words: None, 8.0, (FAMILY,))
+    monkeypatch.setattr(foresight.Foresight, "authority", 1.0)
+    believed = examiner.examined(plain, 1, lambda *words: None, 8.0, (FAMILY,))
+    assert in_shadow[FAMILY]["mean"] < 1.001 < believed[FAMILY]["mean"]
 
 
 def test_weights_that_are_none_are_refused() -> None:

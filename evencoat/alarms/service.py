@@ -1,0 +1,200 @@
+"""The alarms of a line beside its page: looks at each new cycle, keeps what must last, answers who asks.
+
+A task of `evencoat serve`, never of the control process. Time is line time while cycles come and wall time while none
+do, so that a line that falls silent is told of too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import shutil
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from evencoat import picture
+from evencoat.alarms.catalogue import CATALOGUE, Words, told
+from evencoat.alarms.conditions import Memory, Surroundings, Watch, silent
+from evencoat.alarms.engine import Engine, EngineState, Key, Standing, State, Transition
+from evencoat.alarms.figures import ANNOUNCED, DAY_S, figures
+from evencoat.alarms.health import health, packml
+from evencoat.alarms.store import AlarmStore, StoreError, Told, path_beside
+from evencoat.guest import usual
+from evencoat.journal import JournalError, JournalReader
+from evencoat.journal.audit import What
+from evencoat.settings import Settings
+
+LOOK_S = 0.02  # between two looks at the picture
+QUIET_S = 0.5  # without a new cycle: what is so then is looked at so often
+AROUND_S = 10.0  # between two looks at disk, model and the journal's events
+KEPT_S = 30.0  # between two writings where nothing moved
+HISTORY_TOLD = 200
+CAME_MOST = 20_000
+
+
+class AlarmService:
+    """One line's alarms. All methods belong to one thread: that of the event loop."""
+
+    def __init__(self, journal: Path, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        """Takes up what was kept; where that cannot be had, `problem` says why, and nothing outlives the process."""
+        self.journal, self.settings = journal, settings
+        self._clock = clock
+        self._viewer = picture.Viewer(picture.path_of(journal))
+        self._watch, self._engine = Watch(settings.line), Engine(CATALOGUE)
+        self._memory, self._around = Memory(), Surroundings()
+        self._ended, self._seen_unix_s = False, clock()
+        self._stepped_unix_s = self._kept_unix_s = self._seen_unix_s
+        self._head: dict[str, Any] | None = None
+        self._event = -1.0  # wall time of the newest event that was taken in
+        self.problem = ""
+        self._store: AlarmStore | None = None
+        try:
+            self._store = AlarmStore(path_beside(journal))
+            self.state = self._store.load(clock())
+            self._history = deque(self._store.history(), CAME_MOST)
+        except (StoreError, sqlite3.Error) as error:
+            self.problem = str(error)
+            self.state, self._history = EngineState(now_s=0.0), deque(maxlen=CAME_MOST)
+        self._began_s = self._history[0].moved.at_s if self._history else self.state.now_s
+
+    async def run(self) -> None:
+        """Look for ever."""
+        around_s = -AROUND_S
+        while True:
+            now_s = time.monotonic()
+            if now_s - around_s >= AROUND_S:
+                around_s = now_s
+                self._around = await asyncio.to_thread(self.look_around)
+            self.look()
+            await asyncio.sleep(LOOK_S)
+
+    def look(self) -> None:
+        """The newest cycle where there is one; else what is so without."""
+        now_unix_s = self._clock()
+        content = self._viewer.latest()
+        if content is not None:
+            head, arrays = picture.told(content)
+            self._head, self._seen_unix_s, self._ended = head, now_unix_s, False
+            self._memory, found, dt_s = self._watch.look(self._memory, {**head, **arrays}, self._around)
+        elif abs(now_unix_s - self._stepped_unix_s) >= QUIET_S and now_unix_s - self._seen_unix_s >= QUIET_S:
+            quiet_s = now_unix_s - self._seen_unix_s
+            found = silent(quiet_s, self._ended, self._around)
+            if quiet_s <= CATALOGUE["control-silent"].limit and not self._ended:
+                return  # a cycle that is late is no news yet
+            dt_s = max(now_unix_s - self._stepped_unix_s, 0.0)
+        else:
+            return
+        self._around = self._around._replace(events=())
+        self._stepped_unix_s = now_unix_s
+        self.state, moved = self._engine.step(self.state, self.state.now_s + dt_s, found)
+        self._keep(moved)
+
+    def look_around(self) -> Surroundings:
+        """Disk, model, and what the journal has to say since the last time. Blocks on the disk."""
+        full, (_, why) = math.nan, usual()
+        with contextlib.suppress(OSError):
+            disk = shutil.disk_usage(self.journal.resolve().parent)
+            full = disk.used / disk.total
+        events: Sequence[tuple[str, str]] = ()
+        with contextlib.suppress(JournalError, sqlite3.Error), JournalReader(self.journal) as reader:
+            newest = [event for event in reversed(reader.newest_events(100)) if event.t_unix_s > self._event]
+            if self._event >= 0.0:  # what was told before we began is not told again
+                events = [(event.kind, event.text) for event in newest]
+            self._event = newest[-1].t_unix_s if newest else max(self._event, 0.0)
+            ends = reader.ends()
+            self._ended = bool(ends) and ends[-1].what == What.STOP
+        return Surroundings(full, why if "refused" in why else "", events)
+
+    def close(self) -> None:
+        """Keep what there is, and let the file go."""
+        self._keep((), at_once=True)
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    # --- what people ask -----------------------------------------------------------------------------------------
+
+    def acknowledge(self, who: str, key: str) -> None:
+        """`who`, who has been made sure of, has seen it. Raises EngineError."""
+        self.state, moved = self._engine.acknowledged(self.state, Key.of(key), who)
+        self._keep((moved,), at_once=True)
+
+    def shelve(self, who: str, key: str, minutes: float, why: str) -> None:
+        """`who`, who has been made sure of, puts it aside. Raises EngineError naming what is out of bounds."""
+        self.state, moved = self._engine.shelved(self.state, Key.of(key), who, why, 60.0 * minutes)
+        self._keep((moved,), at_once=True)
+
+    def told(self) -> dict[str, Any]:
+        """All of it, as /alarms.json has it: what stands, figures, health, the line in one word."""
+        head, alive = self._head, self._clock() - self._seen_unix_s <= CATALOGUE["control-silent"].limit
+        word = packml(head["mode_requested"], head["outcome"], head["line_state"], alive) if head else None
+        came = [(one.moved.at_s, str(one.moved.key)) for one in self._history if one.moved.after is ANNOUNCED]
+        standing = {key: one for key, one in self.state.standings.items() if one.state is not State.NORMAL}
+        return {
+            "alarms": sorted((self._one(key, one) for key, one in standing.items()), key=_rank),
+            "figures": figures(came, self.state, max(self._began_s, self.state.now_s - DAY_S)).as_dict(),
+            "health": {name: one._asdict() for name, one in health(self.settings.line, self.state).items()},
+            "packml": {"state": word[0], "mode": word[1]} if word else None,
+            "history": [_moved(one) for one in list(self._history)[-HISTORY_TOLD:]],
+            "problem": self.problem,
+        }
+
+    def _one(self, key: Key, standing: Standing) -> dict[str, Any]:
+        alarm = CATALOGUE[key.alarm]
+        ago_s = self.state.now_s - standing.began_s
+        return {
+            "id": str(key),
+            "priority": alarm.priority,
+            "state": standing.state,
+            "began_unix_s": self._stepped_unix_s - ago_s if standing.began_s else None,
+            "detail": standing.detail,
+            "first_out": standing.first_out,
+            "group": standing.group,
+            "who": standing.who,
+            "why": standing.why,
+            "shelved_for_s": round(standing.until_s - self.state.now_s, 1) if standing.state is State.SHELVED else None,
+            "device": key.subject if alarm.device == "*" else alarm.device,
+            "ne107": alarm.health,
+            "words": {language: _words(told(alarm, key.subject, language)) for language in alarm.words},
+        }
+
+    def _keep(self, moved: Sequence[Transition], at_once: bool = False) -> None:
+        now_unix_s = self._clock()
+        self._history.extend(Told(now_unix_s, one) for one in moved)
+        if self._store is None or not (moved or at_once or abs(now_unix_s - self._kept_unix_s) >= KEPT_S):
+            return
+        self._kept_unix_s = now_unix_s
+        try:
+            self._store.keep(self.state, moved, now_unix_s)
+            self.problem = ""
+        except sqlite3.Error as error:
+            self.problem = f"{self._store.path}: {error}; alarms go on, what stands is not kept"
+
+
+def _rank(alarm: dict[str, Any]) -> tuple[bool, int, float]:
+    """What nobody acknowledged first, then by priority, then the newest."""
+    waiting = alarm["state"] in (State.ACTIVE, State.RETURNED)
+    return not waiting, alarm["priority"].rank, -(alarm["began_unix_s"] or 0.0)
+
+
+def _words(words: Words) -> dict[str, str]:
+    return words._asdict()
+
+
+def _moved(one: Told) -> dict[str, Any]:
+    moved = one.moved
+    return {
+        "t_unix_s": one.t_unix_s,
+        "id": str(moved.key),
+        "before": moved.before,
+        "after": moved.after,
+        "why": moved.why,
+        "detail": moved.detail,
+        "who": moved.who,
+        "first_out": moved.first_out,
+    }
