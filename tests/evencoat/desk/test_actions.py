@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from controller.core.target import bounds_gsm
 from controller.line.command import Mode, OperatorRequest
 from evencoat.desk.actions import ACTIONS, MODES, Refused, Standing
 from tests.controller.core.test_step import Drive
@@ -30,10 +31,12 @@ VALUES = st.dictionaries(st.sampled_from(["mode", "targets", "value", "force", "
 RIGHT_KEYS = st.one_of(
     st.fixed_dictionaries({"mode": st.sampled_from(Mode) | ANYTHING}),
     st.fixed_dictionaries({"targets": st.dictionaries(ZONES, NUMBERS | ANYTHING, max_size=9) | ANYTHING}),
-    st.fixed_dictionaries({"value": st.floats(-9.0, 9.0) | ANYTHING}),
+    st.fixed_dictionaries({"value": st.floats(-9.0, 9.0) | st.floats(*bounds_gsm(LINE)) | ANYTHING}),
+    st.fixed_dictionaries({"zones": st.lists(st.integers(-1, 10)) | ANYTHING, "manual": st.booleans() | ANYTHING}),
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine the first draws are
 @given(st.sampled_from(sorted(ACTIONS)), VALUES | RIGHT_KEYS)
 def test_nothing_outside_the_bounds_is_ever_let_through(name: str, values: dict[str, Any]) -> None:
     try:
@@ -49,6 +52,11 @@ def test_nothing_outside_the_bounds_is_ever_let_through(name: str, values: dict[
         assert np.all((wish.gap_um >= LIPS.gap_min_um) & (wish.gap_um <= LIPS.gap_max_um))
     if wish.pump_trim_pct is not None:
         assert abs(wish.pump_trim_pct) <= LINE.pump.trim_max_pct
+    if wish.zone_manual is not None:
+        assert wish.zone_manual.shape == (8,) and wish.zone_manual.dtype == bool
+    if wish.target_gsm is not None:
+        low, high = bounds_gsm(LINE)
+        assert low <= wish.target_gsm <= high
     assert wish.rearm is (name == "rearm")
 
 
@@ -65,12 +73,20 @@ def test_targets_within_the_bounds_are_taken_and_the_other_zones_stay(targets: d
         ("gap_um", {"targets": {"3": 9000.0}}, "gap_um.targets.3 = 9000.0: must lie between 480 and 720 um"),
         ("gap_um", {"targets": {"3": math.nan}}, "must lie between 480 and 720 um"),
         ("gap_um", {"targets": {"3": True}}, "gap_um.targets.3 = true: must lie"),
-        ("gap_um", {"targets": {"9": 600.0}}, 'zone "9" is none of 1 to 8'),
-        ("gap_um", {"targets": {"0": 600.0}}, 'zone "0" is none of 1 to 8'),
+        ("gap_um", {"targets": {"9": 600.0}}, "zone 9 is none of 1 to 8"),
+        ("gap_um", {"targets": {"0": 600.0}}, "zone 0 is none of 1 to 8"),
         ("gap_um", {"targets": {"3": 600.0, "03": 601.0}}, "zone 3 is named twice"),
         ("gap_um", {"targets": {}}, "must name a target"),
         ("pump_trim_pct", {"value": 8.01}, "pump_trim_pct.value = 8.01: must lie between -8 and 8 percent"),
         ("pump_trim_pct", {"value": 10**400}, "must lie between"),
+        ("zone_manual", {"zones": [0], "manual": True}, "zone_manual.zones: zone 0 is none of 1 to 8"),
+        ("zone_manual", {"zones": [True], "manual": True}, "zone true is none of 1 to 8"),
+        ("zone_manual", {"zones": [], "manual": True}, "zone_manual.zones = []: must be a list"),
+        ("zone_manual", {"zones": 3, "manual": True}, "zone_manual.zones = 3: must be a list"),
+        ("zone_manual", {"zones": [3]}, "zone_manual.manual = null: must be true or false"),
+        ("target_gsm", {"value": 1.0}, "target_gsm.value = 1.0: must lie between"),
+        ("target_gsm", {"value": math.inf}, "g/m2"),
+        ("target_gsm", {}, "target_gsm.value = null"),
         ("mode", {"mode": "advisory"}, 'mode = "advisory": must be one of manual, hold, auto'),
         ("mode", {"mode": "auto", "speed": 3}, 'mode: takes mode, not "speed"'),
         ("rearm", {"all": True}, 'rearm: takes no values, not "all"'),
@@ -102,3 +118,29 @@ def test_before_the_first_cycle_and_beside_lips_that_are_nowhere_nothing_moves()
         ACTIONS["gap_um"].wish({"targets": {"1": 600.0}}, nowhere)
     everywhere = {"targets": {str(zone): 600.0 for zone in range(1, 9)}}
     assert isinstance(ACTIONS["gap_um"].wish(everywhere, nowhere), OperatorRequest)
+
+
+def test_zones_are_taken_over_and_given_back_and_the_others_stay_with_whom_they_are() -> None:
+    held = np.arange(8) == 6
+    stands = Standing(LINE, TRACE._replace(zone_manual=held), STANDS.manual_um, True)
+    for values, expected in (
+        ({"zones": [1, 3], "manual": True}, [0, 2, 6]),
+        ({"zones": [7, 2], "manual": False}, []),
+    ):
+        wish = ACTIONS["zone_manual"].wish(values, stands)
+        assert isinstance(wish, OperatorRequest) and wish.zone_manual is not None
+        assert np.flatnonzero(wish.zone_manual).tolist() == expected
+    assert np.flatnonzero(held).tolist() == [6], "what the line told is not written on"
+
+
+def test_in_auto_the_lips_of_zones_that_are_held_by_hand_are_moved_and_no_others() -> None:
+    stands = Standing(
+        LINE, TRACE._replace(mode_actual=Mode.AUTO, zone_manual=np.arange(8) == 2), STANDS.manual_um, True
+    )
+    wish = ACTIONS["gap_um"].wish({"targets": {"3": 610.0}}, stands)
+    assert isinstance(wish, OperatorRequest) and wish.gap_um is not None and wish.gap_um[2] == 610.0
+    with pytest.raises(Refused, match="the line is in auto, and zone 4 is not held by hand"):
+        ACTIONS["gap_um"].wish({"targets": {"3": 610.0, "4": 610.0}}, stands)
+    holding = Standing(LINE, stands.trace._replace(mode_actual=Mode.HOLD), STANDS.manual_um, True)
+    with pytest.raises(Refused, match="the line is in hold"):
+        ACTIONS["gap_um"].wish({"targets": {"3": 610.0}}, holding)
