@@ -30,13 +30,15 @@ from controller.core.trace import Trace
 
 SCALARS = (
     "cycle", "t_line_ns", "web_m", "web_speed_mps", "line_state", "roll", "batch", "mode_requested", "mode_actual",
-    "outcome", "pump_trim_pct", "pump_speed_rpm", "pump_pressure_kpa", "sent", "harris_md", "sigma_md_pct", "rung",
-    "rung_cause", "guest_pct", "guest_authority", "batch_foretold_pct", "batch_foretold_sd_pct", "batch_step_pct",
-    "batch_step_sd_pct", "limited_zones", "dry_scan_id", "target_gsm", "model_news",
+    "outcome", "pump_trim_law_pct", "pump_trim_pct", "pump_speed_rpm", "pump_pressure_kpa", "limited_zones",
+    "dry_scan_id", "sent", "surprise_cd", "surprise_md", "harris_md", "sigma_md_pct", "rung", "rung_cause",
+    "against_pi_cd", "against_pi_md", "guest_pct", "guest_authority", "batch_foretold_pct", "batch_foretold_sd_pct",
+    "batch_step_pct", "batch_step_sd_pct", "target_gsm", "model_news",
 )  # fmt: skip
 LISTS = ("limits", "link_faults")
 ARRAYS = (
-    "profile_gsm", "profile_valid", "gap_um", "gap_target_um", "zone_not_following", "zone_manual", "wet_bias_pct",
+    "profile_gsm", "profile_valid", "gap_um", "gap_law_um", "gap_target_um", "zone_not_following", "zone_manual",
+    "wet_bias_pct",
 )  # fmt: skip
 PREFIX = struct.Struct("<I")
 SLOT = struct.Struct("<QII")  # count, length and CRC-32 of a message
