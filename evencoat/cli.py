@@ -32,10 +32,12 @@ from evencoat import (
     ask_command,
     campaign_commands,
     doctor_command,
+    historian_commands,
     hub_commands,
     journal_commands,
     key_commands,
     model_commands,
+    opcua_commands,
     replay_commands,
     serve_command,
     train_command,
@@ -72,6 +74,7 @@ app = typer.Typer(
 )
 app.add_typer(model_commands.app, name="model")
 app.add_typer(key_commands.app, name="key")
+app.add_typer(opcua_commands.app, name="opcua")
 app.command()(hub_commands.play_on)
 app.add_typer(journal_commands.app, name="journal")
 app.command()(replay_commands.replay)
@@ -79,6 +82,8 @@ app.command()(campaign_commands.campaign)
 app.command()(doctor_command.doctor)
 app.command()(alarms_command.alarms)
 app.command()(serve_command.serve)
+app.command()(historian_commands.historian)
+app.command()(historian_commands.query)
 app.command()(train_command.train)
 app.command()(ask_command.ask)
 app.add_typer(user_commands.app, name="user")

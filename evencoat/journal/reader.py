@@ -62,6 +62,8 @@ class JournalReader:
         self.torn = ""
         self._db = open_for_reading(self.path)
         try:
+            if salvage.is_cut(self.path):
+                self._save(sqlite3.DatabaseError("the file ends within a page"))
             self.meta: dict[str, str] = dict(self._rows("SELECT key, value FROM meta"))
             check_version(self.path, self.meta)
         except sqlite3.DatabaseError as error:
@@ -128,6 +130,16 @@ class JournalReader:
         """The same for a stretch of row numbers: what long journals are read by, a part at a time."""
         return self._columns(columns, "id BETWEEN ? AND ?", (first_row, last_row))
 
+    def numbered(
+        self, columns: Sequence[str], first_row: int, most: int
+    ) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
+        """So many rows from a row number on, with their numbers (T,): one question, so pruning cannot come between."""
+        found = self._rows(
+            f"SELECT id, {', '.join(_known(columns))} FROM cycles WHERE id >= ? ORDER BY id LIMIT ?", (first_row, most)
+        )
+        numbers = np.asarray([row[0] for row in found], dtype=np.int64)
+        return numbers, {name: column(name, [row[k] for row in found]) for k, name in enumerate(columns, start=1)}
+
     def looks(self, columns: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         """The same of those cycles in which is kept what the network was shown: one in a second of line time."""
         return self._columns(columns, " OR ".join(f"{name} IS NOT NULL" for name in SHOWN), ())
@@ -186,6 +198,17 @@ class JournalReader:
         query = f"SELECT {', '.join(EVENT_COLUMNS)} FROM events ORDER BY id DESC LIMIT ?"
         return [Event(*row) for row in self._rows(query, (most,))]
 
+    def event_counts(self) -> dict[str, int]:
+        """How many events there are of each kind."""
+        return dict(self._rows("SELECT kind, COUNT(*) FROM events GROUP BY kind"))
+
+    def deadlines_missed(self) -> int:
+        """Deadlines that the control process said it missed: the number that each of its overruns begins with."""
+        ((missed,),) = self._rows(
+            "SELECT COALESCE(SUM(CAST(text AS INTEGER)), 0) FROM events WHERE kind = ?", ("overrun",)
+        )
+        return int(missed)
+
     def events(self) -> list[Event]:
         """Every event in the order written."""
         return [Event(*row) for row in self._rows(f"SELECT {', '.join(EVENT_COLUMNS)} FROM events ORDER BY id")]
@@ -237,10 +260,7 @@ class JournalReader:
         self.close()
 
     def _columns(self, columns: Sequence[str], where: str, bounds: tuple[object, ...]) -> dict[str, npt.NDArray[Any]]:
-        unknown = [name for name in columns if name not in COLUMNS]
-        if unknown:
-            raise ValueError(f"journal has no column {unknown[0]!r}; it has {', '.join(COLUMNS)}")
-        rows = self._rows(f"SELECT {', '.join(columns)} FROM cycles WHERE {where} ORDER BY id", bounds)
+        rows = self._rows(f"SELECT {', '.join(_known(columns))} FROM cycles WHERE {where} ORDER BY id", bounds)
         return {name: column(name, [row[k] for row in rows]) for k, name in enumerate(columns)}
 
     def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
@@ -253,9 +273,21 @@ class JournalReader:
         except sqlite3.OperationalError:
             raise  # locked, or no such table: not torn
         except sqlite3.DatabaseError as error:
-            saved = None if self.torn else salvage.salvaged(self.path)
-            if saved is None:
-                raise
-            self._db.close()
-            self._db, self.torn = saved, f"torn ({error}): only what lies before the tear could be read"
+            self._save(error)
             return ask(self._db)
+
+    def _save(self, error: sqlite3.DatabaseError) -> None:
+        """Go on with what could be saved of a torn file. Raises the error where that is nothing, or was done before."""
+        saved = None if self.torn else salvage.salvaged(self.path)
+        if saved is None:
+            raise error
+        self._db.close()
+        self._db, self.torn = saved, f"torn ({error}): only what lies before the tear could be read"
+
+
+def _known(columns: Sequence[str]) -> Sequence[str]:
+    """The same columns. Raises ValueError naming one that a journal does not have."""
+    for name in columns:
+        if name not in COLUMNS:
+            raise ValueError(f"journal has no column {name!r}; it has {', '.join(COLUMNS)}")
+    return columns
