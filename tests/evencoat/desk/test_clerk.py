@@ -135,6 +135,14 @@ def test_who_is_not_in_command_moves_nothing(desk: DeskLine, name: str) -> None:
     assert [record.what for record in desk.records()] == ["refused", "command", "refused", "refused"]
 
 
+def test_any_operator_may_hold_the_line_whoever_is_in_command(desk: DeskLine) -> None:
+    desk.ask("enid", "take_command", via="opcua")
+    assert desk.ask("vera", "mode", mode="hold")[0] is False
+    assert desk.ask("omar", "mode", mode="hold")[0] is True
+    assert desk.line.loop.trace is not None and desk.line.loop.trace.mode_actual is Mode.HOLD
+    assert desk.ask("omar", "mode", mode="auto")[0] is False
+
+
 def test_command_is_one_person_s_until_given_back_or_taken_by_force(desk: DeskLine) -> None:
     assert desk.ask("omar", "take_command")[0]
     assert desk.ask("enid", "take_command") == (
