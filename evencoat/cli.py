@@ -35,6 +35,7 @@ from evencoat import (
     journal_commands,
     key_commands,
     model_commands,
+    recipe_commands,
     replay_commands,
     serve_command,
     train_command,
@@ -69,6 +70,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(model_commands.app, name="model")
+app.add_typer(recipe_commands.app, name="recipe")
 app.add_typer(key_commands.app, name="key")
 app.command()(hub_commands.play_on)
 app.add_typer(journal_commands.app, name="journal")
