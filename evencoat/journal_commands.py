@@ -58,10 +58,15 @@ def export(
     journal: JournalArgument,
     to: Annotated[Path, typer.Option("--out", help="The file to write; its suffix is the format.")],
     part: Annotated[str, typer.Option(help="cycles, events or audit.")] = "cycles",
-    form: Annotated[str, typer.Option("--format", help="csv, jsonl or parquet, where the suffix does not say.")] = "",
+    form: Annotated[
+        str, typer.Option("--format", help="csv, jsonl, parquet, mf4 or mcap, where the suffix does not say.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Write cycles, events or audit records to a CSV, JSON lines or Parquet file (the last needs pyarrow)."""
+    """Write cycles, events or audit records to a file.
+
+    CSV and JSON lines need nothing more, Parquet the extra `parquet`, MF4 (cycles only) and MCAP the extra `export`.
+    """
     with _refusals():
         from evencoat.journal import JournalReader
         from evencoat.journal.export import export as exported

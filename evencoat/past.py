@@ -91,6 +91,7 @@ def told_start(
         "version": __version__,
         "settings_sha256": sha256,
         "model": f"{model.found_at}, signed off by {model.signed_off_by}" if model and model.signed_off_by else "",
+        "commissioned": model.model_dump() if model and model.signed_off_by else None,
         "pid": os.getpid(),
     }
     journal.audit(who, What.START, str(asked), json.dumps(new, ensure_ascii=False), why)

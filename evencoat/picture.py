@@ -30,13 +30,15 @@ from controller.core.trace import Trace
 
 SCALARS = (
     "cycle", "t_line_ns", "web_m", "web_speed_mps", "line_state", "roll", "batch", "mode_requested", "mode_actual",
-    "outcome", "pump_trim_pct", "pump_speed_rpm", "pump_pressure_kpa", "sent", "harris_md", "sigma_md_pct", "rung",
-    "rung_cause", "guest_pct", "guest_authority", "batch_foretold_pct", "batch_foretold_sd_pct", "batch_step_pct",
-    "batch_step_sd_pct", "limited_zones", "dry_scan_id", "target_gsm", "model_news",
+    "outcome", "pump_trim_law_pct", "pump_trim_pct", "pump_speed_rpm", "pump_pressure_kpa", "limited_zones",
+    "dry_scan_id", "sent", "surprise_cd", "surprise_md", "harris_md", "sigma_md_pct", "rung", "rung_cause",
+    "against_pi_cd", "against_pi_md", "guest_pct", "guest_authority", "batch_foretold_pct", "batch_foretold_sd_pct",
+    "batch_step_pct", "batch_step_sd_pct", "target_gsm", "model_news",
 )  # fmt: skip
 LISTS = ("limits", "link_faults")
 ARRAYS = (
-    "profile_gsm", "profile_valid", "gap_um", "gap_target_um", "zone_not_following", "zone_manual", "wet_bias_pct",
+    "profile_gsm", "profile_valid", "gap_um", "gap_law_um", "gap_target_um", "zone_not_following", "zone_manual",
+    "wet_bias_pct",
 )  # fmt: skip
 PREFIX = struct.Struct("<I")
 SLOT = struct.Struct("<QII")  # count, length and CRC-32 of a message
@@ -103,7 +105,7 @@ class Easel:
         self._slot_bytes = SLOT.size + PREFIX.size + TEXT_MOST + 4 + 4 * zones * len(ARRAYS)
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            _ours_alone(path.parent)
+            ours_alone(path.parent)
             handle, made = tempfile.mkstemp(dir=path.parent)
             try:
                 os.posix_fallocate(handle, 0, 2 * self._slot_bytes)
@@ -165,7 +167,7 @@ def _slot(content: bytes) -> tuple[int, bytes] | None:
     return (count, text) if right else None
 
 
-def _ours_alone(folder: Path) -> None:
+def ours_alone(folder: Path) -> None:
     """Raises PictureError for a folder that somebody else made, or may write to."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:

@@ -32,7 +32,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8080,
     stop_on_eof: EofOption = False,
 ) -> None:
-    """Show a line, or a run that is over, in a browser: roll map, profile, lips, trend, why, and what happened.
+    """Show a line, or a run that is over, in a browser: overview, profile, zones, tuning, alarms, rolls, audit.
 
     It only looks, and only this machine may look: there are no users yet. From elsewhere forward the port, as
     `ssh -L 8080:127.0.0.1:8080 HOST` does.

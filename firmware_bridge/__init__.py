@@ -2,3 +2,5 @@
 
 Knows nothing of how anything is decided. May import controller.line and controller.port only.
 """
+
+from firmware_bridge import bus_loading as bus_loading  # cantools loads python-can, too

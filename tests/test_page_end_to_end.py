@@ -14,6 +14,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
 SIZE = {"width": 1280, "height": 800}
+PAGES = ("overview", "profile", "zones", "tuning", "alarms", "rolls", "audit")
 
 
 @pytest.fixture
@@ -37,6 +38,9 @@ def address(scene: Scene) -> str:
     return log.read_text().split("http://")[1].split()[0]
 
 
+FITS = "document.documentElement.scrollHeight <= 800 && document.documentElement.scrollWidth <= 1280"
+
+
 def inked(page: playwright.Page, section: str) -> int:
     """How many colours a picture has."""
     return page.evaluate(
@@ -47,6 +51,31 @@ def inked(page: playwright.Page, section: str) -> int:
         }""",
         section,
     )
+
+
+def turned_over(page: playwright.Page) -> None:
+    """Every page in turn, by key and by touch, has something of this line on it and fits its screen."""
+    page.locator("#language").click()
+    page.locator("#language").focus()
+    for number, name in enumerate(PAGES, 1):
+        page.keyboard.press(str(number))
+        until(page.locator(f"#page-{name}").is_visible, name)
+        assert page.locator(".page:visible").count() == 1
+        assert page.evaluate(FITS), name
+    until(lambda: page.locator("#page-audit tbody tr").count() > 0, "the record of the start")
+    page.locator("#page-audit .verify").click()
+    until(lambda: "The chain is whole" in page.locator("#page-audit output").inner_text(), "the verdict on the chain")
+    page.keyboard.press("ArrowLeft")
+    until(lambda: page.locator("#page-rolls tbody tr").count() == 1, "the only roll")
+    page.locator("nav a[href='#tuning']").click()
+    until(lambda: "µm" in page.locator("#belief").inner_text(), "what is believed, from the snapshot")
+    page.locator("nav a[href='#zones']").click()
+    until(lambda: page.locator("#table tr[data-zone]").count() == 16, "every zone")
+    page.locator("#table tr[data-zone='6']").click()
+    until(lambda: page.locator("#zone h2").inner_text().startswith("zone 7: "), "the zone that was touched")
+    page.locator("nav a[href='#profile']").click()
+    until(lambda: page.locator("#virtual").inner_text().startswith("Believed at the die"), "virtual areal density")
+    assert inked(page, "cd") > 3 and inked(page, "cdlips") > 3
 
 
 def test_what_moves_on_the_line_moves_on_the_page_and_who_is_gone_is_missed(scene: Scene, browser) -> None:
@@ -72,8 +101,9 @@ def test_what_moves_on_the_line_moves_on_the_page_and_who_is_gone_is_missed(scen
     page.locator("#language").click()
     assert page.locator("#profile h2").inner_text().startswith("横向")
     assert page.locator("#mode").inner_text() in {"自动", "保持"}, "on a busy machine nodes latch now and then"
+    turned_over(page)
     scene.children.stop(daemon)
     until(page.locator("#stale").is_visible, "that nobody is there")
     assert page.evaluate("document.body.classList.contains('stale')")
     assert mistakes == []
-    assert page.evaluate("document.documentElement.scrollHeight <= 800 && document.documentElement.scrollWidth <= 1280")
+    assert page.evaluate(FITS)

@@ -25,12 +25,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from evencoat.alarms.service import AlarmService
+from evencoat.hmi import reading
 from evencoat.hmi.source import Source, SourceError
 
 LOOK_S = 0.02  # between two looks at the picture
 QUIET_S = 1.0  # without a new cycle: said so, once in so long
 CLIENTS_MOST = 100
-MINUTES_MOST, MINUTES_USUAL = 24.0 * 60.0, 30.0
 STRANGER, FULL = 4403, 4429
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; "
@@ -106,36 +106,19 @@ def application(source: Source, hosts: Sequence[str]) -> Starlette:
     static = str(resources.files("evencoat.hmi").joinpath("static"))
     return Starlette(
         routes=[
-            Route("/line.json", partial(_line, source)),
-            Route("/recent", partial(_recent, source)),
-            Route("/events.json", partial(_events, source)),
+            *reading.routes(source),
             Route("/alarms.json", partial(_alarms, alarms)),
             WebSocketRoute("/live", partial(_live, feed)),
             Mount("/", StaticFiles(directory=static, html=True)),
         ],
         middleware=[Middleware(OwnHeaders), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
-        exception_handlers={SourceError: _unreadable},
+        exception_handlers={SourceError: _unreadable, reading.Refused: _refused},
         lifespan=lifespan,
     )
 
 
-async def _line(source: Source, _: Request) -> Response:
-    return JSONResponse(source.line())
-
-
-async def _recent(source: Source, request: Request) -> Response:
-    asked = request.query_params.get("minutes", str(MINUTES_USUAL))
-    try:
-        minutes = float(asked)
-    except ValueError:
-        minutes = -1.0
-    if not 0.0 <= minutes <= MINUTES_MOST:
-        return JSONResponse({"error": f"minutes = {asked[:40]}: must lie between 0 and {MINUTES_MOST:.0f}"}, 400)
-    return Response(await run_in_threadpool(source.recent, minutes), media_type="application/octet-stream")
-
-
-async def _events(source: Source, _: Request) -> Response:
-    return JSONResponse(await run_in_threadpool(source.events))
+async def _refused(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 400)
 
 
 async def _alarms(alarms: AlarmService, _: Request) -> Response:

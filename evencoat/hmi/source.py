@@ -58,8 +58,16 @@ class Source:
             "tolerance_pct": line.target.tolerance_pct,
             "gap_min_um": line.lips.gap_min_um,
             "gap_max_um": line.lips.gap_max_um,
+            "neighbour_max_um": line.lips.neighbour_max_um,
+            "bend_max_um": line.lips.bend_max_um,
             "trim_max_pct": line.pump.trim_max_pct,
             "cycle_s": line.control.cycle_s,
+            "target_mean_gsm": float(line.target_profile_gsm.mean()),
+            "web_width_mm": line.web_width_mm,
+            "web_speed_mps": line.web_speed_mps,
+            "density_kgm3": line.slurry.density_kgm3,
+            "solids_pct": 100.0 * line.slurry.solids_fraction,
+            "description": self.settings.description,
         }
 
     def recent(self, minutes: float) -> bytes:

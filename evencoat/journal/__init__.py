@@ -6,7 +6,7 @@ reads torn copies, `export` hands it on. docs/journal.md says what it promises.
 """
 
 from evencoat.journal.audit import AuditRecord, Verdict, What, verify
-from evencoat.journal.reader import JournalReader, Newest
+from evencoat.journal.reader import JournalReader, Newest, Roll
 from evencoat.journal.retention import Retention
 from evencoat.journal.tables import ARRAYS, COLUMNS, FLAGS, LISTS, SCALARS, SHOWN, TIMES, Event, JournalError
 from evencoat.journal.writer import CycleJournal, NoSink
@@ -27,6 +27,7 @@ __all__ = [
     "Newest",
     "NoSink",
     "Retention",
+    "Roll",
     "Verdict",
     "What",
     "verify",

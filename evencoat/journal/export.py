@@ -1,4 +1,7 @@
-"""A journal handed on: CSV, JSON lines, or Parquet where pyarrow is there. One file, written whole or not at all."""
+"""A journal handed on: CSV and JSON lines, and where their libraries are there Parquet, MF4 and MCAP.
+
+One file, written whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,11 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from evencoat.journal import measurements
 from evencoat.journal.reader import JournalReader
-from evencoat.journal.tables import ARRAYS, COLUMNS, FLAGS, SHOWN, JournalError
+from evencoat.journal.tables import COLUMNS, JournalError
 
-FORMATS = ("csv", "jsonl", "parquet")
+FORMATS = ("csv", "jsonl", "parquet", "mf4", "mcap")
 PARTS = ("cycles", "events", "audit")
 ROWS_AT_ONCE = 2000
 
@@ -29,20 +33,30 @@ Columns = dict[str, npt.NDArray[Any]]
 def export(journal: JournalReader, path: Path, part: str = "cycles", form: str = "", tell: Tell | None = None) -> int:
     """Write a part of a journal to a file; returns the number of rows. Without a format the file's suffix is it.
 
-    Arrays are lists in JSON lines and Parquet, and a column a zone in CSV. What is no number is empty in CSV and null
-    in JSON. Raises JournalError for a format that is unknown, or whose library is missing; OSError.
+    Arrays are lists in JSON lines, MCAP and Parquet, and a column a zone in CSV and MF4. What is no number is empty in
+    CSV and null in JSON and MCAP. MF4 has cycles only. Raises JournalError for a format that is unknown, or whose
+    library is missing; OSError.
     """
     form = form or path.suffix.removeprefix(".")
     if form not in FORMATS:
         raise JournalError(f"format: {form!r} must be one of {', '.join(FORMATS)}, or the file must end in one of them")
     if part not in PARTS:
         raise JournalError(f"part: {part!r} must be one of {', '.join(PARTS)}")
+    if form == "mf4" and part != "cycles":
+        raise JournalError(f"part: mf4 carries cycles, no {part}; mcap, csv and jsonl do")
     if form == "parquet":
         _parquet_or_refuse()
+    elif form in ("mf4", "mcap"):
+        measurements.needed(form)
     tell = tell or (lambda rows, of: None)
     with _whole(path) as part_path:
         if form == "parquet":
             return _parquet(journal, part_path, part, tell)
+        if form == "mf4":
+            return measurements.write_mf4(lambda columns: _chunks(journal, tell, columns or COLUMNS), part_path)
+        if form == "mcap":
+            about = {name: journal.meta[name] for name in ("line", "journal_id", "schema_version")}
+            return measurements.write_mcap(_rows_of(journal, part, tell), part_path, part, about)
         with part_path.open("w", encoding="utf-8", newline="") as file:
             return (_csv if form == "csv" else _jsonl)(journal, file, part, tell)
 
@@ -62,12 +76,12 @@ def _whole(path: Path) -> Iterator[Path]:
         raise
 
 
-def _chunks(journal: JournalReader, tell: Tell) -> Iterator[Columns]:
+def _chunks(journal: JournalReader, tell: Tell, columns: Sequence[str] = COLUMNS) -> Iterator[Columns]:
     """Cycles, some at a time: a journal can be larger than memory."""
     numbers = journal.row_numbers()
     for k in range(0, numbers.size, ROWS_AT_ONCE):
         some = numbers[k : k + ROWS_AT_ONCE]
-        yield journal.rows(COLUMNS, int(some[0]), int(some[-1]))
+        yield journal.rows(columns, int(some[0]), int(some[-1]))
         tell(k + some.size, numbers.size)
 
 
@@ -125,6 +139,19 @@ def _parquet_or_refuse() -> Any:
     return pyarrow
 
 
+def arrow_table(columns: Columns) -> Any:
+    """Cycles as a pyarrow Table: arrays and flags are lists, what is no number in a scalar is null."""
+    pyarrow = _parquet_or_refuse()
+
+    def made(values: npt.NDArray[Any]) -> Any:
+        if values.ndim == 1:
+            return pyarrow.array(values, from_pandas=True)
+        ends = np.arange(0, values.size + 1, max(values.shape[1], 1), dtype=np.int32)
+        return pyarrow.ListArray.from_arrays(ends, pyarrow.array(values.reshape(-1)))
+
+    return pyarrow.table({name: made(values) for name, values in columns.items()})
+
+
 def _parquet(journal: JournalReader, path: Path, part: str, tell: Tell) -> int:
     pyarrow = _parquet_or_refuse()
     if part != "cycles":
@@ -133,8 +160,7 @@ def _parquet(journal: JournalReader, path: Path, part: str, tell: Tell) -> int:
         return int(table.num_rows)
     rows, writer = 0, None
     for chunk in _chunks(journal, tell):
-        lists = {name: list(values) if name in (*ARRAYS, *FLAGS, *SHOWN) else values for name, values in chunk.items()}
-        table = pyarrow.table(lists)
+        table = arrow_table(chunk)
         writer = writer or pyarrow.parquet.ParquetWriter(path, table.schema)
         writer.write_table(table)
         rows += table.num_rows

@@ -17,6 +17,7 @@ from evencoat.journal import audit as chain
 from evencoat.journal import salvage
 from evencoat.journal.audit import AuditRecord, Verdict
 from evencoat.journal.tables import (
+    AUDIT_COLUMNS,
     COLUMNS,
     EVENT_COLUMNS,
     SHOWN,
@@ -41,6 +42,15 @@ class Newest:
     worst_pct: float  # largest deviation of a valid zone from its target; NaN where none is valid
 
 
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """One roll as it lies in the journal: its number, and row numbers of its first and last cycle."""
+
+    roll: int
+    first_row: int
+    last_row: int
+
+
 class JournalReader:
     """Reads a journal. `torn` says what is wrong with a copy of which a part could be read, "" with a whole one."""
 
@@ -52,6 +62,8 @@ class JournalReader:
         self.torn = ""
         self._db = open_for_reading(self.path)
         try:
+            if salvage.is_cut(self.path):
+                self._save(sqlite3.DatabaseError("the file ends within a page"))
             self.meta: dict[str, str] = dict(self._rows("SELECT key, value FROM meta"))
             check_version(self.path, self.meta)
         except sqlite3.DatabaseError as error:
@@ -118,6 +130,16 @@ class JournalReader:
         """The same for a stretch of row numbers: what long journals are read by, a part at a time."""
         return self._columns(columns, "id BETWEEN ? AND ?", (first_row, last_row))
 
+    def numbered(
+        self, columns: Sequence[str], first_row: int, most: int
+    ) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
+        """So many rows from a row number on, with their numbers (T,): one question, so pruning cannot come between."""
+        found = self._rows(
+            f"SELECT id, {', '.join(_known(columns))} FROM cycles WHERE id >= ? ORDER BY id LIMIT ?", (first_row, most)
+        )
+        numbers = np.asarray([row[0] for row in found], dtype=np.int64)
+        return numbers, {name: column(name, [row[k] for row in found]) for k, name in enumerate(columns, start=1)}
+
     def looks(self, columns: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         """The same of those cycles in which is kept what the network was shown: one in a second of line time."""
         return self._columns(columns, " OR ".join(f"{name} IS NOT NULL" for name in SHOWN), ())
@@ -127,10 +149,65 @@ class JournalReader:
         bounds = (first_row, last_row, last_row, every)
         return self._columns(columns, "id BETWEEN ? AND ? AND (? - id) % ? = 0", bounds)
 
+    def picked(self, columns: Sequence[str], row_numbers: Sequence[int]) -> dict[str, npt.NDArray[Any]]:
+        """The same of these rows, where they are there: a look at a long stretch that does not read all of it."""
+        return self._columns(columns, "id IN (SELECT value FROM json_each(?))", (json.dumps(list(row_numbers)),))
+
+    def first_row(self) -> int:
+        """Row number of the first cycle that is still there, 0 while there is none."""
+        ((first,),) = self._rows("SELECT COALESCE(MIN(id), 0) FROM cycles")
+        return int(first)
+
+    def rolls(self, before_row: int, most: int) -> list[Roll]:
+        """So many rolls that lie before a row number, the newest first, a few looks each however long they are."""
+        found: list[Roll] = []
+        first = self.first_row()
+        last = self._row_at(before_row - 1) if first else None
+        while last is not None and len(found) < most:
+            row, roll = last
+            begun = self._begin_of(roll, row, first)
+            found.append(Roll(roll, begun, row))
+            last = self._row_at(begun - 1) if begun > first else None
+        return found
+
+    def _row_at(self, row: int) -> tuple[int, int] | None:
+        """Number and roll of the last cycle up to a row number."""
+        found = self._rows("SELECT id, roll FROM cycles WHERE id <= ? ORDER BY id DESC LIMIT 1", (row,))
+        return found[0] if found else None
+
+    def _begin_of(self, roll: int, row: int, first: int) -> int:
+        """The first row of the stretch of one roll that ends in `row`: back in steps that double, then by halving."""
+        inside, step = row, 1
+        while inside > first:
+            at = self._row_at(max(inside - step, first))
+            if at is None or at[1] != roll:
+                break
+            inside, step = at[0], 2 * step
+        outside = max(inside - step, first - 1)
+        while inside - outside > 1:
+            middle = (inside + outside) // 2
+            at = self._row_at(middle)
+            if at is not None and at[1] == roll:
+                inside = middle
+            else:
+                outside = middle
+        return inside
+
     def newest_events(self, most: int) -> list[Event]:
         """So many of the newest events, the newest first."""
         query = f"SELECT {', '.join(EVENT_COLUMNS)} FROM events ORDER BY id DESC LIMIT ?"
         return [Event(*row) for row in self._rows(query, (most,))]
+
+    def event_counts(self) -> dict[str, int]:
+        """How many events there are of each kind."""
+        return dict(self._rows("SELECT kind, COUNT(*) FROM events GROUP BY kind"))
+
+    def deadlines_missed(self) -> int:
+        """Deadlines that the control process said it missed: the number that each of its overruns begins with."""
+        ((missed,),) = self._rows(
+            "SELECT COALESCE(SUM(CAST(text AS INTEGER)), 0) FROM events WHERE kind = ?", ("overrun",)
+        )
+        return int(missed)
 
     def events(self) -> list[Event]:
         """Every event in the order written."""
@@ -139,6 +216,16 @@ class JournalReader:
     def audit(self) -> list[AuditRecord]:
         """Every record of the chain, from its beginning."""
         return [AuditRecord(*row) for row in self._rows(chain.SELECT)]
+
+    def audit_before(self, seq: int, most: int) -> list[AuditRecord]:
+        """So many records of the chain that lie before a number, the newest first."""
+        query = f"SELECT {', '.join(AUDIT_COLUMNS)} FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?"
+        return [AuditRecord(*row) for row in self._rows(query, (seq, most))]
+
+    def audit_counts(self, from_unix_s: float, to_unix_s: float) -> dict[str, int]:
+        """How many records of each kind the chain has of a stretch of wall time."""
+        query = "SELECT what, COUNT(*) FROM audit WHERE t_unix_ns BETWEEN ? AND ? GROUP BY what"
+        return dict(self._rows(query, (int(1e9 * from_unix_s), int(1e9 * to_unix_s))))
 
     def head(self) -> AuditRecord | None:
         """The last record of the chain, or None while there is none."""
@@ -172,14 +259,11 @@ class JournalReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _columns(self, columns: Sequence[str], where: str, bounds: tuple[int, ...]) -> dict[str, npt.NDArray[Any]]:
-        unknown = [name for name in columns if name not in COLUMNS]
-        if unknown:
-            raise ValueError(f"journal has no column {unknown[0]!r}; it has {', '.join(COLUMNS)}")
-        rows = self._rows(f"SELECT {', '.join(columns)} FROM cycles WHERE {where} ORDER BY id", bounds)
+    def _columns(self, columns: Sequence[str], where: str, bounds: tuple[object, ...]) -> dict[str, npt.NDArray[Any]]:
+        rows = self._rows(f"SELECT {', '.join(_known(columns))} FROM cycles WHERE {where} ORDER BY id", bounds)
         return {name: column(name, [row[k] for row in rows]) for k, name in enumerate(columns)}
 
-    def _rows(self, query: str, values: tuple[int, ...] = ()) -> list[Any]:
+    def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
         return self._asked(lambda db: db.execute(query, values).fetchall())
 
     def _asked(self, ask: Callable[[sqlite3.Connection], Answer]) -> Answer:
@@ -189,9 +273,21 @@ class JournalReader:
         except sqlite3.OperationalError:
             raise  # locked, or no such table: not torn
         except sqlite3.DatabaseError as error:
-            saved = None if self.torn else salvage.salvaged(self.path)
-            if saved is None:
-                raise
-            self._db.close()
-            self._db, self.torn = saved, f"torn ({error}): only what lies before the tear could be read"
+            self._save(error)
             return ask(self._db)
+
+    def _save(self, error: sqlite3.DatabaseError) -> None:
+        """Go on with what could be saved of a torn file. Raises the error where that is nothing, or was done before."""
+        saved = None if self.torn else salvage.salvaged(self.path)
+        if saved is None:
+            raise error
+        self._db.close()
+        self._db, self.torn = saved, f"torn ({error}): only what lies before the tear could be read"
+
+
+def _known(columns: Sequence[str]) -> Sequence[str]:
+    """The same columns. Raises ValueError naming one that a journal does not have."""
+    for name in columns:
+        if name not in COLUMNS:
+            raise ValueError(f"journal has no column {name!r}; it has {', '.join(COLUMNS)}")
+    return columns

@@ -8,6 +8,7 @@ it, is looked at alone. Source of the format: https://www.sqlite.org/fileformat2
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import struct
 from collections.abc import Iterator, Mapping
@@ -39,11 +40,8 @@ class Pages:
         """None where not even the first page can be read."""
         with path.open("rb") as file:
             header = file.read(FILE_HEADER)
-        if len(header) < FILE_HEADER or not header.startswith(MAGIC):
-            return None
-        (size,) = struct.unpack(">H", header[16:18])
-        size = 65536 if size == 1 else size
-        if size < 512 or size & (size - 1):
+        size = _page_size(header)
+        if size is None:
             return None
         return cls(path, size, size - header[20], _logged(path.with_name(f"{path.name}-wal"), size))
 
@@ -66,6 +64,13 @@ class Pages:
         with self.path.open("rb") as file:
             file.seek((number - 1) * self.size)
             return file.read(self.size)
+
+
+def is_cut(path: Path) -> bool:
+    """Whether a file ends within a page. SQLite reads what is missing of that one as zeros, and finds nothing wrong."""
+    with path.open("rb") as file:
+        size = _page_size(file.read(FILE_HEADER))
+        return size is not None and os.fstat(file.fileno()).st_size % size != 0
 
 
 def salvaged(path: Path) -> sqlite3.Connection | None:
@@ -133,6 +138,15 @@ def _is_text(values: list[Value]) -> bool:
 
 
 # --- the format --------------------------------------------------------------------------------------------------
+
+
+def _page_size(header: bytes) -> int | None:
+    """Bytes of a page, as the file's header tells; None where it is no header."""
+    if len(header) < FILE_HEADER or not header.startswith(MAGIC):
+        return None
+    (size,) = struct.unpack(">H", header[16:18])
+    size = 65536 if size == 1 else int(size)
+    return None if size < 512 or size & (size - 1) else size
 
 
 def _logged(path: Path, size: int) -> dict[int, bytes]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -255,6 +255,7 @@ def long_journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(share=st.floats(0.0, 1.0))
+@example(share=0.998046875)  # within the last page of all
 @settings(max_examples=25, deadline=None)
 def test_a_copy_that_ends_anywhere_gives_every_row_before_the_tear(
     long_journal: Path, tmp_path_factory: pytest.TempPathFactory, share: float

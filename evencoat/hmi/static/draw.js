@@ -1,6 +1,7 @@
 // Pictures on canvases. Each takes its data, draws all of it anew, and keeps nothing.
 
 const GRAY = [196, 196, 196], LOW = [21, 80, 150], HIGH = [190, 60, 0], UNKNOWN = [232, 232, 232];
+export const HELD_BACK_UM = 0.5;  // of a wish that a limit cut: less is rounding
 
 export function sized(canvas) {
   const box = canvas.getBoundingClientRect(), ratio = window.devicePixelRatio || 1;
@@ -83,8 +84,10 @@ export function ticks(low, high, most) {
 
 const digits = (value) => `${Math.round(1000 * value) / 1000}`;
 
+export const LEFT = 52;
+
 export function profile(canvas, deviation, line, marked, words) {
-  const { pen, width, height } = sized(canvas), left = 44, foot = 16;
+  const { pen, width, height } = sized(canvas), left = 52, foot = 16;
   const known = deviation.filter(Number.isFinite).map(Math.abs);
   const most = Math.max(2 * line.tolerance_pct, 1.1 * Math.max(0, ...known));
   const y = scale(height, -most, most, foot), wide = (width - left) / line.zones;
@@ -116,8 +119,10 @@ function zoneScale(pen, left, wide, height, line, marked, words) {
   }
 }
 
-export function lips(canvas, gap, target, stuck, line, marked, words) {
-  const { pen, width, height } = sized(canvas), left = 44, foot = 16;
+// A mark where each lip is sent; a hollow one where the law would have it, where a limit holds it back.
+export function lips(canvas, newest, line, marked, words) {
+  const { gap_um: gap, gap_target_um: target, gap_law_um: wished, zone_not_following: stuck } = newest;
+  const { pen, width, height } = sized(canvas), left = 52, foot = 16;
   const all = [...gap, ...target].filter(Number.isFinite);
   if (!all.length) return;
   const middle = (Math.min(...all) + Math.max(...all)) / 2, half = Math.max(0.6 * (Math.max(...all) - Math.min(...all)), 5);
@@ -130,36 +135,59 @@ export function lips(canvas, gap, target, stuck, line, marked, words) {
   }
   for (let zone = 0; zone < line.zones; zone++) {
     const x = left + zone * wide;
-    pen.fillStyle = stuck[zone] ? "#b00020" : "#8a8a8a";
+    pen.fillStyle = stuck[zone] ? "#b00020" : newest.zone_manual[zone] ? "#1f4e8c" : "#8a8a8a";
     pen.fillRect(x + 1, y(gap[zone]), Math.max(wide - 2, 1), height - foot - y(gap[zone]));
     pen.strokeStyle = "#202020"; pen.lineWidth = 2;
     pen.beginPath(); pen.moveTo(x + 1, y(target[zone])); pen.lineTo(x + wide - 1, y(target[zone])); pen.stroke();
+    if (newest.limits.length && Math.abs(wished[zone] - target[zone]) > HELD_BACK_UM) {
+      pen.strokeStyle = "#b35900"; pen.strokeRect(x + 0.3 * wide, y(Math.min(Math.max(wished[zone], low), high)) - 2, 0.4 * wide, 4);
+    }
   }
   zoneScale(pen, left, wide, height, line, marked, words);
 }
 
-// rows: [{t, mean, trim}]
-export function trend(canvas, rows, line, span_s, words) {
-  const { pen, width, height } = sized(canvas), left = 44, foot = 16;
-  if (rows.length < 2) return;
-  const end = rows[rows.length - 1].t, x = (t) => left + (width - left) * (1 - (end - t) / span_s);
-  const shown = rows.filter((row) => end - row.t <= span_s);
-  const values = shown.flatMap((row) => [row.mean, row.trim]).filter(Number.isFinite).map(Math.abs);
-  const most = Math.min(Math.max(1.2 * line.tolerance_pct, 1.05 * Math.max(0, ...values)), 10);
-  const y = scale(height, -most, most, foot);
-  pen.fillStyle = "#ededed";
-  pen.fillRect(left, y(line.tolerance_pct), width - left, y(-line.tolerance_pct) - y(line.tolerance_pct));
-  grid(pen, left, width, y, ticks(-most, most, 5), digits);
-  for (const [name, colour, thick] of [["trim", "#8a8a8a", 1.5], ["mean", "#202020", 1.5]]) {
-    pen.strokeStyle = colour; pen.lineWidth = thick; pen.beginPath();
-    let down = false;
-    for (const row of shown) {
-      if (!Number.isFinite(row[name])) { down = false; continue; }
-      const at = y(Math.min(Math.max(row[name], -most), most));
-      if (down) pen.lineTo(x(row.t), at); else pen.moveTo(x(row.t), at);
-      down = true;
-    }
-    pen.stroke();
+// Areal density across the web, g/m2: target, tolerance, what the gauge reads, and what is believed at the die with its
+// interval. virtual: {areal_density_gsm, half_gsm} or null.
+export function density(canvas, newest, virtual, line, marked, words) {
+  const { pen, width, height } = sized(canvas), left = 52, foot = 16, share = line.tolerance_pct / 100;
+  const read = Array.from(newest.profile_gsm, (value, zone) => (newest.profile_valid[zone] ? value : NaN));
+  const ends = virtual ? virtual.areal_density_gsm.flatMap((one, k) => [one - virtual.half_gsm[k], one + virtual.half_gsm[k]]) : [];
+  const all = [...read, ...ends, ...newest.target.flatMap((one) => [one * (1 - 1.5 * share), one * (1 + 1.5 * share)])].filter(Number.isFinite);
+  const room = 0.03 * (Math.max(...all) - Math.min(...all)), low = Math.min(...all) - room, high = Math.max(...all) + room;
+  const y = scale(height, low, high, foot), wide = (width - left) / line.zones, x = (zone) => left + (zone + 0.5) * wide;
+  for (let zone = 0; zone < line.zones; zone++) {
+    const target = newest.target[zone], at = left + zone * wide;
+    pen.fillStyle = "#ededed";
+    pen.fillRect(at, y(target * (1 + share)), wide + 0.5, y(target * (1 - share)) - y(target * (1 + share)));
+    if (!Number.isFinite(read[zone])) { pen.fillStyle = "#c0c0c0"; pen.fillRect(at + 1, 0, wide - 2, height - foot); }
   }
-  timeScale(pen, left, width, height, span_s, words);
+  grid(pen, left, width, y, ticks(low, high, 8), digits);
+  if (virtual) {
+    pen.fillStyle = "rgba(60, 60, 60, 0.18)"; pen.beginPath();
+    virtual.areal_density_gsm.forEach((one, k) => pen.lineTo(x(k), y(one + virtual.half_gsm[k])));
+    for (let k = line.zones - 1; k >= 0; k--) pen.lineTo(x(k), y(virtual.areal_density_gsm[k] - virtual.half_gsm[k]));
+    pen.fill();
+    path(pen, virtual.areal_density_gsm, x, y, "#404040", 1.5, [6, 4]);
+  }
+  path(pen, newest.target, x, y, "#707070", 1, []);
+  path(pen, read, x, y, "#202020", 2, []);
+  read.forEach((value, zone) => {
+    const off = 100 * (value / newest.target[zone] - 1), out = Math.abs(off) > line.tolerance_pct;
+    if (!Number.isFinite(value)) return;
+    pen.fillStyle = out ? (off < 0 ? "#155096" : "#be3c00") : "#202020";
+    const radius = out ? 4 : 2;
+    pen.beginPath(); pen.arc(x(zone), y(value), radius, 0, 7); pen.fill();
+  });
+  zoneScale(pen, left, wide, height, line, marked, words);
+}
+
+function path(pen, values, x, y, colour, thick, dashes) {
+  pen.strokeStyle = colour; pen.lineWidth = thick; pen.setLineDash(dashes); pen.beginPath();
+  let down = false;
+  values.forEach((value, k) => {
+    if (!Number.isFinite(value)) { down = false; return; }
+    if (down) pen.lineTo(x(k), y(value)); else pen.moveTo(x(k), y(value));
+    down = true;
+  });
+  pen.stroke(); pen.setLineDash([]);
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,8 @@ from tests.factories import ToyWeb
 
 SETTINGS = load_line("pilot-16")
 HERE = "http://127.0.0.1"
+STATIC = resources.files("evencoat.hmi").joinpath("static")
+OWN = sorted(entry.name for entry in STATIC.iterdir() if entry.is_file())
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +114,7 @@ def test_the_newest_cycle_comes_at_once_and_each_one_after_it(page, journal, tra
         easel.close()
 
 
-@pytest.mark.parametrize("path", ["/", "/page.js", "/draw.js", "/words.js", "/style.css"])
+@pytest.mark.parametrize("path", ["/", *(f"/{name}" for name in OWN)])
 def test_the_page_is_served_and_lets_nobody_frame_it_or_run_scripts_of_others(page, path):
     answer = page.get(path)
     assert answer.status_code == 200
@@ -119,8 +123,16 @@ def test_the_page_is_served_and_lets_nobody_frame_it_or_run_scripts_of_others(pa
     assert "://" not in answer.text.replace("http://www.w3.org", "").replace('ws"}://', ""), "works without a network"
 
 
+def test_what_is_of_others_is_what_its_note_says_it_is(page):
+    told = page.get("/vendor/README.txt").text
+    listed = {line.split()[1]: line.split()[0] for line in told.splitlines() if line.count("  ") == 1}
+    assert set(listed) == {entry.name for entry in STATIC.joinpath("vendor").iterdir()} - {"README.txt"}
+    for name, sha256 in listed.items():
+        assert hashlib.sha256(page.get(f"/vendor/{name}").content).hexdigest() == sha256
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-@pytest.mark.parametrize("path", ["/", "/line.json", "/recent", "/events.json"])
+@pytest.mark.parametrize("path", ["/", "/line.json", "/recent", "/events.json", "/audit.json", "/belief.json"])
 def test_nothing_can_be_written(page, method, path):
     assert page.request(method, path, content=b"{}").status_code == 405
 

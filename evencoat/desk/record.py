@@ -1,4 +1,4 @@
-"""The desk: what a person, or a procedure for a person, asks of a loop is recorded here and then passed on."""
+"""What a person, or a procedure for a person, asks of a loop is recorded here and then passed on."""
 
 from __future__ import annotations
 

@@ -1,0 +1,98 @@
+"""Questions to the archive, in SQL, by DuckDB: it reads the archive's files and can do nothing else.
+
+Whoever asks may not read other files, reach the network, load extensions, write, or change what holds them: access is
+closed but for the archive's folder, the configuration is locked, and only a single SELECT is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+MEMORY_MB = 1000
+COLUMNS_OF_ROLLS = (
+    "line", "roll", "began", "ended", "judged_m", "sigma_total_pct", "sigma_cd_pct", "sigma_md_pct",
+    "mean_pct", "cpk", "out_of_tolerance_m",
+)  # fmt: skip
+ROLLS = """
+CREATE VIEW rolls AS
+WITH sums AS (
+    SELECT line, journal_id, roll, MIN(t_unix_s) AS began_s, MAX(t_unix_s) AS ended_s, SUM(judged_m) AS judged_m,
+        SUM(judged_m * level_pct) AS level, SUM(judged_m * level_pct * level_pct) AS md,
+        SUM(judged_m * uneven_pct2) AS cd, COALESCE(SUM(judged_m) FILTER (WHERE out), 0) AS out_m,
+        MIN(tolerance_pct) AS tolerance_pct
+    FROM cycles WHERE judged_m > 0 GROUP BY line, journal_id, roll
+)
+SELECT line, journal_id, roll, make_timestamp(CAST(1e6 * began_s AS BIGINT)) AS began,
+    make_timestamp(CAST(1e6 * ended_s AS BIGINT)) AS ended, judged_m,
+    sqrt((cd + md) / judged_m) AS sigma_total_pct, sqrt(cd / judged_m) AS sigma_cd_pct,
+    sqrt(md / judged_m) AS sigma_md_pct, level / judged_m AS mean_pct,
+    (tolerance_pct - abs(level / judged_m))
+        / (3 * greatest(sqrt(greatest((cd + md) / judged_m - (level / judged_m) ** 2, 0)), 1e-9)) AS cpk,
+    out_m AS out_of_tolerance_m
+FROM sums ORDER BY line, began_s
+"""
+ALL_ROLLS = f"SELECT {', '.join(COLUMNS_OF_ROLLS)} FROM rolls"
+
+
+class QueryError(Exception):
+    """There is no archive, or the question cannot be answered; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Names of the columns, and the rows."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+
+@contextmanager
+def opened(folder: Path, memory_mb: int = MEMORY_MB, threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that sees the archive as the views `cycles` and `rolls`, and nothing else. Raises QueryError."""
+    root = folder.resolve()
+    if wild := set(str(root)) & set("*?[\\"):
+        raise QueryError(f"{root}: DuckDB would take {min(wild)!r} for a wild card; name the folder otherwise")
+    if not any(root.glob("line=*/day=*/*.parquet")):
+        raise QueryError(
+            f"{folder}: no archive there, or an empty one; `evencoat historian RUN --to {folder}` makes it"
+        )
+    settings: dict[str, Any] = {
+        "memory_limit": f"{memory_mb}MB",
+        "autoload_known_extensions": False,
+        "autoinstall_known_extensions": False,
+        "temp_directory": "",
+    }
+    if threads is not None:
+        settings["threads"] = threads
+    db = duckdb.connect(":memory:", config=settings)
+    try:
+        quoted = str(root).replace("'", "''")
+        db.execute(f"SET allowed_directories = ['{quoted}/']")
+        db.execute("SET enable_external_access = false")
+        files = f"{quoted}/line=*/day=*/*.parquet"
+        db.execute(f"CREATE VIEW cycles AS FROM read_parquet('{files}', hive_partitioning = true)")
+        db.execute(ROLLS)
+        db.execute("SET lock_configuration = true")
+        yield db
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from error
+    finally:
+        db.close()
+
+
+def ask(db: duckdb.DuckDBPyConnection, question: str) -> Answer:
+    """The answer to one SELECT. Raises QueryError."""
+    try:
+        statements = db.extract_statements(question)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise QueryError("query: only a single SELECT is answered; the archive is for reading")
+        found = db.execute(statements[0])
+        return Answer([column[0] for column in found.description or ()], found.fetchall())
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from error
