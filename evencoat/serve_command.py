@@ -45,6 +45,11 @@ def serve(
         source = Source(journal_of(run))
     except SourceError as error:
         wrong(str(error))
+    show(source, port, stop_on_eof)
+
+
+def show(source: Source, port: int, stop_on_eof: bool = False) -> None:
+    """Serve a source's page on a port of this machine until it is ended."""
     try:
         listener = socket.create_server((HERE, port))
     except OSError as error:
@@ -63,7 +68,7 @@ def _served(source: Source, listener: socket.socket, stop_on_eof: bool) -> None:
 
     from evencoat.hmi.server import application
 
-    say(f"{source.settings.line.name}: http://{HERE}:{listener.getsockname()[1]}/  (Ctrl-C ends it; the line goes on)")
+    say(f"{source.line()['name']}: http://{HERE}:{listener.getsockname()[1]}/  (Ctrl-C ends it; the line goes on)")
     app = application(source, (HERE, "localhost"))
     config = Config(app, log_level="warning", ws="websockets-sansio", ws_max_size=1024, server_header=False)
     server = Server(config)
