@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from controller.core.target import bounds_gsm
 from controller.core.trace import Trace
 from controller.line.command import Mode, OperatorRequest
 from controller.line.description import Array, LineDescription
@@ -30,7 +31,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the line stands when something is asked for. manual_um: lip targets that MANUAL goes on with, (zones,)."""
+    """How the line stands when something is asked for. manual_um: where lips that a person moves shall be, (zones,)."""
 
     line: LineDescription
     trace: Trace
@@ -98,7 +99,7 @@ def _gap_um(values: Values, standing: Standing | None) -> OperatorRequest:
             raise Refused(f"gap_um.targets: zone {zone + 1} is named twice")
         named.add(zone)
         targets[zone] = _number(f"gap_um.targets.{name}", value, lips.gap_min_um, lips.gap_max_um, "um")
-    _in_manual("gap_um", stands)
+    _by_hand(stands, named)
     if not np.isfinite(targets).all():
         raise Refused("gap_um: lips whose place is not known can only be moved all together")
     return OperatorRequest(gap_um=targets)
@@ -111,6 +112,25 @@ def _pump_trim_pct(values: Values, standing: Standing | None) -> OperatorRequest
     value = _number("pump_trim_pct.value", values.get("value"), -most, most, "percent")
     _in_manual("pump_trim_pct", stands)
     return OperatorRequest(pump_trim_pct=value)
+
+
+def _zone_manual(values: Values, standing: Standing | None) -> OperatorRequest:
+    _takes("zone_manual", values, "zones", "manual")
+    stands, asked, manual = _known(standing), values.get("zones"), values.get("manual")
+    if not isinstance(asked, list) or not asked:
+        raise Refused(f"zone_manual.zones = {shown(asked)}: must be a list of some zones, counted from 1")
+    if not isinstance(manual, bool):
+        raise Refused(f"zone_manual.manual = {shown(manual)}: must be true or false")
+    mask = stands.trace.zone_manual.copy()
+    for name in asked:
+        mask[_zone("zone_manual.zones", name, stands.line.zones)] = manual
+    return OperatorRequest(zone_manual=mask)
+
+
+def _target_gsm(values: Values, standing: Standing | None) -> OperatorRequest:
+    _takes("target_gsm", values, "value")
+    low, high = bounds_gsm(_known(standing).line)
+    return OperatorRequest(target_gsm=_number("target_gsm.value", values.get("value"), low, high, "g/m2"))
 
 
 def _rearm(values: Values, standing: Standing | None) -> OperatorRequest:
@@ -141,6 +161,8 @@ ACTIONS: Mapping[str, Action] = {
     "mode": Action(Role.OPERATOR, True, True, _mode),
     "gap_um": Action(Role.OPERATOR, True, True, _gap_um),
     "pump_trim_pct": Action(Role.OPERATOR, True, True, _pump_trim_pct),
+    "zone_manual": Action(Role.OPERATOR, True, True, _zone_manual),
+    "target_gsm": Action(Role.ENGINEER, True, True, _target_gsm),
     "rearm": Action(Role.OPERATOR, True, True, _rearm),
 }
 
@@ -179,6 +201,16 @@ def _in_manual(action: str, standing: Standing) -> None:
     if standing.trace.mode_actual is not Mode.MANUAL:
         why = f" ({standing.trace.outcome})" if standing.trace.mode_requested is Mode.MANUAL else ""
         raise Refused(f"{action}: only in manual; the line is in {standing.trace.mode_actual}{why}")
+
+
+def _by_hand(standing: Standing, zones: Iterable[int]) -> None:
+    """Lips are a person's in MANUAL, and in AUTO those of the zones that he holds."""
+    if standing.trace.mode_actual is not Mode.AUTO:
+        _in_manual("gap_um", standing)
+        return
+    for zone in sorted(zones):
+        if not standing.trace.zone_manual[zone]:
+            raise Refused(f"gap_um: only in manual; the line is in auto, and zone {zone + 1} is not held by hand")
 
 
 def _zone(field: str, name: Any, zones: int) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 from controller.core.trace import Trace
 from controller.line.command import OperatorRequest
 from evencoat.desk.actions import ACTIONS, Action, Refused, Release, Remark, Standing, Take, Wish, shown, text
+from evencoat.desk.quota import Clock, Quota
 from evencoat.desk.tray import Errand, Tray
 from evencoat.desk.users import NAME, Role, Users, UsersError
 from evencoat.journal import CycleJournal, What
@@ -26,10 +27,7 @@ TOLD = {"refused": What.REFUSED, "user": What.USER}
 KEYS = {"id", "who", "via", "action", "values", "why"}
 COMMAND_IDLE_S = 30.0 * 60.0
 TAKEN_WITHIN_S = 3.0  # wall time that a request waits for a cycle to take it in
-MINUTE_S = 60.0
 ASKED_MOST, REFUSED_MOST, TOLD_MOST = 120, 30, 60  # records a minute: of each user, of refusals, of what rooms tell
-
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +49,6 @@ class Request:
     action: str
     values: Mapping[str, Any]
     why: str
-
-
-class Quota:
-    """So many in a minute, from the first one on."""
-
-    def __init__(self, most: int, clock: Clock) -> None:
-        self._most, self._clock = most, clock
-        self._began_s, self._used = -MINUTE_S, 0
-
-    def allows(self) -> bool:
-        """Count one more; whether it is still one of those that are allowed."""
-        if self.over():
-            self._began_s, self._used = self._clock(), 0
-        self._used += 1
-        return self._used <= self._most
-
-    def over(self) -> bool:
-        """Whether the minute is over."""
-        return self._clock() - self._began_s >= MINUTE_S
 
 
 class Token:

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
+import numpy as np
 import structlog
 
 from controller.core.trace import Trace
@@ -68,7 +69,8 @@ class Tray:
 
 def standing(loop: Loop, sends: bool) -> Standing | None:
     """How the line stands; None before the first cycle. From any thread: what it reads is replaced, never changed."""
-    trace, manual = loop.trace, loop.state.manual
+    trace, state = loop.trace, loop.state
     if trace is None:
         return None
-    return Standing(loop.config.line, trace, trace.gap_target_um if manual is None else manual.gap_um, sends)
+    lips_um, held_um = trace.gap_target_um if state.manual is None else state.manual.gap_um, state.by_hand.gap_um
+    return Standing(loop.config.line, trace, np.where(np.isfinite(held_um), held_um, lips_um), sends)

@@ -79,18 +79,20 @@ class Users:
     def all(self) -> Mapping[str, User]:
         """Everybody, by name. Raises UsersError for a file that others may touch, or that is none of ours."""
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
             return {}
         except OSError as error:
             raise UsersError(f"users file {self.path}: {error.strerror}; expected a file of your own") from error
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(file.fileno())
+        try:
+            found = os.fstat(descriptor)
             _refuse_shared(self.path, found)
             seen = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
             if seen != self._seen:
-                self._users = _parsed(self.path, file.read(FILE_SIZE_MAX + 1))
+                self._users = _parsed(self.path, os.read(descriptor, FILE_SIZE_MAX + 1))
                 self._seen = seen
+        finally:
+            os.close(descriptor)
         return self._users
 
     def role(self, name: str) -> Role | None:

@@ -14,8 +14,10 @@ from controller.line.command import Mode
 from evencoat.desk import clerk
 from evencoat.desk.actions import ACTIONS
 from evencoat.desk.users import Role
+from evencoat.settings import load_line
 from tests.evencoat.desk.lines import PEOPLE, DeskLine, told, write_users
 
+TARGET_GSM = 1.01 * float(load_line("pilot-16").line.target_profile_gsm.mean())
 RIGHT: dict[str, dict[str, Any]] = {
     "note": {"what": "remark", "text": "a streak"},
     "take_command": {},
@@ -23,6 +25,8 @@ RIGHT: dict[str, dict[str, Any]] = {
     "mode": {"mode": "manual"},
     "gap_um": {"targets": {"3": 600.0}},
     "pump_trim_pct": {"value": 0.5},
+    "zone_manual": {"zones": [3], "manual": True},
+    "target_gsm": {"value": TARGET_GSM},
     "rearm": {},
 }
 
@@ -64,6 +68,40 @@ def test_in_manual_a_lip_goes_where_it_is_sent_and_all_of_it_is_on_record(desk: 
     assert json.loads(lip.new.removeprefix("lips, um: "))[2] == pytest.approx(target, abs=0.01)
 
 
+def test_in_auto_a_zone_is_held_by_hand_and_the_target_moves_and_all_of_it_is_on_record(desk: DeskLine) -> None:
+    desk.line.play_s(20.0)
+    desk.ask("enid", "take_command")
+    assert desk.ask("enid", "gap_um", targets={"3": 600.0}) == (
+        False,
+        "gap_um: only in manual; the line is in auto, and zone 3 is not held by hand",
+    )
+    before = desk.line.loop.trace
+    assert before is not None
+    target_um = round(float(before.gap_target_um[2]) + 1.5, 1)
+    assert desk.ask("enid", "zone_manual", zones=[3], manual=True) == (True, "auto: running as requested")
+    assert desk.ask("enid", "gap_um", targets={"3": target_um}, why="a streak")[0]
+    assert desk.ask("enid", "target_gsm", value=TARGET_GSM)[0]
+    assert not desk.ask("enid", "target_gsm", value=2.0 * TARGET_GSM)[0]
+    desk.line.play_s(20.0)
+    after = desk.line.loop.trace
+    assert after is not None and after.mode_actual is Mode.AUTO
+    assert after.gap_target_um[2] == pytest.approx(target_um, abs=0.06)
+    assert before.target_gsm < after.target_gsm <= TARGET_GSM + 1e-6
+    assert desk.ask("enid", "zone_manual", zones=[3], manual=False)[0]
+    _, *records = desk.records()
+    made = [(record.what, record.new) for record in records if record.what != "refused"]
+    assert made == [
+        ("mode", "zones held by hand: [3]"),
+        ("setpoint", f'lips held by hand, um: {{"3": {target_um}}}'),
+        ("setpoint", f"target, g/m2: {TARGET_GSM:.3f}"),
+        ("mode", "zones held by hand: []"),
+    ]
+    assert [record.old for record in records if record.what == "mode"] == [
+        "zones held by hand: []",
+        "zones held by hand: [3]",
+    ]
+
+
 @pytest.mark.parametrize("name", ACTIONS)
 def test_each_action_is_open_from_its_least_role_on_and_refused_below(desk: DeskLine, name: str) -> None:
     """Every action by every role, by somebody who is not in the file, and by nobody."""
@@ -85,7 +123,7 @@ def test_each_action_is_open_from_its_least_role_on_and_refused_below(desk: Desk
 
 @pytest.mark.parametrize("name", [name for name, action in ACTIONS.items() if action.token])
 def test_who_is_not_in_command_moves_nothing(desk: DeskLine, name: str) -> None:
-    assert desk.ask("omar", name, **RIGHT[name]) == (
+    assert desk.ask("enid", name, **RIGHT[name]) == (
         False,
         "nobody is in command; to ask for this, take command first",
     )
