@@ -1,8 +1,8 @@
-"""`evencoat recipe ...`: save, list, show and compare versions of recipes. Words and exit codes live here, work not.
+"""`evencoat recipe ...`: save, show, compare and apply versions of recipes. Words and exit codes live here, work not.
 
 Exit codes are those of evencoat.cli, which takes these verbs in: 0 done; 1 it failed while running; 2 the call, a
-recipe or a file is refused; 3 `history` found that the versions do not follow each other. docs/recipes.md says what is
-promised.
+recipe or a file is refused; 3 the desk refused, or `history` found that the versions do not follow each other.
+docs/recipes.md says what is promised.
 """
 
 from __future__ import annotations
@@ -16,7 +16,19 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from evencoat.terminal import ANSWER_IS_NO, JsonOption, complain, out, print_json, refusals, say, wrong
+from evencoat.terminal import (
+    ANSWER_IS_NO,
+    FAILED,
+    JsonOption,
+    complain,
+    out,
+    print_json,
+    refusals,
+    say,
+    stop,
+    wrong,
+)
+from evencoat.user_commands import UsersOption
 
 if TYPE_CHECKING:
     from controller.line.description import LineDescription
@@ -147,6 +159,49 @@ def diff(
             say(f"{field}: {'taken' if after else 'none any more'}")
         else:
             say(f"{field}: {_value(before)} -> {_value(after)}")
+
+
+@app.command()
+def apply(
+    ref: RefArgument,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The journal that `evencoat run` writes, or its folder.")],
+    user: Annotated[str, typer.Option("--user", metavar="NAME", help="Who asks; an engineer, and in command.")] = "",
+    lips: Annotated[bool, typer.Option("--lips", help="The lip profile too; the line must be in manual.")] = False,
+    why: Annotated[str, typer.Option(help="Kept in the audit chain.")] = "",
+    users: UsersOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a line that runs for a recipe's target, and with --lips for its lip profile, through its desk.
+
+    The loop stays closed; the target moves along a ramp. Web speed, slurry and tolerance are not set from here. The
+    password is asked for, or read as one line from standard input that is no terminal.
+    """
+    from evencoat.ask_command import prove
+    from evencoat.desk.client import Desk, DeskError
+    from evencoat.hmi.source import journal_of
+    from evencoat.journal import JournalReader
+    from evencoat.recipes.apply import applied
+    from evencoat.recipes.recipe import check
+    from evencoat.settings import read_line
+
+    with _refusals():
+        recipe, journal = _open(store, run).load(ref), journal_of(run)
+        with JournalReader(journal) as reader:
+            check(recipe, read_line(reader.settings_text, journal).line)
+        try:
+            desk = Desk(journal)
+            prove(desk, user, users)
+            steps = applied(desk, recipe, lips, user, "shell", why)
+        except DeskError as error:
+            stop(str(error), FAILED)
+    done = all(step.accepted for step in steps)
+    if as_json:
+        print_json({"recipe": recipe.ref, "applied": done, "steps": [step._asdict() for step in steps]})
+    else:
+        for step in steps:
+            (say if step.accepted else complain)(f"{step.action}: {step.reason}")
+    raise typer.Exit(0 if done else ANSWER_IS_NO)
 
 
 @app.command()
