@@ -218,8 +218,7 @@ class Clerk:
             case Release(force):
                 return self._release(request, force)
             case Remark(what, words):
-                kind = What.ACKNOWLEDGEMENT if what == "acknowledgement" else What.REMARK
-                self._journal.audit(str(request.person), kind, "", words, request.why)
+                self._journal.audit(str(request.person), What(what), "", words, request.why)
         return "on record"
 
     def _take(self, request: Request, force: bool) -> str:

@@ -19,6 +19,7 @@ from tests.evencoat.desk.lines import PEOPLE, DeskLine, told, write_users
 
 TARGET_GSM = 1.01 * float(load_line("pilot-16").line.target_profile_gsm.mean())
 RIGHT: dict[str, dict[str, Any]] = {
+    "recipe": {"text": "anode@1"},
     "note": {"what": "remark", "text": "a streak"},
     "take_command": {},
     "release_command": {},
