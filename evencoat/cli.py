@@ -29,6 +29,7 @@ from controller.line.command import Mode
 from evencoat import (
     __version__,
     alarms_command,
+    ask_command,
     campaign_commands,
     doctor_command,
     historian_commands,
@@ -39,6 +40,7 @@ from evencoat import (
     replay_commands,
     serve_command,
     train_command,
+    user_commands,
 )
 from evencoat.league.rivals import LAWS, Rival, prepare
 from evencoat.terminal import (
@@ -81,6 +83,8 @@ app.command()(serve_command.serve)
 app.command()(historian_commands.historian)
 app.command()(historian_commands.query)
 app.command()(train_command.train)
+app.command()(ask_command.ask)
+app.add_typer(user_commands.app, name="user")
 
 
 LINE_HELP = "A line file, or the name of a shipped line: pilot-16, line-40, wide-120."
@@ -163,12 +167,18 @@ def run(
             help="Release nodes that latched while we were silent, not only at the start; never after SAFE_STOP.",
         ),
     ] = False,
+    users: user_commands.UsersOption = None,
+    command_minutes: Annotated[
+        float, typer.Option(min=1.0, max=1440.0, help="Who asks for nothing for so long is no longer in command.")
+    ] = 30.0,
     guard: Annotated[
         bool, typer.Option("--guard", help="Keep a process beside it that starts control again when it is killed.")
     ] = False,
     stop_on_eof: EofOption = False,
 ) -> None:
     """The control daemon: listens only, until told otherwise. SIGTERM stops it; the nodes then hold by themselves.
+
+    With a journal, users may command it while it runs, through page or `evencoat ask` (docs/access.md).
 
     After a crash it holds from fed-back positions, and goes on as [restart] in the line file says.
     """
@@ -186,7 +196,7 @@ def run(
             structlog.get_logger().info("controller", chosen=why)
         else:
             settings = replace(settings, line=prepare(settings.line, controller)[0])
-        options = DaemonOptions(bus, mode, journal, minutes, model, rearm_always)
+        options = DaemonOptions(bus, mode, journal, minutes, model, rearm_always, users, 60.0 * command_minutes)
         if not guard:
             run_daemon(settings, options, StopFlag().listen(stop_on_eof))
             return

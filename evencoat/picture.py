@@ -105,7 +105,7 @@ class Easel:
         self._slot_bytes = SLOT.size + PREFIX.size + TEXT_MOST + 4 + 4 * zones * len(ARRAYS)
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            _ours_alone(path.parent)
+            ours_alone(path.parent)
             handle, made = tempfile.mkstemp(dir=path.parent)
             try:
                 os.posix_fallocate(handle, 0, 2 * self._slot_bytes)
@@ -167,7 +167,7 @@ def _slot(content: bytes) -> tuple[int, bytes] | None:
     return (count, text) if right else None
 
 
-def _ours_alone(folder: Path) -> None:
+def ours_alone(folder: Path) -> None:
     """Raises PictureError for a folder that somebody else made, or may write to."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:

@@ -24,6 +24,12 @@ from controller.clock import SyncClock
 from controller.core.trace import Trace
 from controller.line.command import Cause, Mode, Outcome, Rung
 from controller.loop import Loop
+from evencoat.desk.actions import Standing
+from evencoat.desk.channel import Channel
+from evencoat.desk.clerk import COMMAND_IDLE_S, Clerk
+from evencoat.desk.client import DeskError, socket_of
+from evencoat.desk.tray import Tray, standing
+from evencoat.desk.users import Users, UsersError, default_path
 from evencoat.errors import RunFailed
 from evencoat.guest import Guest, invited
 from evencoat.journal import CycleJournal, NoSink, What
@@ -95,6 +101,8 @@ class DaemonOptions:
     minutes: float | None  # of line time; None runs until stopped
     model: str = ""  # for the law `neural`: see evencoat.guest
     rearm_always: bool = False  # release nodes that latched because we were silent, not only at the start
+    users: Path | None = None  # who may command; None: where evencoat.desk.users.default_path says
+    command_idle_s: float = COMMAND_IDLE_S  # after which whoever asks for nothing is no longer in command
 
 
 class Newsroom:
@@ -106,6 +114,7 @@ class Newsroom:
         self.loop: Loop | None = None
         self.keeper: Keeper | None = None
         self.easel: Easel | None = None
+        self.tray: Tray | None = None
         self.then: Mode | None = None  # to be asked for once the line is held
         self.health: Callable[[], Mapping[Telegram, LinkHealth]] = dict
         self._journal, self._stop, self._alive = journal, stop, alive
@@ -125,6 +134,8 @@ class Newsroom:
                 self.loop.state, self.then = restart.asked_again(self.loop.state, self.then), None
             if self.keeper is not None:
                 self.keeper.offer(self.loop.config, self.loop.state, trace)
+            if self.tray is not None:
+                self.tray.empty(self.loop)
         news = (trace.mode_actual, trace.outcome, trace.link_faults, trace.rung, trace.rung_cause)
         if news != self._told:
             if self._told is not None and trace.link_faults != self._told[2]:
@@ -256,10 +267,13 @@ def _control(
         rest=rest,
     )
     newsroom.loop, newsroom.health = loop, port.health
+    channel = None
     if journal is not None:
         beside = path_beside(journal.path)
         newsroom.keeper = Keeper(beside, identity, settings.restart.snapshot_s, lambda w: journal.event("alarm", w))
         newsroom.easel = _easel(journal, settings.line.zones)
+        newsroom.tray = Tray(journal)
+        channel = _desk(journal, newsroom.tray, options, lambda: standing(loop, transmit))
     log.info(
         "daemon",
         line=settings.line.name,
@@ -276,6 +290,8 @@ def _control(
     finally:
         systemd.tell(STOPPING="1")
         systemd.close()
+        if channel is not None:
+            channel.close()
         rest.close()
         log_links(port.health())
         port.close()
@@ -295,6 +311,27 @@ def _easel(journal: CycleJournal, zones: int) -> Easel | None:
         journal.event("alarm", str(error))
         log.warning("picture", refused=str(error))
         return None
+
+
+def _desk(
+    journal: CycleJournal, tray: Tray, options: DaemonOptions, standing_now: Callable[[], Standing | None]
+) -> Channel | None:
+    """Where people ask; control does without where there is no place for it."""
+    users = Users(options.users or default_path())
+    try:
+        users.all()
+    except UsersError as error:
+        _nobody_commands(journal, error)
+    try:
+        return Channel(socket_of(journal.path), Clerk(journal, tray, users, standing_now, options.command_idle_s))
+    except DeskError as error:
+        _nobody_commands(journal, error)
+        return None
+
+
+def _nobody_commands(journal: CycleJournal, error: Exception) -> None:
+    journal.event("alarm", f"nobody can command: {error}")
+    log.warning("desk", refused=str(error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from importlib import resources
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -26,6 +25,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from evencoat.alarms.service import AlarmService
 from evencoat.hmi import reading
+from evencoat.hmi.access import Access
 from evencoat.hmi.source import Source, SourceError
 
 LOOK_S = 0.02  # between two looks at the picture
@@ -89,8 +89,8 @@ class OwnHeaders:
         await self._app(scope, receive, sending)
 
 
-def application(source: Source, hosts: Sequence[str]) -> Starlette:
-    """The page of one line. `hosts`: names that browsers may call it by."""
+def application(source: Source, hosts: Sequence[str], access: Access | None = None) -> Starlette:
+    """The page of one line. `hosts`: names that browsers may call it by; without `access` nobody can log in."""
     feed, alarms = Feed(source), AlarmService(source.journal, source.settings)
 
     @contextlib.asynccontextmanager
@@ -108,10 +108,12 @@ def application(source: Source, hosts: Sequence[str]) -> Starlette:
         routes=[
             *reading.routes(source),
             Route("/alarms.json", partial(_alarms, alarms)),
-            WebSocketRoute("/live", partial(_live, feed)),
+            *(access.routes() if access else ()),
+            WebSocketRoute("/live", partial(_live, feed, access)),
             Mount("/", StaticFiles(directory=static, html=True)),
         ],
-        middleware=[Middleware(OwnHeaders), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
+        middleware=[Middleware(OwnHeaders), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))]
+        + ([Middleware(access.guard)] if access else []),
         exception_handlers={SourceError: _unreadable, reading.Refused: _refused},
         lifespan=lifespan,
     )
@@ -129,10 +131,10 @@ async def _unreadable(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": f"the journal cannot be read now: {error}"}, 503)
 
 
-async def _live(feed: Feed, socket: WebSocket) -> None:
+async def _live(feed: Feed, access: Access | None, socket: WebSocket) -> None:
     """The newest cycle, and each one after it, as fast as the browser takes them."""
     origin = socket.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != socket.headers.get("host"):
+    if origin is not None and origin.partition("://")[2] != socket.headers.get("host"):
         await socket.close(STRANGER)
         return
     if feed.clients >= CLIENTS_MOST:
@@ -141,7 +143,7 @@ async def _live(feed: Feed, socket: WebSocket) -> None:
     await socket.accept()
     feed.clients += 1
     try:
-        await _until_gone(socket, partial(_fed, feed, socket))
+        await _until_gone(socket, partial(_fed, feed, socket), access)
     finally:
         feed.clients -= 1
 
@@ -158,8 +160,8 @@ async def _fed(feed: Feed, socket: WebSocket) -> None:
             await socket.send_text("quiet")
 
 
-async def _until_gone(socket: WebSocket, work: Callable[[], Awaitable[None]]) -> None:
-    """Work until the browser goes; what it says meanwhile is not listened to."""
+async def _until_gone(socket: WebSocket, work: Callable[[], Awaitable[None]], access: Access | None) -> None:
+    """Work until the browser goes, or says something: here it may only listen."""
     working = asyncio.ensure_future(work())
     try:
         while not working.done():
@@ -167,7 +169,9 @@ async def _until_gone(socket: WebSocket, work: Callable[[], Awaitable[None]]) ->
             done, _ = await asyncio.wait({working, heard}, return_when=asyncio.FIRST_COMPLETED)
             if heard not in done:
                 heard.cancel()
-            elif heard.result()["type"] == "websocket.disconnect":
+            else:
+                if access is not None and heard.result()["type"] == "websocket.receive":
+                    await access.heard(socket)
                 break
     finally:
         working.cancel()

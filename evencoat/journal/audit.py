@@ -48,6 +48,10 @@ class What(StrEnum):
     MODEL = "model"
     RESTORE = "restore"
     PRUNE = "prune"
+    COMMAND = "command"  # who is in command
+    USER = "user"  # logins and logouts
+    REFUSED = "refused"  # what somebody asked for and did not get
+    REMARK = "remark"
 
 
 @dataclass(frozen=True, slots=True)

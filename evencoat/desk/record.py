@@ -1,4 +1,4 @@
-"""The desk: what a person, or a procedure for a person, asks of a loop is recorded here and then passed on."""
+"""What a person, or a procedure for a person, asks of a loop is recorded here and then passed on."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ import numpy as np
 
 from controller.core.trace import Trace
 from controller.line.command import Mode, OperatorRequest
-from controller.line.description import Array
+from controller.line.description import Array, BoolArray
 from controller.loop import Loop
 from evencoat.journal import CycleJournal, NoSink, What
 from evencoat.past import Past, told_start
 from evencoat.settings import Settings
-
-ABOUT = {"gap_um": "lips", "pump_trim_pct": "pump trim"}
 
 
 def ask(loop: Loop, journal: CycleJournal | NoSink, asked: OperatorRequest, who: str, why: str) -> None:
@@ -26,9 +24,17 @@ def ask(loop: Loop, journal: CycleJournal | NoSink, asked: OperatorRequest, who:
     trace = loop.trace
     if asked.mode is not None:
         journal.audit(who, What.MODE, str(trace.mode_requested) if trace else "", str(asked.mode), why)
-    for field, new in (("gap_um", asked.gap_um), ("pump_trim_pct", asked.pump_trim_pct)):
-        if new is not None:
-            journal.audit(who, What.SETPOINT, _stood(trace, field), _told(field, new), why)
+    if asked.zone_manual is not None:
+        journal.audit(who, What.MODE, _zones(trace.zone_manual) if trace else "", _zones(asked.zone_manual), why)
+    if asked.target_gsm is not None:
+        journal.audit(who, What.SETPOINT, _target(trace.target_gsm) if trace else "", _target(asked.target_gsm), why)
+    if asked.gap_um is not None:
+        held = _held(trace, asked)
+        stood = _lips(trace.gap_target_um, held) if trace else ""
+        journal.audit(who, What.SETPOINT, stood, _lips(asked.gap_um, held), why)
+    if asked.pump_trim_pct is not None:
+        stood = _trim(trace.pump_trim_pct) if trace else ""
+        journal.audit(who, What.SETPOINT, stood, _trim(asked.pump_trim_pct), why)
     if asked.offset_log is not None:
         new_pct = f"beside the target, percent: {_list(100.0 * np.expm1(asked.offset_log))}, {asked.offset_m:.1f} m"
         journal.audit(who, What.SETPOINT, "", new_pct, why)
@@ -54,16 +60,30 @@ def opened(path: Path | None, settings: Settings, mode: Mode, why: str) -> Itera
         journal.audit(who, What.STOP, "", "", why)
 
 
-def _stood(trace: Trace | None, field: str) -> str:
-    if trace is None:
-        return ""
-    return _told(field, trace.gap_target_um if field == "gap_um" else trace.pump_trim_pct)
+def _held(trace: Trace | None, asked: OperatorRequest) -> BoolArray | None:
+    """The zones whose lips are a person's while all others are the law's; None where he moves all."""
+    if trace is None or asked.mode is not None or trace.mode_requested is not Mode.AUTO:
+        return None
+    return trace.zone_manual if asked.zone_manual is None else asked.zone_manual
 
 
-def _told(field: str, value: Array | float) -> str:
-    if isinstance(value, np.ndarray):
-        return f"{ABOUT[field]}, um: {_list(value)}"
-    return f"{ABOUT[field]}, percent: {value:.3f}"
+def _lips(gap_um: Array, held: BoolArray | None) -> str:
+    if held is None:
+        return f"lips, um: {_list(gap_um)}"
+    told = {int(zone) + 1: round(float(gap_um[zone]), 2) for zone in np.flatnonzero(held)}
+    return f"lips held by hand, um: {json.dumps(told)}"
+
+
+def _trim(pct: float) -> str:
+    return f"pump trim, percent: {pct:.3f}"
+
+
+def _zones(held: BoolArray) -> str:
+    return f"zones held by hand: {json.dumps([int(zone) + 1 for zone in np.flatnonzero(held)])}"
+
+
+def _target(mean_gsm: float) -> str:
+    return f"target, g/m2: {mean_gsm:.3f}"
 
 
 def _list(values: Array) -> str:

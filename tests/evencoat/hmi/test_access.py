@@ -1,0 +1,236 @@
+"""Login, sessions and the way to the desk: nothing is had without the right, and whoever tries is on record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from evencoat.desk import users as file
+from evencoat.desk.channel import Channel
+from evencoat.desk.client import socket_of
+from evencoat.desk.users import Role
+from evencoat.hmi import access as room
+from evencoat.hmi import server
+from evencoat.hmi.access import Access
+from evencoat.hmi.source import Source
+from tests.evencoat.desk.lines import Clock, DeskLine
+
+HERE = "http://127.0.0.1"
+PASSWORD = "quite a long password"
+
+
+@pytest.fixture(scope="module")
+def hashes(tmp_path_factory) -> str:
+    """A users file made once: argon2 takes its time."""
+    path = tmp_path_factory.mktemp("users") / "users.json"
+    file.add(path, "omar", Role.OPERATOR, PASSWORD)
+    file.add(path, "vera", Role.VIEWER, PASSWORD)
+    return path.read_text()
+
+
+class Page:
+    """A browser's view of a line with a desk."""
+
+    def __init__(self, folder: Path, hashes: str, **options: Any) -> None:
+        self.desk = DeskLine(folder)
+        self.users = self.desk.users.path
+        self.users.write_text(hashes)
+        self.channel = Channel(socket_of(self.desk.path), self.desk.clerk)
+        self.clock = Clock()
+        self.access = Access(self.desk.path, self.users, clock=self.clock, **options)
+        self.app = server.application(Source(self.desk.path), ("127.0.0.1",), self.access)
+        self.client = TestClient(self.app, base_url=HERE)
+
+    def post(self, path: str, told: Any, csrf: str = "", **headers: str) -> httpx.Response:
+        own = {"origin": HERE, "x-csrf-token": csrf, "content-type": "application/json"}
+        return self.client.post(path, content=json.dumps(told), headers={**own, **headers})
+
+    def login(self, name: str = "omar", password: str = PASSWORD) -> str:
+        answer = self.post("/login", {"name": name, "password": password})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["csrf"]
+
+    def ask(self, csrf: str, action: str, **values: Any) -> httpx.Response:
+        return self.post("/ask", {"action": action, "values": values, "why": "a test"}, csrf)
+
+    def refused(self) -> list[str]:
+        self.channel.close()
+        return [f"{record.who}: {record.new}" for record in self.desk.records() if record.what == "refused"]
+
+
+@pytest.fixture
+def page(tmp_path, hashes) -> Iterator[Page]:
+    made = Page(tmp_path, hashes)
+    yield made
+    made.channel.close()
+    made.desk.journal.close()
+
+
+def test_who_logs_in_asks_for_what_the_role_allows_and_is_named_in_the_record(page):
+    assert page.client.get("/session.json").json()["who"] is None
+    csrf = page.login()
+    told = page.client.get("/session.json").json()
+    assert (told["who"], told["role"], told["csrf"], told["holder"]) == ("omar", "operator", csrf, None)
+    assert page.ask(csrf, "take_command").json()["accepted"]
+    page.clock.now_s += 1.0
+    assert page.client.get("/session.json").json()["holder"]["who"] == "omar"
+    answer = page.ask(csrf, "mode", mode="sideways")
+    assert (answer.status_code, answer.json()["accepted"]) == (200, False)
+    assert "sideways" in answer.json()["reason"]
+    assert page.post("/logout", {}, csrf).status_code == 200
+    assert page.client.get("/session.json").json()["who"] is None
+    assert page.ask(csrf, "take_command").status_code == 401
+    page.channel.close()
+    records = [(record.who, record.what) for record in page.desk.records()]
+    assert records == [
+        ("omar via page", "user"),
+        ("omar via page", "command"),
+        ("omar via page", "refused"),
+        ("omar via page", "command"),
+        ("omar via page", "user"),
+        ("somebody via page", "refused"),
+    ]
+
+
+def test_the_cookie_is_no_script_s_no_other_page_s_and_long(page):
+    page.login()
+    answer = page.post("/login", {"name": "omar", "password": PASSWORD})
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=strict" in cookie and "Path=/" in cookie and "Domain" not in cookie
+    assert len(cookie.partition("=")[2].partition(";")[0]) >= 43, "256 bits"
+
+
+def test_with_tls_the_cookie_is_secure_and_this_host_s(tmp_path, hashes):
+    page = Page(tmp_path, hashes, secure=True)
+    cookie = page.post("/login", {"name": "omar", "password": PASSWORD}).headers["set-cookie"]
+    assert "Secure" in cookie and cookie.startswith("__Host-")
+    page.channel.close()
+    page.desk.journal.close()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"x-csrf-token": ""}, 403),
+        ({"x-csrf-token": "guessed"}, 403),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "http://["}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "https://127.0.0.1"}, 403),
+        ({"content-type": "text/plain"}, 415),
+        ({"cookie": "evencoat=none"}, 401),
+    ],
+)
+def test_a_request_that_another_page_could_have_made_is_refused_and_on_record(page, headers, status):
+    csrf = page.login("vera")
+    if "cookie" in headers:
+        page.client.cookies.clear()
+    answer = (
+        page.post("/ask", {"action": "note", "values": {"what": "remark", "text": "x"}}, csrf, **headers)
+        if "x-csrf-token" not in headers
+        else page.post("/ask", {"action": "note", "values": {"what": "remark", "text": "x"}}, headers["x-csrf-token"])
+    )
+    assert answer.status_code == status, answer.text
+    assert len(page.refused()) == 1
+
+
+def test_sessions_end_by_idleness_by_age_by_password_and_by_removal(page):
+    for ends in (
+        lambda: setattr(page.clock, "now_s", page.clock.now_s + room.IDLE_S),
+        lambda: file.set_password(page.users, "omar", PASSWORD + "!"),
+        lambda: file.remove(page.users, "omar"),
+    ):
+        csrf = page.login("omar", PASSWORD)
+        assert page.client.get("/session.json").json()["who"] == "omar"
+        ends()
+        assert page.client.get("/session.json").json()["who"] is None
+        assert page.ask(csrf, "take_command").status_code == 401
+        if "omar" in page.access._users.all():
+            file.set_password(page.users, "omar", PASSWORD)
+    csrf = page.login("vera")
+    for _ in range(25):
+        page.clock.now_s += room.ABSOLUTE_S / 25
+        page.ask(csrf, "note", what="remark", text="still here")
+    assert page.client.get("/session.json").json()["who"] is None
+
+
+def test_guessing_passwords_is_slowed_down_and_on_record(page):
+    for _ in range(room.LOGINS_MOST["user and address"]):
+        answer = page.post("/login", {"name": "omar", "password": "guessed, twelve"})
+        assert (answer.status_code, answer.json()["error"]) == (401, "name and password do not belong together")
+    assert page.post("/login", {"name": "omar", "password": PASSWORD}).status_code == 429, "not even the right one"
+    unknown = page.post("/login", {"name": "zoe", "password": "guessed, twelve"})
+    assert (unknown.status_code, unknown.json()["error"]) == (401, "name and password do not belong together")
+    page.clock.now_s += room.LOGINS_WITHIN_S
+    page.login()
+    told = page.refused()
+    assert len(told) == room.LOGINS_MOST["user and address"] + 2
+    assert told[0] == "omar via page: /login: name and password do not belong together (from testclient)"
+
+
+def test_what_is_said_on_the_picture_s_socket_ends_it_and_is_on_record(page):
+    with page.client.websocket_connect("/live", headers={"host": "127.0.0.1", "origin": HERE}) as socket:
+        socket.send_text('{"action": "mode", "values": {"mode": "auto"}}')
+        said = socket.receive()
+        while said["type"] == "websocket.send":
+            said = socket.receive()
+    assert (said["type"], said["code"]) == ("websocket.close", room.UNWELCOME)
+    (record,) = page.refused()
+    assert "socket of the picture" in record
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/line.json"), ("PUT", "/"), ("DELETE", "/events.json")])
+def test_who_would_write_where_one_only_reads_is_on_record(page, method, path):
+    assert page.client.request(method, path).status_code == 405
+    (record,) = page.refused()
+    assert f"{method} {path}: only reads" in record
+
+
+def test_a_closed_page_shows_nothing_of_the_line_before_login(tmp_path, hashes):
+    page = Page(tmp_path, hashes, closed=True)
+    for path in ("/line.json", "/recent", "/events.json"):
+        assert page.client.get(path).status_code == 401
+    with pytest.raises(WebSocketDisconnect), page.client.websocket_connect("/live", headers={"host": "127.0.0.1"}):
+        pass
+    for path in ("/", "/page.js", "/session.json"):
+        assert page.client.get(path).status_code == 200
+    page.login("vera")
+    assert page.client.get("/line.json").status_code == 200
+    page.channel.close()
+    page.desk.journal.close()
+
+
+def test_where_no_control_process_listens_refusals_are_kept_beside_the_journal_and_bounded(page, monkeypatch):
+    csrf = page.login()
+    page.channel.close()
+    answer = page.ask(csrf, "take_command")
+    assert (answer.status_code, answer.json()["accepted"]) == (200, False)
+    assert "no control process listens" in answer.json()["reason"]
+    kept = page.desk.path.with_name("line.sqlite.refused.jsonl")
+    assert "take_command: no control process" in json.loads(kept.read_text())["text"]
+    monkeypatch.setattr(room, "KEPT_BYTES_MOST", 1000)
+    for _ in range(200):
+        page.access._told("omar", "refused", "x" * 100)
+    sizes = [path.stat().st_size for path in page.desk.path.parent.glob("line.sqlite.refused.jsonl*")]
+    assert len(sizes) == 2 and max(sizes) < 1300
+
+
+@pytest.mark.parametrize("action", ["tell", "state"])
+def test_a_browser_does_not_speak_for_the_page(page, action):
+    assert page.ask(page.login(), action, what="user", text="ada has logged in").status_code == 403
+    assert "user" not in {record.what for record in page.desk.records()[1:]}
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b"[" * 50_000, b"\xff", b'{"action": 3}', b"1" * 5000])
+def test_bodies_that_are_none_are_refused(page, body):
+    csrf = page.login("vera")
+    for path in ("/ask", "/login"):
+        headers = {"origin": HERE, "x-csrf-token": csrf, "content-type": "application/json"}
+        assert page.client.post(path, content=body, headers=headers).status_code in (400, 401, 413)
