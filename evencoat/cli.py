@@ -37,6 +37,7 @@ from evencoat import (
     journal_commands,
     key_commands,
     model_commands,
+    opcua_commands,
     replay_commands,
     serve_command,
     train_command,
@@ -73,6 +74,7 @@ app = typer.Typer(
 )
 app.add_typer(model_commands.app, name="model")
 app.add_typer(key_commands.app, name="key")
+app.add_typer(opcua_commands.app, name="opcua")
 app.command()(hub_commands.play_on)
 app.add_typer(journal_commands.app, name="journal")
 app.command()(replay_commands.replay)

@@ -33,7 +33,7 @@ from controller.line.description import (
 from evencoat.commissioned import SUFFIX, ModelFile, applied, fingerprint, model_path, read_model
 from evencoat.journal import Retention
 from evencoat.realtime import Realtime
-from evencoat.settings_model import GaugeTable, LineFile
+from evencoat.settings_model import GaugeTable, LineFile, OpcuaTable
 from evencoat.settings_rules import Problem, contradictions
 from firmware_bridge.codec import Codec
 from firmware_bridge.contract import AuthDescription, Integrity, WireDescription
@@ -82,6 +82,31 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
+class Plc:
+    """The PLC's OPC UA server, and what is read there; see OpcuaTable for what each means."""
+
+    endpoint: str
+    folder: Path
+    server_certificate: Path
+    policy: str
+    user: str
+    password_file: Path
+    acts_as: str
+    web_speed: str | None
+    web_speed_mps_per_unit: float
+    roll: str | None
+    recipe: str | None
+    permit: str | None
+    patience_s: float
+
+    @property
+    def nodes(self) -> dict[str, str]:
+        """Nodes that are read, by what they are."""
+        named = {"web_speed": self.web_speed, "roll": self.roll, "recipe": self.recipe, "permit": self.permit}
+        return {name: node for name, node in named.items() if node is not None}
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One line file, read and checked: what the controller believes, how the wire speaks, what the gate lets pass.
 
@@ -103,6 +128,7 @@ class Settings:
     realtime: Realtime = ORDINARY
     model: ModelFile | None = None  # what commissioning found; in `line` already where it is signed off
     named_law: LawName | None = None
+    plc: Plc | None = None
 
 
 def load_line(path_or_name: str | Path, commissioned: bool = True) -> Settings:
@@ -153,6 +179,7 @@ def read_line(text: str, path: Path) -> Settings:
         restart=Restart(file.restart.policy == "resume", file.restart.web_max_m, file.restart.snapshot_s),
         realtime=Realtime(**{**file.realtime.model_dump(), "cpus": tuple(file.realtime.cpus)}),
         named_law=None if file.control.law is None else LawName(file.control.law),
+        plc=None if file.opcua is None else _plc(file.opcua, path.parent),
     )
 
 
@@ -245,6 +272,11 @@ def _line(file: LineFile) -> LineDescription:
     )
 
 
+def _plc(table: OpcuaTable, folder: Path) -> Plc:
+    paths = {name: folder / getattr(table, name) for name in ("folder", "server_certificate", "password_file")}
+    return Plc(**{**table.model_dump(), **paths})
+
+
 def _dry_kind(table: GaugeTable | None) -> GaugeKind:
     return GaugeKind.DRY_SCANNER if table is not None and table.head_speed_mps > 0.0 else GaugeKind.DRY_ARRAY
 
@@ -329,8 +361,12 @@ def _bound(detail: ErrorDetails) -> str:
         return f"must be at least {context['ge']:g}"
     if kind == "less_than_equal":
         return f"must be at most {context['le']:g}"
+    if kind == "greater_than":
+        return f"must be more than {context['gt']:g}"
     if kind == "literal_error":
         return f"must be one of {context['expected']}"
+    if kind == "string_pattern_mismatch" and detail["loc"] != ("name",):
+        return "is not of the form that it must have"
     return _EXPECTED.get(kind, detail["msg"])
 
 

@@ -216,6 +216,38 @@ class RealtimeTable(Table):
     )
 
 
+NodeId = Annotated[str, Field(pattern=r"^(ns=[0-9]{1,5};)?[isgb]=.+$", max_length=300)]
+
+
+class OpcuaTable(Table):
+    """[opcua]: the PLC's OPC UA server, for `evencoat opcua follow`; paths are relative to this file."""
+
+    endpoint: Text = Field(
+        pattern=r"^opc\.tcp://[^/@\s]+(/\S*)?$", description="opc.tcp://host:port of the PLC's server"
+    )
+    folder: Text = Field(description="folder of `evencoat opcua certificate`: our certificate and its key")
+    server_certificate: Text = Field(description="the PLC's certificate, DER or PEM; no other is spoken to")
+    policy: Literal["Aes256Sha256RsaPss", "Basic256Sha256"] = Field(
+        default="Basic256Sha256", description="security policy, always with encryption"
+    )
+    user: Text = Field(description="our user on the PLC's server")
+    password_file: Text = Field(description="file with that user's password, readable by its owner alone (0600)")
+    acts_as: Text = Field(
+        pattern=r"^[a-z][a-z0-9._-]{0,31}$",
+        description="user of ours in whose name HOLD is asked for and remarks are kept",
+    )
+    web_speed: NodeId | None = Field(default=None, description="node of the web speed, compared with the encoder's")
+    web_speed_mps_per_unit: float = Field(
+        default=1.0, gt=0, le=1000, description="m/s in one unit of that node (m/min: 0.0166667)"
+    )
+    roll: NodeId | None = Field(default=None, description="node of the roll's id")
+    recipe: NodeId | None = Field(default=None, description="node of the recipe's name or number")
+    permit: NodeId | None = Field(default=None, description="node of the permit, true or false; false asks for HOLD")
+    patience_s: float = Field(
+        default=10.0, ge=1, le=3600, description="so long the PLC may be silent before a permit counts as withdrawn, s"
+    )
+
+
 class LineFile(Table):
     """A whole line file. `LineFile.model_json_schema()` is the schema that editors understand."""
 
@@ -233,4 +265,5 @@ class LineFile(Table):
     journal: JournalTable = JournalTable()
     restart: RestartTable = RestartTable()
     realtime: RealtimeTable = RealtimeTable()
+    opcua: OpcuaTable | None = Field(default=None, description="the PLC's OPC UA server; left out: none is followed")
     gate: GateTableModel

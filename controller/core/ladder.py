@@ -324,7 +324,7 @@ def judged(
         return _down(ladder, state, CAUSES[worst], _lower(ladder, state.rung, worst, spoke))
     calm = float(over[worst]) < CALM_SHARE
     if state.rung and calm and state.dwelt_m >= dwell_m(ladder, state):
-        up = state.rung - 1
+        up = _upper(ladder, state.rung, spoke)
         return _at(state, up, state.cause if up else Cause.NONE)._replace(climbed=True)
     return state
 
@@ -341,6 +341,11 @@ def _lower(ladder: Ladder, rung: int, worst: int, spoke: bool) -> int:
         return ladder.rungs.index(Rung.HOLD)
     innocent = worst in OF_THE_PROFILE or not spoke
     return rung + 2 if innocent and ladder.rungs[rung + 1] is Rung.LINEAR else rung + 1
+
+
+def _upper(ladder: Ladder, rung: int, spoke: bool) -> int:
+    """The rung above. To rest where the network is away changes nothing while it has nothing to say."""
+    return rung - 2 if ladder.rungs[rung - 1] is Rung.LINEAR and not spoke else rung - 1
 
 
 def _down(ladder: Ladder, state: LadderState, cause: Cause, rung: int) -> LadderState:

@@ -15,6 +15,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hmac import compare_digest
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from evencoat.alarms.engine import SHELVED_MOST_S, EngineError
+from evencoat.alarms.service import AlarmService
+from evencoat.desk.actions import Refused, shown, text
 from evencoat.desk.client import Desk, DeskError
 from evencoat.desk.quota import MINUTE_S, Clock, Quota
-from evencoat.desk.users import NAME, User, Users, UsersError
+from evencoat.desk.users import NAME, Role, User, Users, UsersError
 
 VIA = "page"
 IDLE_S, ABSOLUTE_S = 30 * MINUTE_S, 12 * 60 * MINUTE_S  # of a session: without asking for anything, and at all
@@ -38,12 +42,14 @@ LOGINS_MOST = {"user and address": 5, "address": 30, "user": 30}  # attempts wit
 KEYS_MOST = 5000  # of names and addresses whose attempts are counted
 HASHES_AT_ONCE = 2  # each takes 64 MB
 ASKS_MOST, REFUSALS_MOST = 120, 30  # a minute: of a session, and told to the desk
+ALARM_KEY_MOST = 80  # characters
 LOGIN_BYTES_MOST, ASK_BYTES_MOST = 4096, 60_000
 STATE_KEPT_S = 0.5  # the desk is asked no oftener how things stand, however many look
 KEPT_BYTES_MOST = 256_000  # of refusals that no desk took
 UNWELCOME, UNKNOWN = 4405, 4401  # codes a socket is closed with
 OPEN = (".html", ".js", ".css", ".svg", ".png", ".ico")  # what has nothing of the line in it
-READS, WRITES = ("GET", "HEAD"), ("/login", "/logout", "/ask")
+READS = ("GET", "HEAD")
+WRITES = ("/login", "/logout", "/ask", "/alarms/acknowledge", "/alarms/shelve")
 CSRF_HEADER = "x-csrf-token"
 
 
@@ -100,13 +106,15 @@ class Access:
         self._known, self._knowing = Known(), asyncio.Lock()
         self._refusals, self._left_out = Quota(REFUSALS_MOST, clock), 0
 
-    def routes(self) -> list[Route]:
-        """The addresses of this room."""
+    def routes(self, alarms: AlarmService) -> list[Route]:
+        """The addresses of this room. What is asked of `alarms` is asked on the event loop's thread, as it must be."""
         return [
             Route("/session.json", self._answering(self._session_json)),
             Route("/login", self._answering(self._login), methods=["POST"]),
             Route("/logout", self._answering(self._logout), methods=["POST"]),
             Route("/ask", self._answering(self._ask), methods=["POST"]),
+            Route("/alarms/acknowledge", self._answering(partial(self._acknowledge, alarms)), methods=["POST"]),
+            Route("/alarms/shelve", self._answering(partial(self._shelve, alarms)), methods=["POST"]),
         ]
 
     def guard(self, app: ASGIApp) -> ASGIApp:
@@ -119,7 +127,7 @@ class Access:
             if scope["type"] == "http" and scope["method"] not in READS and scope["path"] not in WRITES:
                 where = "".join(letter if letter.isprintable() else "?" for letter in scope["path"][:80])
                 await self._refused(_address(HTTPConnection(scope)), "", f"{scope['method'][:20]} {where}: only reads")
-            if not self.closed or scope["type"] == "lifespan" or self._may_look(HTTPConnection(scope)):
+            if scope["type"] == "lifespan" or self.may_look(HTTPConnection(scope)):
                 await app(scope, receive, send)
             elif scope["type"] == "websocket":
                 await WebSocket(scope, receive, send).close(UNKNOWN)
@@ -127,6 +135,12 @@ class Access:
                 await JSONResponse({"error": "log in first"}, 401)(scope, receive, send)
 
         return guarded
+
+    def may_look(self, connection: HTTPConnection) -> bool:
+        """Whether this browser may be shown what it asks for, now: a session that it came with may have ended."""
+        path = connection.scope["path"]
+        public = not self.closed or path in ("/", "/session.json", *WRITES) or path.endswith(OPEN)
+        return public or self._session(connection) is not None
 
     async def heard(self, socket: WebSocket) -> None:
         """A browser has said something where it may only listen: that is on record, and the end of it."""
@@ -175,10 +189,7 @@ class Access:
         return answer
 
     async def _ask(self, request: Request) -> Response:
-        session = self._proven(request)
-        name = session.user.name
-        if not session.asks.allows():
-            raise Denied(429, f"more than {ASKS_MOST} requests in a minute", name)
+        name = self._asking(request).user.name
         told = await _object(request, ASK_BYTES_MOST)
         action, values, why = told.get("action"), told.get("values", {}), told.get("why", "")
         if not (isinstance(action, str) and isinstance(values, dict) and isinstance(why, str)):
@@ -192,6 +203,60 @@ class Access:
             return JSONResponse({"accepted": False, "reason": str(error)})
         self._known.at_s = -math.inf
         return JSONResponse({"accepted": answer.accepted, "reason": answer.reason})
+
+    async def _acknowledge(self, alarms: AlarmService, request: Request) -> Response:
+        name, told = await self._of_an_alarm(request, {"key"})
+        return await self._with_the_alarms(
+            request, name, f"alarm {told['key']}: seen", "", lambda: alarms.acknowledge(name, told["key"])
+        )
+
+    async def _shelve(self, alarms: AlarmService, request: Request) -> Response:
+        name, told = await self._of_an_alarm(request, {"key", "minutes", "why"})
+        key, minutes, why = told["key"], told.get("minutes"), told.get("why")
+        most = SHELVED_MOST_S / MINUTE_S
+        if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes <= most:
+            raise Denied(400, f"minutes = {shown(minutes)}: must lie above 0 and at most {most:g}", name)
+        reason, length = _sentence("why", why, name), float(minutes)
+        return await self._with_the_alarms(
+            request,
+            name,
+            f"alarm {key}: put aside for {length:g} minutes",
+            reason,
+            lambda: alarms.shelve(name, key, length, reason),
+        )
+
+    async def _of_an_alarm(self, request: Request, takes: set[str]) -> tuple[str, dict[str, Any]]:
+        """Who asks, an operator at least, and what is asked of which alarm. Raises Denied."""
+        user = self._asking(request).user
+        if not user.role.covers(Role.OPERATOR):
+            raise Denied(403, f"{user.name} is {user.role}, and this takes {Role.OPERATOR}", user.name)
+        told = await _object(request, ASK_BYTES_MOST)
+        if unknown := sorted(set(told) - takes):
+            raise Denied(400, f"takes {', '.join(sorted(takes))}, not {shown(unknown[0])}", user.name)
+        key = _sentence("key", told.get("key"), user.name)
+        if len(key) > ALARM_KEY_MOST:
+            raise Denied(400, f"key = {shown(key)}: has more than {ALARM_KEY_MOST} characters", user.name)
+        return user.name, {**told, "key": key}
+
+    async def _with_the_alarms(
+        self, request: Request, name: str, words: str, why: str, work: Callable[[], None]
+    ) -> Response:
+        """Have it on record, then do it. A line whose control process is gone has alarms too, and they are seen to."""
+        try:
+            answer = await run_in_threadpool(
+                self._desk.ask, name, VIA, "note", {"what": "acknowledgement", "text": words}, why
+            )
+            if not answer.accepted:
+                return JSONResponse({"accepted": False, "reason": answer.reason})
+        except DeskError:
+            kept = {"t_unix_s": time.time(), "who": name, "what": "acknowledgement", "text": words, "why": why}
+            await run_in_threadpool(self._keep, kept)
+        try:
+            work()
+        except EngineError as error:
+            await self._refused(_address(request), name, f"{request.scope['path']}: {error}")
+            return JSONResponse({"accepted": False, "reason": str(error)})
+        return JSONResponse({"accepted": True, "reason": words})
 
     def _answering(self, work: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         """Turns what is denied into an answer and a record."""
@@ -238,16 +303,19 @@ class Access:
         session.used_s = self._clock()
         return session
 
+    def _asking(self, request: Request) -> Session:
+        """The session of a request for something, of which there are not too many. Raises Denied."""
+        session = self._proven(request)
+        if not session.asks.allows():
+            raise Denied(429, f"more than {ASKS_MOST} requests in a minute", session.user.name)
+        return session
+
     def _from_own_page(self, request: Request, who: str = "") -> None:
         own = f"{request.scope['scheme']}://{request.headers.get('host', '')}"
         if request.headers.get("origin") != own:
             raise Denied(403, "the header origin must name this page", who)
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             raise Denied(415, "expected application/json", who)
-
-    def _may_look(self, connection: HTTPConnection) -> bool:
-        path = connection.scope["path"]
-        return path in ("/", "/session.json", *WRITES) or path.endswith(OPEN) or self._session(connection) is not None
 
     def _attempted(self, name: str, address: str) -> None:
         """Count an attempt to log in. Raises Denied where there have been too many."""
@@ -327,6 +395,14 @@ class Access:
                 file.write(json.dumps(told) + "\n")
         except OSError:
             pass  # a page that looks at a run it may not write beside has nobody to tell
+
+
+def _sentence(field: str, value: Any, who: str) -> str:
+    """A text of one line. Raises Denied."""
+    try:
+        return text(field, value)
+    except Refused as refusal:
+        raise Denied(400, str(refusal), who) from None
 
 
 def _key(number: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The page's server: a handful of addresses that only read, and a socket on which every browser gets the newest cycle.
+"""The page's server: addresses that read, those through which people ask (`access`), and a socket for the newest cycle.
 
 One task looks at the picture; each browser is sent the newest message when it has taken the one before, so a slow one
 misses cycles and delays nobody. Whoever asks under a strange name, or from a page of somebody else, is refused.
@@ -25,7 +25,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from evencoat.alarms.service import AlarmService
 from evencoat.hmi import reading
-from evencoat.hmi.access import Access
+from evencoat.hmi.access import UNKNOWN, Access
 from evencoat.hmi.source import Source, SourceError
 
 LOOK_S = 0.02  # between two looks at the picture
@@ -108,7 +108,7 @@ def application(source: Source, hosts: Sequence[str], access: Access | None = No
         routes=[
             *reading.routes(source),
             Route("/alarms.json", partial(_alarms, alarms)),
-            *(access.routes() if access else ()),
+            *(access.routes(alarms) if access else ()),
             WebSocketRoute("/live", partial(_live, feed, access)),
             Mount("/", StaticFiles(directory=static, html=True)),
         ],
@@ -143,21 +143,22 @@ async def _live(feed: Feed, access: Access | None, socket: WebSocket) -> None:
     await socket.accept()
     feed.clients += 1
     try:
-        await _until_gone(socket, partial(_fed, feed, socket), access)
+        await _until_gone(socket, partial(_fed, feed, socket, access), access)
     finally:
         feed.clients -= 1
 
 
-async def _fed(feed: Feed, socket: WebSocket) -> None:
+async def _fed(feed: Feed, socket: WebSocket, access: Access | None) -> None:
     number = feed.number
     if feed.newest is not None:
         await socket.send_bytes(feed.newest)
-    while True:
+    while access is None or access.may_look(socket):
         number, content = await feed.after(number)
         if content is not None:
             await socket.send_bytes(content)
         else:
             await socket.send_text("quiet")
+    await socket.close(UNKNOWN)
 
 
 async def _until_gone(socket: WebSocket, work: Callable[[], Awaitable[None]], access: Access | None) -> None:

@@ -280,6 +280,38 @@ def test_whoever_is_blamed_is_the_first_that_does_not_fit_and_else_the_telegram_
     assert type(missing) is WireError
 
 
+def test_what_rounds_to_a_count_of_the_signal_is_not_to_blame() -> None:
+    """Half a count beyond either end; whoever stumbled then stumbled over something else."""
+    ((_, message, _),) = shipped_codec().messages([Telegram.PUMP_COMMAND])
+    trim = next(scalar for scalar in message.scalars if scalar.field.name == "trim_pct")
+    (low, high), half = trim.bounds, trim.scale / 2
+    for value, blames in (
+        (low - half, False), (high + half, False), (low - 1.02 * half, True), (high + 1.02 * half, True),
+    ):  # fmt: skip
+        error = blamed(message, {"ratio_rpm_per_mps": 112.0, "trim_pct": value}, OverflowError("x"))
+        assert str(error).startswith("trim_pct = ") is blames, value
+
+
+def test_a_field_that_has_its_default_excuses_none_after_it() -> None:
+    ((_, message, _),) = shipped_codec().messages([Telegram.LINE_STATE])
+    assert [scalar.field.name for scalar in message.scalars] == ["state", "roll", "batch"]
+    assert str(blamed(message, {"state": 1, "batch": 1e9}, OverflowError("x"))).startswith("batch = 1e+09")
+
+
+def test_a_telegram_without_nodes_of_its_own_is_the_same_whoever_sends_it() -> None:
+    fields = {"ratio_rpm_per_mps": 112.0, "trim_pct": 1.0}
+    of_all, of_one = (
+        shipped_codec().encode(Telegram.PUMP_COMMAND, fields, scan_id=1, counter=2, node=node) for node in (0, 5)
+    )
+    assert of_all == of_one
+
+
+def test_a_node_s_own_telegram_is_read_back() -> None:
+    codec = shipped_codec()
+    back = codec.read_back(codec.encode(Telegram.HEARTBEAT, BEAT, scan_id=0, counter=8, node=int(Node.DIE)))
+    assert back is not None and back["state"] == BEAT["state"]
+
+
 def test_an_optional_field_without_a_number_for_a_default_is_missing_where_it_is_not_given() -> None:
     codec = shipped_codec()
     for telegram in Telegram:
@@ -578,10 +610,10 @@ def test_the_load_is_that_of_every_frame_at_its_telegrams_rate(codec_of: Any) ->
 
 
 def test_a_codec_knows_its_wire_and_its_sizes() -> None:
-    codec = foreign_codec()
-    assert codec.wire.dbc == FOREIGN_DBC
+    codec = Codec.compile(FOREIGN, 24, 48, 48)
+    assert codec.wire is FOREIGN
     assert (codec.zones, codec.wet_boxes, codec.dry_boxes) == (24, 48, 48)
-    three = shipped_codec(9, 12, 15)
+    three = Codec.compile(WireDescription(), 9, 12, 15)
     assert (three.zones, three.wet_boxes, three.dry_boxes) == (9, 12, 15)
     sizes = [three.places(t) for t in (Telegram.DIE_COMMAND, Telegram.WET_PROFILE, Telegram.DRY_PROFILE, Telegram.SYNC)]
     assert sizes == [9, 12, 15, 0]

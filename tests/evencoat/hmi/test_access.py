@@ -12,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from evencoat import picture
 from evencoat.desk import users as file
 from evencoat.desk.channel import Channel
 from evencoat.desk.client import socket_of
@@ -20,6 +21,7 @@ from evencoat.hmi import access as room
 from evencoat.hmi import server
 from evencoat.hmi.access import Access
 from evencoat.hmi.source import Source
+from evencoat.picture import Easel
 from tests.evencoat.desk.lines import Clock, DeskLine
 
 HERE = "http://127.0.0.1"
@@ -195,8 +197,10 @@ def test_who_would_write_where_one_only_reads_is_on_record(page, method, path):
 
 def test_a_closed_page_shows_nothing_of_the_line_before_login(tmp_path, hashes):
     page = Page(tmp_path, hashes, closed=True)
-    for path in ("/line.json", "/recent", "/events.json"):
-        assert page.client.get(path).status_code == 401
+    reads = [route.path for route in page.app.routes if getattr(route, "methods", None) == {"GET", "HEAD"}]
+    assert {"/line.json", "/audit.json", "/alarms.json"} < set(reads)
+    for path in reads:
+        assert page.client.get(path).status_code == (200 if path == "/session.json" else 401), path
     with pytest.raises(WebSocketDisconnect), page.client.websocket_connect("/live", headers={"host": "127.0.0.1"}):
         pass
     for path in ("/", "/page.js", "/session.json"):
@@ -234,3 +238,116 @@ def test_bodies_that_are_none_are_refused(page, body):
     for path in ("/ask", "/login"):
         headers = {"origin": HERE, "x-csrf-token": csrf, "content-type": "application/json"}
         assert page.client.post(path, content=body, headers=headers).status_code in (400, 401, 413)
+
+
+def test_a_closed_page_s_socket_ends_with_the_session_that_it_was_opened_in(tmp_path, hashes, monkeypatch):
+    monkeypatch.setattr(server, "QUIET_S", 0.01)
+    page = Page(tmp_path, hashes, closed=True)
+    page.login("vera")
+    cookie = f"{page.access.cookie}={page.client.cookies[page.access.cookie]}"
+    headers = {"host": "127.0.0.1", "origin": HERE, "cookie": cookie}
+    with page.client.websocket_connect("/live", headers=headers) as socket:
+        said = socket.receive()
+        assert said["type"] == "websocket.send"
+        page.clock.now_s += room.IDLE_S
+        while said["type"] == "websocket.send":
+            said = socket.receive()
+    assert (said["type"], said["code"]) == ("websocket.close", room.UNKNOWN)
+    page.channel.close()
+    page.desk.journal.close()
+
+
+@pytest.fixture
+def alarmed(page) -> Iterator[Page]:
+    """A line on which another controller is heard, and the page that says so."""
+    trace = page.desk.line.loop.trace
+    assert trace is not None
+    easel = Easel(picture.path_of(page.desk.path), trace.gap_um.size)
+    with page.client:
+        for _ in range(500):
+            easel.show(trace._replace(link_faults=("another controller commands this line",)), 1.0)
+            if "intruder" in standing(page):
+                break
+        yield page
+    easel.close()
+
+
+def standing(page: Page) -> dict[str, tuple[str, str]]:
+    """State of each alarm, and who put it there."""
+    told = page.client.get("/alarms.json").json()["alarms"]
+    return {one["id"]: (one["state"], one["who"]) for one in told}
+
+
+def test_an_operator_acknowledges_and_shelves_alarms_and_it_is_in_the_audit_chain(alarmed):
+    csrf = alarmed.login()
+    answer = alarmed.post("/alarms/acknowledge", {"key": "intruder"}, csrf)
+    assert answer.json() == {"accepted": True, "reason": "alarm intruder: seen"}
+    assert standing(alarmed)["intruder"] == ("acknowledged", "omar")
+    again = alarmed.post("/alarms/acknowledge", {"key": "intruder"}, csrf).json()
+    assert (again["accepted"], again["reason"]) == (
+        False,
+        "intruder: is acknowledged, there is nothing to acknowledge",
+    )
+    shelved = alarmed.post("/alarms/shelve", {"key": "intruder", "minutes": 5, "why": "a bench"}, csrf)
+    assert shelved.json()["accepted"], shelved.text
+    assert standing(alarmed)["intruder"] == ("shelved", "omar")
+    alarmed.channel.close()
+    records = [(record.who, record.what, record.new, record.why) for record in alarmed.desk.records()[1:]]
+    assert records == [
+        ("omar via page", "acknowledgement", "alarm intruder: seen", ""),
+        ("omar via page", "acknowledgement", "alarm intruder: seen", ""),
+        (
+            "omar via page",
+            "refused",
+            "/alarms/acknowledge: intruder: is acknowledged, there is nothing to acknowledge (from testclient)",
+            "",
+        ),
+        ("omar via page", "acknowledgement", "alarm intruder: put aside for 5 minutes", "a bench"),
+    ]
+
+
+def test_alarms_of_a_line_whose_control_process_is_gone_are_seen_to_and_that_is_kept_beside_the_journal(alarmed):
+    csrf = alarmed.login()
+    alarmed.channel.close()
+    assert alarmed.post("/alarms/acknowledge", {"key": "intruder"}, csrf).json()["accepted"]
+    kept = json.loads(alarmed.desk.path.with_name("line.sqlite.refused.jsonl").read_text())
+    assert (kept["who"], kept["what"], kept["text"]) == ("omar", "acknowledgement", "alarm intruder: seen")
+
+
+@pytest.mark.parametrize(
+    ("path", "told", "words"),
+    [
+        ("/alarms/acknowledge", {}, "key = null"),
+        ("/alarms/acknowledge", {"key": ["intruder"]}, "key = "),
+        ("/alarms/acknowledge", {"key": "a\nb"}, "key: must be one line"),
+        ("/alarms/acknowledge", {"key": "x" * 81}, "more than 80 characters"),
+        ("/alarms/acknowledge", {"key": "intruder", "who": "ada"}, 'takes key, not "who"'),
+        ("/alarms/shelve", {"key": "intruder", "minutes": 10**400, "why": "x"}, "must lie above 0 and at most 480"),
+        ("/alarms/shelve", {"key": "intruder", "minutes": float("nan"), "why": "x"}, "minutes = NaN"),
+        ("/alarms/shelve", {"key": "intruder", "minutes": True, "why": "x"}, "minutes = true"),
+        ("/alarms/shelve", {"key": "intruder", "minutes": 5}, "why = null"),
+    ],
+)
+def test_what_is_asked_of_an_alarm_is_bounded_and_what_is_not_is_refused_and_on_record(page, path, told, words):
+    answer = page.post(path, told, page.login())
+    assert answer.status_code == 400 and words in answer.json()["error"]
+    (record,) = page.refused()
+    assert words in record
+
+
+def test_alarms_are_an_operator_s_with_a_session_and_its_token_and_nobody_else_s(alarmed):
+    for path, told in (
+        ("/alarms/acknowledge", {"key": "intruder"}),
+        ("/alarms/shelve", {"key": "intruder", "minutes": 5, "why": "x"}),
+    ):
+        alarmed.client.cookies.clear()
+        assert alarmed.post(path, told).status_code == 401
+        csrf = alarmed.login("vera")
+        answer = alarmed.post(path, told, csrf)
+        assert (answer.status_code, answer.json()["error"]) == (403, "vera is viewer, and this takes operator")
+        csrf = alarmed.login("omar")
+        assert alarmed.post(path, told, "guessed").status_code == 403
+        assert alarmed.post(path, told, csrf, origin="http://evil.example").status_code == 403
+        assert alarmed.client.get(path).status_code in (404, 405)
+    assert standing(alarmed)["intruder"] == ("active", "")
+    assert len(alarmed.refused()) == 8
