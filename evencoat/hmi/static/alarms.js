@@ -47,7 +47,7 @@ function laid(said) {
   rows = new Map();
   if (!told.alarms.length) return [element("p", said.noAlarms, "note")];
   const table = element("table"), head = element("tr");
-  const columns = [[said.alarmState, "short"], [said.priority, "tight"], [said.what, "text"], [said.likely, "text"], [said.follows_, "text"], [said.action, "text"], [said.since, "since"], ["", "pair"]];
+  const columns = [[said.alarmState, "short"], [said.priority, "tight"], [said.what, "text"], [said.likely, "text"], [said.whatFollows, "text"], [said.action, "text"], [said.since, "since"], ["", "pair"]];
   head.append(...columns.map(([heading, className]) => element("th", heading, className)));
   table.append(element("thead"), element("tbody"));
   table.tHead.append(head);
@@ -77,7 +77,7 @@ function filled(alarm, said) {
   const detail = alarm.detail ? ` (${inWords(alarm.detail)})` : "";
   const put = [`${inWords(alarm.state)}${shelf}${by}`, inWords(alarm.priority), `${first}${text}${detail}`, cause, consequence, action, alarm.began_unix_s ? moment(alarm.began_unix_s) : "–"];
   put.forEach((one, k) => { if (cells[k].textContent !== one) cells[k].textContent = one; });
-  const level = WAITING.includes(alarm.state) ? LEVELS[alarm.priority] : "";
+  const level = { active: LEVELS[alarm.priority], returned: "warn" }[alarm.state] ?? "";
   cells[0].className = `short ${level}`;
   cells[1].className = `tight ${level}`;
 }

@@ -21,7 +21,8 @@ export function lock(button, why) {
 }
 
 // title; sentence(values): what will happen; fields: [{name, label, type, value, min, max, steps, unit}]; reason:
-// "optional", "required" or "none"; confirm: on the button; act(values): {accepted, reason}; stays: open until accepted.
+// "optional", "required" or "none"; confirm: on the button; act(values): {accepted, reason}; stays: open until
+// accepted, and then one sees that it was.
 export function propose(what) {
   if (dialog().open) return;
   const said = words(), { title, fields = [], reason = "optional", confirm = said.confirm } = what;
@@ -75,7 +76,7 @@ async function confirmed() {
     return;
   }
   dialog().close();
-  outcome(title, accepted, reason);
+  if (!stays) outcome(title, accepted, reason);
 }
 
 function outcome(title, accepted, reason) {
@@ -83,7 +84,13 @@ function outcome(title, accepted, reason) {
   bar.className = accepted ? "" : "alarm";
   bar.querySelector("span").textContent = [title, accepted ? said.accepted : said.refusedWord, inWords(reason)].filter(Boolean).join(" – ");
   bar.querySelector("button").textContent = said.dismiss;
-  bar.hidden = false;
+  shown(true);
 }
 
-function dismissed() { byId("outcome").hidden = true; }
+function dismissed() { shown(false); }
+
+function shown(visible) {
+  if (byId("outcome").hidden !== visible) return;
+  byId("outcome").hidden = !visible;
+  window.dispatchEvent(new Event("resize"));  // the pictures have more room, or less
+}

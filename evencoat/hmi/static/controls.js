@@ -65,7 +65,7 @@ function setTrim() {
   propose({
     title: said.setTrim,
     sentence: ({ value }) => fill(said.trimSentence, { x: signed(stood, 2), y: signed(value, 2) }),
-    fields: [{ name: "value", label: said.trim, value: Math.round(100 * stood) / 100, min: -most, max: most, steps: [-1, -0.1, 0.1, 1], unit: "%" }],
+    fields: [{ name: "value", label: said.pumpTrim, value: Math.round(100 * stood) / 100, min: -most, max: most, steps: [-1, -0.1, 0.1, 1], unit: "%" }],
     act: ({ value, why }) => ask("pump_trim_pct", { value })(why),
   });
 }
@@ -75,11 +75,15 @@ function rearm() {
   propose({ title: said.rearm, sentence: () => said.rearmSentence, act: ({ why }) => ask("rearm", {})(why) });
 }
 
+function twoLines(id, state, command) {
+  byId(id).querySelector("small").textContent = state;
+  byId(id).querySelector("span").textContent = command;
+}
+
 export function show() {
   const said = words(), { newest } = feed;
-  byId("holder").textContent = byId("holder").title = session.desk ? "–" : holder();
-  byId("who").textContent = session.who ? fill(said.logOutWho, { x: session.who, y: inWords(session.role) }) : said.logIn;
-  byId("command").textContent = inCommand() ? said.release : said.take;
+  twoLines("who", session.who ? `${session.who} (${inWords(session.role)})` : said.nobodyHere, session.who ? said.logOut : said.logIn);
+  twoLines("command", fill(said.inCommand, { x: session.desk ? "–" : holder() }), inCommand() ? said.release : said.take);
   const others = session.holder !== null && !inCommand() && !covers("admin");
   lock(byId("command"), whyNot("take_command") || (others ? fill(said.otherHolds, { x: holder() }) : ""));
   const unheard = newest ? "" : said.unheard;
@@ -90,7 +94,7 @@ export function show() {
   }
   strip(".target").textContent = `${said.target}: ${number(newest?.target_gsm, 2, "g/m²")}`;
   lock(strip(".target"), whyNot("target_gsm") || unheard);
-  strip(".trim").textContent = `${said.trim}: ${signed(newest?.pump_trim_pct, 2, "%")}`;
+  strip(".trim").textContent = `${said.pumpTrim}: ${signed(newest?.pump_trim_pct, 2, "%")}`;
   lock(strip(".trim"), whyNot("pump_trim_pct") || unheard || (newest.mode_actual === "manual" ? "" : said.onlyManual));
   strip(".rearm").textContent = said.rearm;
   lock(strip(".rearm"), whyNot("rearm") || unheard || (LATCHED.includes(newest.outcome) ? "" : said.nothingLatched));

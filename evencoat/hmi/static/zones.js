@@ -8,7 +8,7 @@ import { mark, move } from "./marks.js";
 import { byId, element, facts, fill, number, renewed, said as inWords, signed, words } from "./tell.js";
 
 const ROWS_A_BLOCK = 32, REDRAW_MS = 250, STEPS_UM = [-5, -1, 1, 5];
-const hand = (name) => document.querySelector(`#zone ${name}`);
+const hand = (name) => document.querySelector(`#zone .row ${name}`);
 const chosen = () => mark.zone ?? 0;
 let drawnAt = 0, cells = [];
 
@@ -29,7 +29,7 @@ export function begin(soon) {
   for (const [name, step] of [[".before", -1], [".after", 1]]) {
     hand(name).addEventListener("click", () => { mark.zone = chosen(); move(step); drawnAt = 0; soon(); });
   }
-  hand(".hand").addEventListener("click", () => (feed.newest.zone_manual[chosen()] ? giveBack() : takeByHand()));
+  hand(".give").addEventListener("click", () => (feed.newest.zone_manual[chosen()] ? giveBack() : takeByHand()));
   hand(".move").addEventListener("click", () => moveLip(0));
   hand(".steps").append(...STEPS_UM.map((step) => {
     const button = element("button", `${step > 0 ? "+" : "−"}${Math.abs(step)}`);
@@ -66,8 +66,8 @@ function moveLip(step) {
 
 function handed(said) {
   const { newest } = feed, byHand = newest.zone_manual[chosen()], free = newest.mode_actual === "manual" || (newest.mode_actual === "auto" && byHand);
-  hand(".hand").textContent = byHand ? said.giveHand : said.takeHand;
-  lock(hand(".hand"), whyNot("zone_manual"));
+  hand(".give").textContent = byHand ? said.giveHand : said.takeHand;
+  lock(hand(".give"), whyNot("zone_manual"));
   hand(".move").textContent = said.moveLip;
   const why = whyNot("gap_um") || (free ? "" : said.onlyByHand);
   for (const button of [hand(".move"), ...hand(".steps").children]) lock(button, why);
