@@ -32,6 +32,7 @@ from evencoat import (
     ask_command,
     campaign_commands,
     doctor_command,
+    first_hour_commands,
     historian_commands,
     hub_commands,
     journal_commands,
@@ -80,6 +81,8 @@ app.add_typer(journal_commands.app, name="journal")
 app.command()(replay_commands.replay)
 app.command()(campaign_commands.campaign)
 app.command()(doctor_command.doctor)
+app.command()(first_hour_commands.init)
+app.command()(first_hour_commands.listen)
 app.command()(alarms_command.alarms)
 app.command()(serve_command.serve)
 app.command()(historian_commands.historian)

@@ -118,7 +118,10 @@ class Easel:
 
     def show(self, trace: Trace, lateness_us: float) -> None:
         """Put the cycle where all can see it."""
-        content = message(trace._asdict(), lateness_us, time.time())
+        self.put(message(trace._asdict(), lateness_us, time.time()))
+
+    def put(self, content: bytes) -> None:
+        """The same with a message that is made already; one that is too long is left out."""
         if SLOT.size + len(content) > self._slot_bytes:
             return
         self._count += 1

@@ -70,14 +70,30 @@ def serve(
         lacks = f"users in {path} (evencoat user add)" if tls else "--tls-cert and --tls-key"
         wrong(f"--host {host}: is not this machine alone, and that takes {lacks}")
     access = Access(source.journal, path, secure=bool(tls), closed=not loopback, idle_s=60.0 * idle_minutes)
+    names = (host, *(name or ()), *(("localhost",) if loopback else ()))
+    _listened(source, access, (host, port), names, tls, stop_on_eof)
+
+
+def show(source: Source, port: int, stop_on_eof: bool = False) -> None:
+    """Serve a source's page, on which nobody can ask, on a port of this machine until it is ended."""
+    _listened(source, None, (HERE, port), (HERE, "localhost"), {}, stop_on_eof)
+
+
+def _listened(
+    source: Source,
+    access: Access | None,
+    where: tuple[str, int],
+    names: Sequence[str],
+    tls: Mapping[str, Any],
+    stop_on_eof: bool,
+) -> None:
+    host, port = where
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         stop(f"--host {host} --port {port}: {error.strerror}; name another, or 0 for any that is free", FAILED)
     with listener:
-        _served(
-            source, access, listener, (host, *(name or ()), *(("localhost",) if loopback else ())), tls, stop_on_eof
-        )
+        _served(source, access, listener, names, tls, stop_on_eof)
 
 
 def _is_loopback(host: str) -> bool:
@@ -110,7 +126,7 @@ def missing() -> list[str]:
 
 def _served(
     source: Source,
-    access: Access,
+    access: Access | None,
     listener: socket.socket,
     names: Sequence[str],
     tls: Mapping[str, Any],
@@ -122,7 +138,7 @@ def _served(
 
     host, port = listener.getsockname()[:2]
     where = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"
-    say(f"{source.settings.line.name}: {where}  (Ctrl-C ends it; the line goes on)")
+    say(f"{source.line()['name']}: {where}  (Ctrl-C ends it; the line goes on)")
     app = application(source, names, access)
     config = Config(app, log_level="warning", ws="websockets-sansio", ws_max_size=1024, server_header=False, **tls)
     server = Server(config)

@@ -219,6 +219,39 @@ def parse_line(text: str, name: str) -> LineFile:
     return file
 
 
+def problem_with(field: str, value: object) -> Problem | None:
+    """What is wrong with one value of a line file, `field` a dotted path; the contradictions are not looked at."""
+    path = tuple(field.split("."))
+    data: Any = value
+    for key in reversed(path):
+        data = {key: data}
+    try:
+        LineFile.model_validate(data)
+    except ValidationError as error:
+        found = (detail for detail in error.errors(include_url=False) if detail["loc"][: len(path)] == path)
+        return next((_problem(detail, data, "") for detail in found), None)
+    return None
+
+
+def meaning_of(field: str) -> str:
+    """What a key of a line file means, with its unit; "" for an unknown one."""
+    return _described(field.split("."))[1]
+
+
+def bounds_of(field: str) -> tuple[float | None, float | None]:
+    """Smallest and largest value of a key, None where there is no such bound."""
+    *tables, key = field.split(".")
+    table: type[BaseModel] | None = LineFile
+    for name in tables:
+        table = (
+            None if table is None or name not in table.model_fields else _table_of(table.model_fields[name].annotation)
+        )
+    known = table.model_fields.get(key) if table is not None else None
+    marks = known.metadata if known is not None else []
+    least = next((mark.ge for mark in marks if hasattr(mark, "ge")), None)
+    return least, next((mark.le for mark in marks if hasattr(mark, "le")), None)
+
+
 def shipped_lines() -> dict[str, Path]:
     """Name -> file of the lines that come with evencoat, in a source checkout or an installed wheel."""
     here = Path(__file__).resolve().parent

@@ -1,4 +1,4 @@
-"""What the bus has told of the line so far, as the controller's LineInputs. Only bridge.py imports it.
+"""What the bus has told of the line so far, as the controller's LineInputs. Only bridge.py and watch.py import it.
 
 All times are line time: the newest SYNC says how late it is. When SYNC itself falls silent, line time runs on by one
 control cycle a read, because the loop that reads is paced in line time too. No clock of the machine is asked, so a
@@ -82,6 +82,24 @@ class _PumpTold(NamedTuple):
         )
 
 
+def expected_periods_s(codec: Codec, line: LineDescription, wire: WireDescription) -> dict[Telegram, float]:
+    """How often each telegram of the line's nodes shall come, s; of those that the wire carries."""
+    wet, dry = line.wet_gauge, line.dry_gauge
+    periods_s = {
+        Telegram.SYNC: wire.sync_period_s,
+        Telegram.LINE_STATE: LINE_STATE_PERIOD_S,
+        Telegram.PUMP_FEEDBACK: line.control.cycle_s,
+        Telegram.DIE_FEEDBACK: line.control.cycle_s,
+        Telegram.DIE_STATUS: DIE_STATUS_PERIOD_S,
+        Telegram.HEARTBEAT: HEARTBEAT_PERIOD_S,
+    }
+    if wet is not None:
+        periods_s |= {Telegram.WET_PROFILE: wet.period_s, Telegram.WET_META: wet.period_s}
+    if dry is not None:
+        periods_s |= {Telegram.DRY_PROFILE: dry.period_s, Telegram.DRY_META: dry.period_s}
+    return {telegram: period_s for telegram, period_s in periods_s.items() if codec.carries(telegram)}
+
+
 class LineView:
     """Feeds on frames, answers with LineInputs."""
 
@@ -112,7 +130,7 @@ class LineView:
 
     def _start(self) -> None:
         """Forget everything of an earlier time base."""
-        self.periods_s = self._expected_periods_s()
+        self.periods_s = expected_periods_s(self._codec, self._line, self._wire)
         self._receiver = Receiver(self._codec, _LISTENS, self.periods_s, self._auth)
         self._unheard = set(_NEEDED)
         self._sync: Message | None = None
@@ -137,22 +155,6 @@ class LineView:
         self._line_told = (LineState.STOPPED, 0, 0)  # state, roll, batch
         self._pump = _PumpTold.of({})
         self._any_stopped = False
-
-    def _expected_periods_s(self) -> dict[Telegram, float]:
-        wet, dry = self._line.wet_gauge, self._line.dry_gauge
-        periods_s = {
-            Telegram.SYNC: self._wire.sync_period_s,
-            Telegram.LINE_STATE: LINE_STATE_PERIOD_S,
-            Telegram.PUMP_FEEDBACK: self._cycle_s,
-            Telegram.DIE_FEEDBACK: self._cycle_s,
-            Telegram.DIE_STATUS: DIE_STATUS_PERIOD_S,
-            Telegram.HEARTBEAT: HEARTBEAT_PERIOD_S,
-        }
-        if wet is not None:
-            periods_s |= {Telegram.WET_PROFILE: wet.period_s, Telegram.WET_META: wet.period_s}
-        if dry is not None:
-            periods_s |= {Telegram.DRY_PROFILE: dry.period_s, Telegram.DRY_META: dry.period_s}
-        return {telegram: period_s for telegram, period_s in periods_s.items() if self._codec.carries(telegram)}
 
     def feed(self, frame: Frame) -> None:
         """Take one frame in."""

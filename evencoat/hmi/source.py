@@ -81,7 +81,7 @@ class Source:
         """
         try:
             with JournalReader(self.journal) as reader:
-                last = reader.last_row()
+                last = self.last_row(reader)
                 most = min(int(60.0 * minutes / self.settings.line.control.cycle_s), last)
                 every = max(most // ROWS_MOST, 1)
                 rows = reader.thinned(COLUMNS, last - most, last, every)
@@ -93,6 +93,10 @@ class Source:
             content = picture.message(row, float(row["lateness_us"]), float(row["t_unix_s"]))
             found += [picture.PREFIX.pack(len(content)), content]
         return b"".join(found)
+
+    def last_row(self, reader: JournalReader) -> int:
+        """Row number of the newest cycle that is shown."""
+        return reader.last_row()
 
     def last_message(self) -> bytes | None:
         """The newest cycle that the journal has; None where it has none."""

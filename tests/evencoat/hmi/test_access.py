@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from evencoat import picture
+from evencoat.alarms.service import AlarmService
 from evencoat.desk import users as file
 from evencoat.desk.channel import Channel
 from evencoat.desk.client import socket_of
@@ -258,18 +260,22 @@ def test_a_closed_page_s_socket_ends_with_the_session_that_it_was_opened_in(tmp_
 
 
 @pytest.fixture
-def alarmed(page) -> Iterator[Page]:
-    """A line on which another controller is heard, and the page that says so."""
+def alarmed(tmp_path, hashes, monkeypatch) -> Iterator[Page]:
+    """A line on which another controller is heard, and the page that says so; for its alarms no time passes."""
+    monkeypatch.setattr(server, "AlarmService", partial(AlarmService, clock=lambda: 1e9))
+    page = Page(tmp_path, hashes)
     trace = page.desk.line.loop.trace
     assert trace is not None
     easel = Easel(picture.path_of(page.desk.path), trace.gap_um.size)
     with page.client:
-        for _ in range(500):
+        for _ in range(2000):
             easel.show(trace._replace(link_faults=("another controller commands this line",)), 1.0)
             if "intruder" in standing(page):
                 break
         yield page
     easel.close()
+    page.channel.close()
+    page.desk.journal.close()
 
 
 def standing(page: Page) -> dict[str, tuple[str, str]]:
