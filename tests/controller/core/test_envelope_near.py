@@ -158,6 +158,9 @@ STANDS = [600.0, 600.0, 600.0, 600.0]
         ([-1e9] * 4, [480.2] * 4, [480.0] * 4, (Limit.RANGE,), 4),
         ([600.0] * 4, [math.nan, 600.0, 600.0, 600.0], [600.0] * 4, (), 0),
         ([600.0] * 4, [math.inf, 600.0, 600.0, 600.0], [600.0] * 4, (), 0),
+        ([600.0, 601.0, 601.0, 601.0], [math.nan, 601.0, 601.0, 601.0], [600.0, 601.0, 601.0, 601.0], (), 0),
+        ([480.0 - 0.04] * 4, [480.0] * 4, [480.0] * 4, (Limit.RANGE,), 0),
+        ([600.6, 600.0, 600.0, 600.0], STANDS, [600.5, 600.0, 600.0, 600.0], (Limit.RATE,), 1),
     ],
 )
 def test_a_command_its_limits_and_the_zones_they_changed_by_hand(wish, last, expected, limits, zones):
@@ -166,6 +169,14 @@ def test_a_command_its_limits_and_the_zones_they_changed_by_hand(wish, last, exp
     command, touched, changed = certify(made, asked, Applied(np.array(last), 112.0, 0.0), 0.1, 3)
     np.testing.assert_allclose(command.gap_um, expected, atol=1e-9)
     assert (touched, changed) == (limits, zones)
+
+
+def test_after_no_end_of_time_a_command_is_where_it_was_wished():
+    made = Envelope(LIPS, trim_max_pct=8.0, trim_rate_pct_per_s=0.5, ratio_rpm_per_mps=112.0)
+    asked = UncertifiedCommand(np.array([605.0, 605.0, 600.0, 595.0]), 112.0, 3.0)
+    command, touched, _ = certify(made, asked, Applied(np.array(STANDS), 112.0, 0.0), math.inf, 3)
+    np.testing.assert_allclose(command.gap_um, asked.gap_um)
+    assert touched == ()
 
 
 @pytest.mark.parametrize(
