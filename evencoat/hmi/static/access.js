@@ -17,7 +17,7 @@ export async function refresh() {
   try {
     const answer = await fetch("session.json");
     if (answer.ok) Object.assign(session, await answer.json());
-    else Object.assign(session, { who: null, desk: words().noDesk });
+    else Object.assign(session, { who: null, users: words().noDesk });
   } catch {
     return;  // the picture says that nobody answers
   }

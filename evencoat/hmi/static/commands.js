@@ -40,7 +40,7 @@ export function propose(what) {
 }
 
 function field({ name, label, type = "number", value = "", min, max, steps = [], unit = "", most, needed = true, fill: kind = "off" }) {
-  const made = element("label", unit ? `${label} (${unit}, ${number(min, 1)} … ${number(max, 1)})` : label), row = element("span"), input = element("input");
+  const made = element("label", unit ? `${label} (${unit}, ${plain(min)} … ${plain(max)})` : label), row = element("span"), input = element("input");
   Object.assign(input, { type, name, required: needed, autocomplete: kind });
   if (most) input.maxLength = most;
   if (type === "number") Object.assign(input, { min, max, step: "any", inputMode: "decimal" });
@@ -55,6 +55,8 @@ function field({ name, label, type = "number", value = "", min, max, steps = [],
   made.append(row);
   return made;
 }
+
+const plain = (value) => number(value, Number.isInteger(value) ? 0 : 1);
 
 export function stepped(value, step, min, max) {
   return Math.min(Math.max(Math.round(1000 * ((Number.isFinite(value) ? value : min) + step)) / 1000, min), max);
