@@ -8,7 +8,8 @@ const ROLES = ["viewer", "operator", "engineer", "admin"];
 const LEAST = { take_command: "operator", release_command: "operator", mode: "operator", gap_um: "operator", pump_trim_pct: "operator", zone_manual: "operator", rearm: "operator", target_gsm: "engineer", alarm: "operator" };
 const AT_THE_DESK = ["take_command", "release_command"];  // what needs nobody to be in command
 
-export const session = { who: null, role: null, csrf: null, via: "page", holder: null, users: "", desk: "", sends: null, idle_s: 0 };
+// takes: False where the page was made for looking only, such as that of a run that is played again.
+export const session = { takes: true, who: null, role: null, csrf: null, via: "page", holder: null, users: "", desk: "", sends: null, idle_s: 0 };
 const listeners = [];
 
 export function onSession(listener) { listeners.push(listener); }
@@ -16,8 +17,8 @@ export function onSession(listener) { listeners.push(listener); }
 export async function refresh() {
   try {
     const answer = await fetch("session.json");
+    session.takes = answer.status !== 404;
     if (answer.ok) Object.assign(session, await answer.json());
-    else Object.assign(session, { who: null, users: words().noDesk });
   } catch {
     return;  // the picture says that nobody answers
   }
@@ -25,7 +26,7 @@ export async function refresh() {
 }
 
 export function watch() {
-  refresh().finally(() => setTimeout(watch, POLL_MS));
+  refresh().finally(() => { if (session.takes) setTimeout(watch, POLL_MS); });
 }
 
 export function inCommand() {
@@ -43,6 +44,7 @@ export function covers(role) {
 // Why one may not ask for this now; "" where one may.
 export function whyNot(action) {
   const said = words(), least = LEAST[action];
+  if (!session.takes) return said.noDesk;
   if (!session.who) return session.users || said.logInFirst;
   if (!covers(least)) return fill(said.takesRole, { x: session.who, y: inWords(session.role), z: inWords(least) });
   if (action === "alarm") return "";  // a line whose control process is gone has alarms too

@@ -84,6 +84,7 @@ export function show() {
   const said = words(), { newest } = feed;
   twoLines("who", session.who ? `${session.who} (${inWords(session.role)})` : said.nobodyHere, session.who ? said.logOut : said.logIn);
   twoLines("command", fill(said.inCommand, { x: session.desk ? "–" : holder() }), inCommand() ? said.release : said.take);
+  lock(byId("who"), session.takes ? "" : said.noDesk);
   const others = session.holder !== null && !inCommand() && !covers("admin");
   lock(byId("command"), whyNot("take_command") || (others ? fill(said.otherHolds, { x: holder() }) : ""));
   const unheard = newest ? "" : said.unheard;
