@@ -21,8 +21,9 @@ help:
 run: $(VENV)/.run
 	$(BIN)/evencoat demo
 
-# What has neither processes nor patience runs on all processors; the rest, one test after the other.
-APART := tests/controller tests/plant_sim tests/evencoat/league
+# What minds no company runs on all processors; the rest, with processes and patience, one test after the other.
+APART := tests/controller tests/plant_sim tests/firmware_bridge \
+  $(addprefix tests/evencoat/,alarms desk historian hmi league opcua recipes)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist loadfile $(APART)

@@ -44,7 +44,7 @@ def ask(
             _tell_state(desk.state(), as_json)
             return
         asked = parsed(values or [])
-        _prove(desk, user, users)
+        prove(desk, user, users)
         answer = desk.ask(user, "shell", action, asked, why)
     except SourceError as error:
         wrong(str(error))
@@ -84,7 +84,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def _prove(desk: Any, user: str, users: Path | None) -> None:
+def prove(desk: Any, user: str, users: Path | None) -> None:
     """End here where the password is not that user's; the attempt is on record."""
     from evencoat.desk.users import Users, UsersError, default_path
 

@@ -39,6 +39,7 @@ from evencoat import (
     key_commands,
     model_commands,
     opcua_commands,
+    recipe_commands,
     replay_commands,
     serve_command,
     train_command,
@@ -74,6 +75,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(model_commands.app, name="model")
+app.add_typer(recipe_commands.app, name="recipe")
 app.add_typer(key_commands.app, name="key")
 app.add_typer(opcua_commands.app, name="opcua")
 app.command()(hub_commands.play_on)

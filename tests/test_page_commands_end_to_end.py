@@ -109,6 +109,7 @@ def test_people_command_the_line_from_its_page_and_all_of_it_is_on_record(
     before = page.locator("#sigma").inner_text()
     until(lambda: page.locator("#sigma").inner_text() != before, "a profile that moves")
     until(lambda: "enid (page)" in page.locator("#command").inner_text(), "who is in command")
+    trim_by_hand(page)
     target_um = lip_by_hand(page)
     target_gsm = round(1.005 * float(load_line(scene.line).line.target_profile_gsm.mean()), 2)
     turned_to(page, "overview")
@@ -177,6 +178,22 @@ def looks_only(page: playwright.Page) -> None:
     assert locked.is_disabled()
     assert page.evaluate(ASK_ANYWAY) == {"accepted": False, "reason": CAN_NOT}
     assert "accepted" in confirmed(page, "#who")
+
+
+def trim_by_hand(page: playwright.Page) -> None:
+    """The whole line in MANUAL and back, and the pump's trim meanwhile."""
+    assert page.locator("#controls .trim").get_attribute("title") == "only in MANUAL"
+    assert "accepted" in confirmed(page, "#controls .manual")
+    until(lambda: page.locator("#mode").inner_text() == "MANUAL", "MANUAL")
+    page.locator("#controls .trim").click()
+    page.locator("#confirm .fields button").last.click()
+    trim_pct = float(page.locator("#confirm input[name=value]").input_value())
+    page.keyboard.press("Escape")
+    assert "accepted" in confirmed(page, "#controls .trim", value=trim_pct)
+    shown = f"{trim_pct:+.2f} %".replace("-", "−")
+    until(lambda: page.locator("#controls .trim").inner_text() == f"Pump trim: {shown}", "the trim that was asked for")
+    assert "accepted" in confirmed(page, "#controls .auto")
+    until(lambda: page.locator("#mode").inner_text() == "AUTO", "AUTO again")
 
 
 def lip_by_hand(page: playwright.Page) -> float:

@@ -51,7 +51,7 @@ class Context(StrEnum):
     NOT_RUNNING = "the line does not run"
     NOT_AUTO = "the loop is not closed"
     STARTING = "the loop was closed a moment ago"
-    SETTLING = "start, new batch or new speed within the last minutes"
+    SETTLING = "start, new batch, new speed or new target within the last minutes"
 
 
 WELL, LATER, OUTSIDE, CHECKED, BROKEN = Ne107

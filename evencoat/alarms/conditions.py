@@ -1,8 +1,8 @@
 """From cycles to how bad things are: one cycle and a short memory become the conditions that the engine holds.
 
 Pure. A cycle comes by the names of Trace, from a Trace, a picture's head and arrays, or a journal's row. Values that
-are compared with what is usual (pressure, trim, the two gauges) begin to learn anew after a start, a new batch and
-another web speed: what is expected to change is no alarm.
+are compared with what is usual (pressure, trim, the two gauges) begin to learn anew after a start, a new batch, another
+web speed and another target: what is expected to change is no alarm.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from evencoat.league.metrics import OUT_WIDTH_SHARE
 
 STARTING_S = 90.0  # of a closed loop on a running web, until it is expected to be even
 SETTLE_START_S, SETTLE_BATCH_S, SETTLE_SPEED_S = 120.0, 240.0, 90.0  # until the usual can be learnt
+SETTLE_TARGET_S = 90.0
 DRY_DELAYS = 2.5  # transport times to the dry gauge until it has taught the wet one what it can
 SPEED_SHARE = 0.03  # of web speed, that is another speed
+TARGET_SHARE = 0.002  # of the recipe's target, that is another target
 FIRST_S = 300.0  # after settling: what the pressure was then, a slow drift is compared with
 SLOW_SHARE = 1.0 / 3.0  # so much of a slow drift counts as a fast one
 JUMP_MOST_S = 10.0  # between two cycles that were seen one after the other
@@ -70,6 +72,7 @@ class Memory(NamedTuple):
     steady_s: float = 0.0  # since then
     batch: int = -1
     speed: Smooth = Smooth()
+    target_share: Smooth = Smooth()  # of the recipe's
     off_pct: Smooth = Smooth()  # (zones,), deviation from target
     invalid: Smooth = Smooth()  # (zones,)
     dropped: Smooth = Smooth()
@@ -152,6 +155,9 @@ class Watch:
             wait_s = max(wait_s, SETTLE_BATCH_S + to_dry_s)
         if known.speed.weight and abs(speed_mps - known.speed.value) > SPEED_SHARE * self.line.web_speed_mps:
             wait_s = max(wait_s, SETTLE_SPEED_S)
+        share = self._target_share(cycle)
+        if known.target_share.weight and abs(share - known.target_share.value) > TARGET_SHARE:
+            wait_s = max(wait_s, SETTLE_TARGET_S)
         usual = known
         if wait_s > 0.0:  # what was usual is so no more
             usual = known._replace(
@@ -164,7 +170,13 @@ class Watch:
             steady_s=usual.steady_s + dt_s,
             batch=batch,
             speed=known.speed.seen(speed_mps, dt_s, 30.0),
+            target_share=known.target_share.seen(share, dt_s, 30.0),
         )
+
+    def _target_share(self, cycle: Mapping[str, Any]) -> float:
+        """The target of now over the line file's; 1 where the cycle does not tell."""
+        share = _number(cycle["target_gsm"]) / float(self.line.target_profile_gsm.mean())
+        return share if math.isfinite(share) else 1.0
 
     def _lips(self, known: Memory, cycle: Mapping[str, Any], dt_s: float, values: Values) -> Memory:
         lips, zones = self.line.lips, self.line.zones
@@ -187,7 +199,7 @@ class Watch:
         valid = valid & np.isfinite(profile)
         if not valid.any():
             return known
-        now_pct = 100.0 * (profile / self.line.target_profile_gsm - 1.0)
+        now_pct = 100.0 * (profile / (self.line.target_profile_gsm * self._target_share(cycle)) - 1.0)
         before = known.off_pct.value if known.off_pct.weight else np.zeros(self.line.zones)
         off_pct = known.off_pct.seen(np.where(valid, now_pct, before), dt_s, 15.0)
         mean_pct = known.mean_pct.seen(float(now_pct[valid].mean()), dt_s, 10.0)

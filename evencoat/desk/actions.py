@@ -55,7 +55,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something to be kept in the audit chain; `what` is one of REMARKS."""
+    """Something to be kept in the audit chain; `what` is one of REMARKS, or "recipe"."""
 
     what: str
     text: str
@@ -154,6 +154,11 @@ def _note(values: Values, _: Standing | None) -> Remark:
     return Remark(what, text("note.text", values.get("text")))
 
 
+def _recipe(values: Values, _: Standing | None) -> Remark:
+    _takes("recipe", values, "text")
+    return Remark("recipe", text("recipe.text", values.get("text")))
+
+
 ACTIONS: Mapping[str, Action] = {
     "note": Action(Role.VIEWER, False, False, _note),
     "take_command": Action(Role.OPERATOR, False, False, _take),
@@ -163,6 +168,7 @@ ACTIONS: Mapping[str, Action] = {
     "pump_trim_pct": Action(Role.OPERATOR, True, True, _pump_trim_pct),
     "zone_manual": Action(Role.OPERATOR, True, True, _zone_manual),
     "target_gsm": Action(Role.ENGINEER, True, True, _target_gsm),
+    "recipe": Action(Role.ENGINEER, True, False, _recipe),  # says which one was applied, after its parts were
     "rearm": Action(Role.OPERATOR, True, True, _rearm),
 }
 

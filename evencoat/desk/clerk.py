@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.core.trace import Trace
-from controller.line.command import OperatorRequest
+from controller.line.command import Mode, OperatorRequest
 from evencoat.desk.actions import ACTIONS, Action, Refused, Release, Remark, Standing, Take, Wish, shown, text
 from evencoat.desk.quota import Clock, Quota
 from evencoat.desk.tray import Errand, Tray
@@ -160,7 +160,7 @@ class Clerk:
         if action is None:
             raise Refused(f"action {shown(request.action)}: there is none; there are {', '.join(ACTIONS)}")
         self.tidy()
-        self._may(request.person, action)
+        self._may(request, action)
         self.token.used(request.person)
         if not self._asked.setdefault(request.person.who, Quota(ASKED_MOST, self._clock)).allows():
             raise Refused(f"too many requests: {ASKED_MOST} in a minute are the most")
@@ -171,14 +171,15 @@ class Clerk:
             assert isinstance(wish, OperatorRequest)
             return await self._handed_over(Errand(wish, str(request.person), request.why))
 
-    def _may(self, person: Person, action: Action) -> None:
-        """Raises Refused for whoever may not, and where somebody else is in command."""
-        role = self._role(person)
+    def _may(self, request: Request, action: Action) -> None:
+        """Raises Refused for whoever may not, and where somebody else is in command. To hold, nobody has to be."""
+        person = request.person
+        role, holds = self._role(person), request.action == "mode" and request.values.get("mode") == Mode.HOLD
         if role is None:
             raise Refused(self._nobody_may() or f"{person.who} is no user of this line")
         if not role.covers(action.least):
             raise Refused(f"{person.who} is {role}, and this takes {action.least}")
-        if action.token and self.token.holder != person:
+        if action.token and not holds and self.token.holder != person:
             raise Refused(f"{self._in_command()}; to ask for this, take command first")
 
     def _role(self, person: Person) -> Role | None:
@@ -217,8 +218,7 @@ class Clerk:
             case Release(force):
                 return self._release(request, force)
             case Remark(what, words):
-                kind = What.ACKNOWLEDGEMENT if what == "acknowledgement" else What.REMARK
-                self._journal.audit(str(request.person), kind, "", words, request.why)
+                self._journal.audit(str(request.person), What(what), "", words, request.why)
         return "on record"
 
     def _take(self, request: Request, force: bool) -> str:

@@ -44,7 +44,7 @@ class Run:
             "pump_pressure_kpa": 250.0 * (1.0 + 0.001 * self.rng.standard_normal()), "rung": Rung.OWN,
             "rung_cause": Cause.NONE, "guest_authority": 0.5, "batch_step_pct": math.nan,
             "batch_foretold_pct": math.nan, "batch_step_sd_pct": math.nan, "batch_foretold_sd_pct": math.nan,
-            "lateness_us": 50.0,
+            "lateness_us": 50.0, "target_gsm": 180.0,
         }  # fmt: skip
         return {**quiet, **changes}
 
@@ -146,6 +146,26 @@ def test_another_speed_is_no_other_pressure(run):
     rpm = LINE.pump_ratio_nominal_rpm_per_mps * 0.5
     kpa = 250.0 * 0.5**LINE.slurry.flow_index
     assert run.play(150.0, web_speed_mps=0.5, pump_speed_rpm=rpm, pump_pressure_kpa=kpa) == set()
+
+
+def test_the_web_is_judged_by_the_target_of_now(run):
+    moved: dict[str, Any] = {"target_gsm": 185.4, "profile_gsm": np.full(LINE.zones, 185.4)}  # 3 %, tolerance 1.5 %
+    assert run.play(60.0, **moved) == set()
+    assert {"profile-out", "mean-out"} <= run.play(60.0, target_gsm=185.4)  # a web that stayed where it was
+
+
+def test_where_no_target_is_told_the_line_file_s_counts(run):
+    untold = {"target_gsm": None, "profile_gsm": np.full(LINE.zones, 185.4)}  # a picture's word for no number
+    assert {"profile-out", "mean-out"} <= run.play(60.0, **untold)
+
+
+def test_a_trim_that_follows_a_moving_target_is_no_alarm(run):
+    came: set[str] = set()
+    for k in range(1500):
+        pct = min(0.005 * k, 5.0)
+        there = {"target_gsm": 180.0 * (1.0 + 0.01 * pct), "profile_gsm": np.full(LINE.zones, 180.0 + 1.8 * pct)}
+        came |= run.play(0.1, pump_trim_pct=1.0 + pct, **there)
+    assert came == set()
 
 
 def test_a_line_that_stands_is_no_alarm(run):

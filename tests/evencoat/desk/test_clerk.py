@@ -19,6 +19,7 @@ from tests.evencoat.desk.lines import PEOPLE, DeskLine, told, write_users
 
 TARGET_GSM = 1.01 * float(load_line("pilot-16").line.target_profile_gsm.mean())
 RIGHT: dict[str, dict[str, Any]] = {
+    "recipe": {"text": "anode@1"},
     "note": {"what": "remark", "text": "a streak"},
     "take_command": {},
     "release_command": {},
@@ -133,6 +134,14 @@ def test_who_is_not_in_command_moves_nothing(desk: DeskLine, name: str) -> None:
     assert desk.ask("enid", name, via="page", **RIGHT[name]) == (False, reason), "in command through another room"
     assert desk.line.loop.trace is not None and desk.line.loop.trace.mode_requested is Mode.AUTO
     assert [record.what for record in desk.records()] == ["refused", "command", "refused", "refused"]
+
+
+def test_any_operator_may_hold_the_line_whoever_is_in_command(desk: DeskLine) -> None:
+    desk.ask("enid", "take_command", via="opcua")
+    assert desk.ask("vera", "mode", mode="hold")[0] is False
+    assert desk.ask("omar", "mode", mode="hold")[0] is True
+    assert desk.line.loop.trace is not None and desk.line.loop.trace.mode_actual is Mode.HOLD
+    assert desk.ask("omar", "mode", mode="auto")[0] is False
 
 
 def test_command_is_one_person_s_until_given_back_or_taken_by_force(desk: DeskLine) -> None:

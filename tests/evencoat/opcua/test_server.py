@@ -283,7 +283,7 @@ def test_a_viewer_writes_and_calls_nothing(scene, play):
 def test_who_is_not_in_command_writes_nothing(scene, play):
     async def asked(client):
         with pytest.raises(uaerrors.BadUserAccessDenied):
-            await client.get_node(MODE).write_value("hold")
+            await client.get_node(MODE).write_value("manual")
 
     scene.desk.clock.now_s += 3600.0
     play_as(scene, play, "omar", asked)
