@@ -222,8 +222,8 @@ def alarm_seen(page: playwright.Page, scene: Scene, plant: subprocess.Popen[byte
     turned_to(page, "alarms")
     row = page.locator("#page-alarms tbody tr", has=page.locator(".seen:enabled")).first
     row.wait_for()
-    alarm = row.get_attribute("data-alarm")
-    assert alarm is not None and len(row.locator("td").nth(5).inner_text()) > 10, "what to do about it"
+    alarm: str = row.get_attribute("data-alarm")
+    assert alarm and len(row.locator("td").nth(5).inner_text()) > 10, "what to do about it"
     chosen = f"#page-alarms tr[data-alarm='{alarm}']"
     assert "accepted" in confirmed(page, f"{chosen} .seen")
     until(lambda: page.locator(f"{chosen} .seen:enabled").count() == 0, "that it is acknowledged")
