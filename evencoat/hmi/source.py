@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from controller.core.target import bounds_gsm
 from evencoat import picture
 from evencoat.journal import JournalError, JournalReader
 from evencoat.settings import Settings, SettingsError, read_line
@@ -50,11 +51,14 @@ class Source:
     def line(self) -> dict[str, Any]:
         """What does not change while a line runs: the page's scales and marks."""
         line = self.settings.line
+        target_min_gsm, target_max_gsm = bounds_gsm(line)
         return {
             "name": line.name,
             "zones": line.zones,
             "pitch_mm": line.die.zone_pitch_mm,
             "target_gsm": line.target_profile_gsm.tolist(),
+            "target_min_gsm": target_min_gsm,
+            "target_max_gsm": target_max_gsm,
             "tolerance_pct": line.target.tolerance_pct,
             "gap_min_um": line.lips.gap_min_um,
             "gap_max_um": line.lips.gap_max_um,

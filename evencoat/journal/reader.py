@@ -39,7 +39,7 @@ class Newest:
     t_line_ns: int
     mode_actual: str
     outcome: str
-    worst_pct: float  # largest deviation of a valid zone from its target; NaN where none is valid
+    worst_pct: float  # largest deviation of a valid zone from its target of that cycle; NaN where none is valid
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +94,15 @@ class JournalReader:
     def newest(self) -> Newest | None:
         """The last committed cycle, or None while there is none."""
         rows = self._rows(
-            "SELECT cycle, t_line_ns, mode_actual, outcome, profile_gsm, profile_valid "
+            "SELECT cycle, t_line_ns, mode_actual, outcome, profile_gsm, profile_valid, target_gsm "
             "FROM cycles ORDER BY id DESC LIMIT 1"
         )
         if not rows:
             return None
         row = rows[0]
         profile, valid = np.frombuffer(row[4], dtype="<f4"), np.frombuffer(row[5], dtype=np.bool_)
-        deviation = 100.0 * np.abs(profile / self.target_gsm - 1.0)[valid]
+        target = self.target_gsm * (row[6] / self.target_gsm.mean())  # people may ask for another than the recipe's
+        deviation = 100.0 * np.abs(profile / target - 1.0)[valid]
         worst_pct = float(deviation.max()) if deviation.size else np.nan
         return Newest(row[0], row[1], row[2], row[3], worst_pct)
 

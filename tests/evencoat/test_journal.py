@@ -150,11 +150,21 @@ def test_the_newest_cycle_in_a_few_figures(tmp_path: Path) -> None:
         profile = np.full(ZONES, 90.0)
         profile[3], profile[4] = 94.5, 180.0  # 5 % too thick; and a box that is not valid
         valid = np.arange(ZONES) != 4
-        journal.record(make_trace(6, profile_gsm=profile, profile_valid=valid), 1.0, 0.0)
+        journal.record(make_trace(6, profile_gsm=profile, profile_valid=valid, target_gsm=90.0), 1.0, 0.0)
     newest = JournalReader(path).newest()
     assert newest is not None
     assert (newest.cycle, newest.mode_actual, newest.outcome) == (6, "auto", Outcome.OK)
     assert newest.worst_pct == pytest.approx(5.0, abs=1e-4)
+
+
+def test_the_newest_cycle_is_judged_by_the_target_of_its_time(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with open_journal(path) as journal:
+        recipe = JournalReader(path).target_gsm
+        journal.record(make_trace(6, profile_gsm=1.02 * recipe, target_gsm=1.02 * float(recipe.mean())), 1.0, 0.0)
+    newest = JournalReader(path).newest()
+    assert newest is not None
+    assert newest.worst_pct == pytest.approx(0.0, abs=1e-4)
 
 
 def test_a_full_queue_never_blocks_and_the_loss_is_counted_and_told(tmp_path: Path) -> None:

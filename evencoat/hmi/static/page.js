@@ -1,12 +1,15 @@
 // The page's frame: which page is shown, the header that all share, language, keys, and drawing at most once a frame.
 
+import { onSession, watch } from "./access.js";
 import * as alarms from "./alarms.js";
 import * as audit from "./audit.js";
+import * as commands from "./commands.js";
+import * as controls from "./controls.js";
 import { age, feed, listen, onCycle, recent } from "./feed.js";
 import * as overview from "./overview.js";
 import * as profile from "./profile.js";
 import * as rolls from "./rolls.js";
-import { asked, byId, clock, element, fill, locale, number, otherLanguage, said, words } from "./tell.js";
+import { asked, byId, clock, element, fill, locale, number, onClosed, otherLanguage, said, words } from "./tell.js";
 import * as tuning from "./tuning.js";
 import * as zones from "./zones.js";
 
@@ -24,6 +27,7 @@ function soon() {
     waiting = false;
     if (!feed.newest) return;
     status();
+    controls.show();
     PAGES[here].show();
   });
 }
@@ -69,11 +73,17 @@ function stale() {
   if (old !== null) byId("stale").textContent = old === Infinity ? words().lost : fill(words().old, { s: Math.round(old) });
 }
 
-function speak() {
+function labels() {
   document.documentElement.lang = locale();
   for (const place of document.querySelectorAll("[data-word]")) place.textContent = words()[place.dataset.word];
   byId("language").textContent = words().other;
-  byId("holder").textContent = words().nobody;
+  controls.show();
+  alarms.counted();
+}
+
+function speak() {
+  labels();
+  if (!feed.line) return;
   for (const page of Object.values(PAGES)) page.spoken?.();
   stale();
   soon();
@@ -112,7 +122,7 @@ function navigation() {
     const link = element("a"), title = element("span");
     link.href = `#${name}`;
     title.dataset.word = TITLES[name] ?? name;
-    link.append(element("kbd", k + 1), title);
+    link.append(element("kbd", k + 1), title, element("output"));
     return link;
   }));
   window.addEventListener("hashchange", turn);
@@ -130,6 +140,12 @@ async function lineOf() {
 async function begin() {
   navigation();
   byId("language").addEventListener("click", () => { otherLanguage(); speak(); });
+  commands.begin();
+  controls.begin();
+  onClosed(() => { if (feed.line) location.reload(); else controls.login(); });  // who is logged out sees nothing any more
+  onSession(() => { controls.show(); soon(); });
+  labels();
+  watch();
   feed.line = await lineOf();
   byId("line").textContent = feed.line.name;
   document.title = `${feed.line.name} – evencoat`;
@@ -139,6 +155,7 @@ async function begin() {
   turn();
   speak();
   listen();
+  alarms.watch();
   setInterval(stale, 500);
   window.addEventListener("resize", soon);
 }

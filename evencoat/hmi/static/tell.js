@@ -1,6 +1,6 @@
 // Words, numbers and the small change of the page's documents. What comes from the line goes in as text, never as markup.
 
-import { SAID, WORDS } from "./words.js";
+import { SAID, SENTENCES, WORDS } from "./words.js";
 
 let language = localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 export const words = () => WORDS[language];
@@ -20,6 +20,10 @@ export function fill(text, values) {
 export function said(text) {
   if (language === "en" || !text) return text;
   if (SAID[text]) return SAID[text];
+  for (const [pattern, sentence] of SENTENCES) {
+    const found = pattern.exec(text);
+    if (found) return fill(sentence, found.map((one) => SAID[one] ?? one));
+  }
   const [subject, ...rest] = text.split(": ");
   if (!rest.length) return text;
   const about = subject.replace(/^heartbeat of (.*)$/, (_, who) => `${SAID[who] ?? who}${SAID.heartbeat}`);
@@ -100,11 +104,16 @@ export function list(parent, items) {
   }));
 }
 
+// What is done where the page is closed to whoever has not logged in.
+let closed = () => {};
+export function onClosed(listener) { closed = listener; }
+
 // What an address says; null where it has nothing to say now, and why in `trouble`.
 export async function asked(address) {
   try {
     const answer = await fetch(address);
     const told = await answer.json();
+    if (answer.status === 401) closed();
     return answer.ok ? { told, trouble: "" } : { told: null, trouble: told.error ?? `${answer.status}` };
   } catch {
     return { told: null, trouble: words().lost };

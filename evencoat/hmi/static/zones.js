@@ -1,11 +1,15 @@
 // The zones page: every zone's reading and lip in a table, and one of them whole.
 
+import { ask, whyNot } from "./access.js";
+import { lock, propose, stepped } from "./commands.js";
 import { HELD_BACK_UM } from "./draw.js";
 import { feed } from "./feed.js";
 import { mark, move } from "./marks.js";
-import { byId, element, facts, number, renewed, said as inWords, signed, words } from "./tell.js";
+import { byId, element, facts, fill, number, renewed, said as inWords, signed, words } from "./tell.js";
 
-const ROWS_A_BLOCK = 32, REDRAW_MS = 250;
+const ROWS_A_BLOCK = 32, REDRAW_MS = 250, STEPS_UM = [-5, -1, 1, 5];
+const hand = (name) => document.querySelector(`#zone .row ${name}`);
+const chosen = () => mark.zone ?? 0;
 let drawnAt = 0, cells = [];
 
 export function begin(soon) {
@@ -22,9 +26,53 @@ export function begin(soon) {
     event.preventDefault();
     soon();
   });
+  for (const [name, step] of [[".before", -1], [".after", 1]]) {
+    hand(name).addEventListener("click", () => { mark.zone = chosen(); move(step); drawnAt = 0; soon(); });
+  }
+  hand(".give").addEventListener("click", () => (feed.newest.zone_manual[chosen()] ? giveBack() : takeByHand()));
+  hand(".move").addEventListener("click", () => moveLip(0));
+  hand(".steps").append(...STEPS_UM.map((step) => {
+    const button = element("button", `${step > 0 ? "+" : "−"}${Math.abs(step)}`);
+    Object.assign(button, { type: "button", disabled: true });
+    button.addEventListener("click", () => moveLip(step));
+    return button;
+  }));
 }
 
 export function spoken() { drawnAt = 0; }
+
+function takeByHand() {
+  const said = words(), zone = chosen() + 1;
+  const act = ({ why }) => ask("zone_manual", { zones: [zone], manual: true })(why);
+  propose({ title: fill(said.byHandTitle, { x: zone }), sentence: () => fill(said.byHandSentence, { x: zone }), act });
+}
+
+function giveBack() {
+  const said = words(), zone = chosen() + 1;
+  const act = ({ why }) => ask("zone_manual", { zones: [zone], manual: false })(why);
+  propose({ title: fill(said.giveTitle, { x: zone }), sentence: () => fill(said.giveSentence, { x: zone }), act });
+}
+
+function moveLip(step) {
+  const said = words(), { line, newest } = feed, zone = chosen() + 1, stood = newest.gap_target_um[zone - 1];
+  const min = line.gap_min_um, max = line.gap_max_um, value = stepped(Math.round(10 * stood) / 10, step, min, max);
+  propose({
+    title: fill(said.moveTitle, { x: zone }),
+    sentence: ({ value: to }) => fill(said.moveSentence, { x: zone, y: number(stood, 1), z: number(to, 1) }),
+    fields: [{ name: "value", label: said.lipAt, value, min, max, steps: STEPS_UM, unit: "µm" }],
+    act: ({ value: to, why }) => ask("gap_um", { targets: { [zone]: to } })(why),
+  });
+}
+
+function handed(said) {
+  const { newest } = feed, byHand = newest.zone_manual[chosen()], free = newest.mode_actual === "manual" || (newest.mode_actual === "auto" && byHand);
+  hand(".give").textContent = byHand ? said.giveHand : said.takeHand;
+  lock(hand(".give"), whyNot("zone_manual"));
+  hand(".move").textContent = said.moveLip;
+  const why = whyNot("gap_um") || (free ? "" : said.onlyByHand);
+  for (const button of [hand(".move"), ...hand(".steps").children]) lock(button, why);
+  hand(".note").textContent = why;
+}
 
 export function show() {
   if (performance.now() - drawnAt < REDRAW_MS) return;
@@ -41,7 +89,8 @@ export function show() {
     texts[3].className = level;
     row.classList.toggle("marked", mark.zone === zone);
   }
-  one(mark.zone ?? 0, said);
+  one(chosen(), said);
+  handed(said);
 }
 
 function laid(said, zones) {

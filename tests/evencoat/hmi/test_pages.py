@@ -20,7 +20,12 @@ from controller.core.trace import Trace
 from controller.line.command import Cause, Limit, Mode, Outcome, Rung
 from controller.line.description import LawName
 from evencoat import past
+from evencoat.alarms.catalogue import Ne107, Priority
+from evencoat.alarms.engine import SHELVED_MOST_S, State
 from evencoat.commissioned import ModelFile, PlacesTable, ResponseTable, applied
+from evencoat.desk.actions import ACTIONS
+from evencoat.desk.clerk import VIAS
+from evencoat.desk.users import Role
 from evencoat.hmi import pages, server
 from evencoat.hmi.belief import Belief
 from evencoat.hmi.source import Source
@@ -269,5 +274,44 @@ def test_what_the_controller_says_is_said_in_chinese_too() -> None:
     said = {str(one) for kind in (Outcome, Rung, Cause, Limit, Mode, What, LinkState) for one in kind}
     said |= {str(one).replace("_", " ") for one in Telegram if one is not Telegram.HEARTBEAT}
     said |= {node.name.lower().replace("_", " ") for node in Node}
+    said |= {str(one) for kind in (State, Priority, Ne107, Role) for one in kind} | set(VIAS)
     missing = [words for words in sorted(said) if f'"{words}": "' not in text and f" {words}: " not in text]
     assert missing == []
+
+
+def test_the_page_lets_those_ask_whom_the_desk_would_let() -> None:
+    table = static("access.js").split("const LEAST = {")[1].split("}")[0]
+    least = dict(re.findall(r'(\w+): "(\w+)"', table))
+    assert least.pop("alarm") == Role.OPERATOR
+    offered = {name: action.least for name, action in ACTIONS.items() if name not in ("note", "recipe")}
+    assert least == offered, "a new action has its place on the page, or is named here as one that has none"
+    assert json.loads(static("access.js").split("const ROLES = ")[1].split(";")[0]) == list(Role)
+    latched = json.loads(static("controls.js").split("const LATCHED = ")[1].split(";")[0])
+    assert latched == [Outcome.NODES_LATCHED, Outcome.SAFE_STOP]
+    assert f"SHELF_MOST_MIN = {SHELVED_MOST_S / 60.0:.0f};" in static("alarms.js")
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "vera is viewer, and this takes operator",
+        "nobody is in command; to ask for this, take command first",
+        "ada via opcua is in command; to ask for this, take command first",
+        "ada via page is in command; an admin may take it with force",
+        "in command, as long as something is asked for every 30 minutes",
+        "target_gsm.value = 300: must lie between 172.8 and 187.2 g/m2",
+        "no cycle took it in within 3 s: is the line heard?",
+        "gap_um: only in manual; the line is in auto, and zone 3 is not held by hand",
+        "pump_trim_pct: only in manual; the line is in hold (a node holds by itself and waits for re-arm)",
+        "too many attempts; wait 5 minutes",
+        "alarm link-silent/die: seen",
+        "alarm link-silent/die: put aside for 30 minutes",
+    ],
+)
+def test_the_desk_s_usual_sentences_are_said_in_chinese(sentence: str) -> None:
+    rules = re.findall(r'^  \[/(.+)/, "(.+)"\],$', static("words.js").split("export const SENTENCES")[1], re.MULTILINE)
+    found = [(re.search(rule, sentence), told) for rule, told in rules]
+    hits = [(match, told) for match, told in found if match is not None]
+    assert len(hits) == 1
+    match, told = hits[0]
+    assert max(map(int, re.findall(r"\{(\d)\}", told)), default=0) <= len(match.groups())
