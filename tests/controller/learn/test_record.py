@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from controller.core import network
+from controller.core import foresight, network
 from controller.learn import belief, record
 from controller.line.description import LawName
 
@@ -23,17 +23,22 @@ def test_with_a_network_that_says_nothing_the_belief_is_the_adaptive_laws() -> N
     assert np.abs(alone.missed[alone.live]).mean() < np.abs(alone.true[alone.live]).mean()
 
 
-def test_a_network_that_repeats_what_was_missed_is_recorded_with_what_it_may_add() -> None:
+def test_a_network_that_repeats_what_was_missed_is_recorded_with_what_it_may_add(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     said = network.blank()
     repeating = np.zeros(network.MEAN_PREDICTORS * network.MEAN_TAPS)
     repeating[2] = 1.0  # a dead time's mean of what was missed
     world = belief.draw("array-behind", 4, 16.0, LawName.NEURAL)
-    line = record.record(world, said._replace(mean=said.mean._replace(b3=repeating)))
+    repeats = said._replace(mean=said.mean._replace(b3=repeating))
+    line = record.record(world, repeats)
     unjudged = line.context[:, -1] == 0.0  # online weights are the prior's until the truest gauge has spoken twice
     assert unjudged.sum() > 20
     assert np.abs(line.whole - network.MEAN_BOUND / 2.0 * line.taps[:, 2])[unjudged].max() < 1e-9
     assert (np.abs(line.correction) <= np.abs(line.whole) + 1e-12).all()
-    assert np.abs(line.correction[line.live]).max() > 0.0
+    monkeypatch.setattr(foresight.Foresight, "authority", 1.0)  # a network of its own begins in shadow
+    believed = record.record(world, repeats)
+    assert np.abs(believed.correction[believed.live]).max() > 0.0
 
 
 def test_a_batch_is_told_with_what_it_still_brings() -> None:
