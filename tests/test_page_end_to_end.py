@@ -42,10 +42,12 @@ FITS = "document.documentElement.scrollHeight <= 800 && document.documentElement
 
 
 def inked(page: playwright.Page, section: str) -> int:
-    """How many colours a picture has."""
+    """How many colours a picture has; none before it is there."""
     return page.evaluate(
         """(section) => {
-            const canvas = document.querySelector(`#${section} canvas`), pen = canvas.getContext("2d");
+            const canvas = document.querySelector(`#${section} canvas`);
+            if (!canvas || !canvas.width || !canvas.height) return 0;
+            const pen = canvas.getContext("2d");
             const data = new Uint32Array(pen.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
             return new Set(data).size;
         }""",
