@@ -37,7 +37,7 @@ SIGNAL_MOST = 0.05  # log: what is further off is no surprise but a fault
 INDEPENDENT = 0.5  # dead times from one look at the truth to the next that tells something new
 KEPT = 30.0  # dead times over which evidence and weights are remembered
 STALE = 3.0  # dead times without a reading of the truest gauge: nobody knows any more whether the network is right
-SURE = 4.0  # evidence from none to full authority
+HEARD, SURE = 2.0, 4.0  # evidence before the first word: luck seldom lasts so long; and from there to full authority
 LEAST2, MOST2 = 1e-8, 1e-3  # log^2, of what the belief misses
 USUAL = 0.002  # log: about what it does miss
 WEIGHTS_MOST = 1.5  # sum of their absolute values
@@ -89,7 +89,7 @@ class Foresight(NamedTuple):
     @property
     def authority(self) -> float:
         """Between none and full."""
-        return min(max(self.evidence / SURE, 0.0), 1.0)
+        return min(max((self.evidence - HEARD) / SURE, 0.0), 1.0)
 
 
 def build(
@@ -262,7 +262,7 @@ def _judged(foreseer: Foreseer, state: Foresight, missed: float, then: Array, at
         weight2=0.5 * (covariance + covariance.T),
         missed2=missed2,
         judged=min(state.judged + passed, KEPT),
-        evidence=min(max(evidence, -2.0 * SURE), SURE),  # what was right for long is doubted as soon as others
+        evidence=min(max(evidence, -2.0 * SURE), HEARD + SURE),  # what was right for long is doubted as soon as others
     )
 
 

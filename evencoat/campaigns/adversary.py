@@ -267,7 +267,7 @@ def _trusted(line: SimulatedLine) -> None:
     """As if the network had been right for long."""
     state = line.loop.state
     if state.foresight is not None and state.cycle > 1:
-        line.loop.state = state._replace(foresight=state.foresight._replace(evidence=foresight.SURE))
+        line.loop.state = state._replace(foresight=state.foresight._replace(evidence=foresight.HEARD + foresight.SURE))
 
 
 def _sigma_pct(line: SimulatedLine, from_s: float) -> float:

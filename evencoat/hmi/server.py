@@ -28,7 +28,7 @@ from evencoat.hmi import reading
 from evencoat.hmi.access import UNKNOWN, Access
 from evencoat.hmi.source import Source, SourceError
 
-LOOK_S = 0.02  # between two looks at the picture
+LOOK_S = 0.025  # between two looks at the picture
 QUIET_S = 1.0  # without a new cycle: said so, once in so long
 CLIENTS_MOST = 100
 STRANGER, FULL = 4403, 4429
