@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import secrets
-import stat
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from evencoat.private import exposed
 from evencoat.settings import Settings
 from firmware_bridge.authentication import EPOCH_MAX, KEY_BYTES, AuthenticationError, Authenticator, Key, KeyRing
 
@@ -145,13 +145,8 @@ def in_lockstep(settings: Settings, epoch: int) -> Authenticator | None:
 
 
 def _refuse_shared(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise AuthenticationError(f"key file {path}: is no ordinary file")
-    if found.st_uid not in (os.geteuid(), 0):
-        raise AuthenticationError(f"key file {path}: belongs to user {found.st_uid}: sudo chown {os.geteuid()} {path}")
-    if found.st_mode & 0o077:
-        mode = stat.S_IMODE(found.st_mode)
-        raise AuthenticationError(f"key file {path}: others may read or write it ({mode:04o}): chmod 600 {path}")
+    if why := exposed(path, found):
+        raise AuthenticationError(f"key file {why}")
 
 
 def _key(told: Mapping[str, Any]) -> StoredKey:

@@ -8,14 +8,12 @@ the checks promise; evencoat.model_commands is what people type.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +25,7 @@ from pydantic import AfterValidator, Field, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from evencoat.atomic import write_whole
+from evencoat.atomic import alone_in, write_whole
 from evencoat.settings_model import Table
 from evencoat.settings_rules import Problem
 
@@ -345,7 +343,7 @@ class ModelStore:
         shipped = self.shipped()
         if shipped is not None and shipped.stem == model.sha256:
             return load_model(shipped, in_store=True)
-        with self._turn():
+        with alone_in(self.folder):
             write_whole(self._stored(model.sha256), content)
         return load_model(self._stored(model.sha256), in_store=True)
 
@@ -354,7 +352,7 @@ class ModelStore:
 
         `command` is what to remember of who asked. Raises ModelStoreError, and nothing has changed; OSError.
         """
-        with self._turn():
+        with alone_in(self.folder):
             path, before = self.path_of(name), self.pointer()
             model = load_model(path, in_store=True)
             chosen = SHIPPED if path == self.shipped() else model.sha256
@@ -368,7 +366,7 @@ class ModelStore:
         Nothing is left to go back to then: asked twice, it does not bring back the model that somebody fled from.
         Raises ModelStoreError where there is no previous one or it is refused, and nothing has changed; OSError.
         """
-        with self._turn():
+        with alone_in(self.folder):
             pointer = self.pointer()
             if pointer.previous is None:
                 problem = Problem("previous", "", "there is none to go back to", "Name one: `evencoat model activate`")
@@ -388,18 +386,6 @@ class ModelStore:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         pointer = Pointer(active=active, previous=previous, activated_at=now, command=_plain(command, 2000))
         write_whole(self.folder / POINTER, (pointer.model_dump_json(indent=2) + "\n").encode())
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Alone in the store, which is made where it is missing: what is decided from the pointer still holds after."""
-        for folder in reversed([path for path in (self.folder, *self.folder.parents) if not path.exists()]):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
 
 
 def _models_in(folder: Path) -> list[Path]:

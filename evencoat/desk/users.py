@@ -12,7 +12,6 @@ import json
 import os
 import re
 import secrets
-import stat
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evencoat.atomic import write_whole
+from evencoat.private import exposed
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -192,13 +192,8 @@ def _known(users: Mapping[str, User], name: str) -> User:
 
 
 def _refuse_shared(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise UsersError(f"users file {path}: is no ordinary file")
-    if found.st_uid not in (os.geteuid(), 0):
-        raise UsersError(f"users file {path}: belongs to user {found.st_uid}: sudo chown {os.geteuid()} {path}")
-    if found.st_mode & 0o077:
-        mode = stat.S_IMODE(found.st_mode)
-        raise UsersError(f"users file {path}: others may read or write it ({mode:04o}): chmod 600 {path}")
+    if why := exposed(path, found):
+        raise UsersError(f"users file {why}")
 
 
 def _parsed(path: Path, content: bytes) -> dict[str, User]:

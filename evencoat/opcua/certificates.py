@@ -10,7 +10,6 @@ import hashlib
 import ipaddress
 import os
 import re
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from evencoat.atomic import write_whole
+from evencoat.private import exposed
 
 CERTIFICATE, KEY, TRUSTED = "certificate.der", "key.pem", "trusted"
 KEY_BITS, KEY_BITS_LEAST, KEY_BITS_MOST = 3072, 2048, 4096  # what the security policies that are offered allow
@@ -125,11 +125,8 @@ def read_secret(path: Path) -> bytes:
         raise CertificateError(f"{path}: {error.strerror}; expected a file of your own, no link") from error
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode) or found.st_uid not in (os.geteuid(), 0):
-            raise CertificateError(f"{path}: is not an ordinary file of this user's")
-        if found.st_mode & 0o077:
-            mode = stat.S_IMODE(found.st_mode)
-            raise CertificateError(f"{path}: others may read or write it ({mode:04o}): chmod 600 {path}")
+        if why := exposed(path, found):
+            raise CertificateError(why)
         content = file.read(SIZE_MAX + 1)
     if len(content) > SIZE_MAX:
         raise CertificateError(f"{path}: has more than {SIZE_MAX} bytes")

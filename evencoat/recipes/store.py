@@ -6,17 +6,14 @@ number; who reads needs none, for a file is there whole or not at all.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evencoat.atomic import write_whole
+from evencoat.atomic import alone_in, write_whole
 from evencoat.recipes.recipe import NAME, Recipe, RecipeError, made, read, written
 
 FILE_SIZE_MAX = 100_000  # bytes; 120 lips have three thousand
@@ -80,7 +77,7 @@ class RecipeStore:
         change; OSError.
         """
         _sound(name)
-        with self._turn():
+        with alone_in(self.folder):
             before = self._read(name, self._files(self.folder / name)[-1]) if name in self.names() else None
             recipe = made(
                 {
@@ -119,17 +116,6 @@ class RecipeStore:
         if not folder.is_dir():
             return []
         return sorted(int(found[1]) for path in folder.iterdir() if (found := FILE.match(path.name)))
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Alone in the store, which is made where it is missing."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
 
 
 def _sound(name: str) -> str:
