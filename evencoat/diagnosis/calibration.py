@@ -1,0 +1,33 @@
+"""The bounds at which evidence begins to count, and how often what was named with so much of it was right.
+
+Chosen on lines of the families set apart for development (`trials.DEVELOPED`) and never on those held out.
+"""
+
+from __future__ import annotations
+
+import math
+
+LIP_NATS = 14.0
+STICK_NATS = 25.0
+LOSS_PCT, WET_JUMP_PCT, DRY_JUMP_PCT, JUMP_SIGMAS = 0.8, 0.6, 0.5, 5.0
+DRIFT_SIGMAS, BIAS_PCT, BIAS_S = 4.0, 0.4, 7200.0  # of a usual wet gauge: how far it wanders, in which time
+CLOG_PCT = 4.0
+FOIL_TIMES = 2.0
+BOW_SIGMAS, BOW_PCT = 4.0, 0.6
+EDGE_PCT, EDGE_SIGMAS = 1.5, 7.0
+LOCAL_SIGMAS, LOCAL_PCT = 8.0, 0.5
+PULSE_TIMES = 1.35
+TURN_TIMES = 30.0
+
+_ODDS = {"": (1.0, 2.0)}
+
+
+def drift_pct(seconds: float) -> float:
+    """How far a wet gauge has to have gone in so long, to be told from one that wanders as usual."""
+    return DRIFT_SIGMAS * math.hypot(BIAS_PCT * math.sqrt(2.0 * seconds / BIAS_S), 0.05)
+
+
+def probability(cause: str, strength: float) -> float:
+    """That a diagnosis of this strength is right."""
+    level, slope = _ODDS.get(cause, _ODDS[""])
+    return 1.0 / (1.0 + math.exp(-(level + slope * math.log(max(strength, 1e-3)))))

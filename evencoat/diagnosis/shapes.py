@@ -1,0 +1,118 @@
+"""Changes of the profile that the lips did not make: a streak, a clogged lane, a bent lip, a gauge beside its place.
+
+What is left of a row's profile when the lips' part is taken off is compared with itself some rows before, for each
+gauge on its own: what both gauges see of the same web is in the web, what one of them sees is in that gauge.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from controller.line.description import Array, LineDescription
+from evencoat.diagnosis.lips import Lips
+from evencoat.diagnosis.rows import Rows
+from evencoat.diagnosis.steps import Usual, mean_of
+
+NEW, GAP, OLD = 10, 2, 30
+SLOW_NEW, SLOW_GAP, SLOW_OLD = 20, 130, 40
+FLOOR = 0.0006
+WARM_ROWS = 100  # from the first row until lips and web have come to rest
+
+
+class Local(NamedTuple):
+    """The zone that stands out most: which, by how much (log) and how surely, and how many zones wide it is."""
+
+    zone: int = -1
+    size: float = 0.0
+    sigmas: float = 0.0
+    zones_wide: float = 1.0
+
+
+class Edge(NamedTuple):
+    """Change of the outermost zones, left and right (log), and its sigma."""
+
+    left: float = 0.0
+    right: float = 0.0
+    sigma: float = 1.0
+
+
+class Seen:
+    """One gauge's view of what the lips did not make."""
+
+    def __init__(self, line: LineDescription, rows: Rows, lips: Lips, read: Array) -> None:
+        self._rows, self._lips, self._read = rows, lips, read
+        self._nominal_um = line.die.gap_nominal_um
+        self.rest = np.full_like(read, math.nan)
+        self._usual = Usual(FLOOR, 90.0)
+        across = np.linspace(-1.0, 1.0, line.zones)
+        legendre = np.polynomial.legendre.legvander(across, min(6, line.zones - 2))
+        basis, _ = np.linalg.qr(legendre)
+        self._basis = basis[:, 1:]  # tilt, bow, and what is bent more often
+        self._bow_usual = Usual(np.full(self._basis.shape[1], FLOOR), 200.0)
+        self._zones = line.zones
+        self.count = 0
+        self.local, self.edge = Local(), Edge()
+        self.bow, self.bow_sigmas, self.bow_share = 0.0, 0.0, 0.0
+        self.restless = 0.0  # change of all zones against the usual, in the usual's squares
+        self.step: Array = np.zeros(line.zones)
+
+    def row(self, row: int) -> None:
+        """The gauge has seen a row whole."""
+        rows, at = self._rows, row % self._rows.size
+        read, gap = self._read[at], rows.gap_um[at]
+        good = np.isfinite(read)
+        self.count += 1
+        if not good.any() or not np.isfinite(gap).all():
+            self.rest[at] = math.nan
+            return
+        self.rest[at] = read - read[good].mean() - self._lips.effect_of(gap - self._nominal_um)
+        if self.count % 2 or self.count < WARM_ROWS:
+            return
+        new = mean_of(self.rest, rows.at(row - NEW + 1, row))
+        old = mean_of(self.rest, rows.at(row - NEW - GAP - OLD + 1, row - NEW - GAP))
+        step = new - old
+        if not np.isfinite(step).any():
+            self.local, self.edge, self.restless = Local(), Edge(), 0.0
+            return
+        self.step = step = np.where(np.isfinite(step), step, 0.0)
+        self._stands_out(step)
+        self._bent(row)
+
+    def _stands_out(self, step: Array) -> None:
+        """Against what lies around: the median of the second and third neighbours on either side."""
+        zones, index = self._zones, np.arange(self._zones)
+        around = np.stack([step[np.clip(index + k, 0, zones - 1)] for k in (-3, -2, 2, 3)])
+        middle = np.sort(around, axis=0)[1:3].mean(axis=0)
+        apart = step - middle
+        sigma = float(self._usual.sigma)
+        zone = int(np.abs(apart).argmax())
+        sides = [float(apart[k]) if 0 <= k < zones else 0.0 for k in (zone - 1, zone + 1)]
+        peak = float(apart[zone])
+        beside = sum(max(side / peak, 0.0) for side in sides) if peak else 0.0
+        self.local = Local(zone, peak, abs(peak) / sigma, 1.0 + beside)
+        inner = np.median(step)
+        self.edge = Edge(float(step[0] - inner), float(step[-1] - inner), sigma)
+        self.restless = float(np.mean(np.square(apart))) / sigma**2
+        rms = math.sqrt(float(np.median(np.square(apart))) / 0.455)
+        self._usual.seen(rms)
+
+    def _bent(self, row: int) -> None:
+        rows = self._rows
+        new = mean_of(self.rest, rows.at(row - SLOW_NEW + 1, row))
+        last = row - SLOW_NEW - SLOW_GAP
+        old = mean_of(self.rest, rows.at(last - SLOW_OLD + 1, last))
+        change = new - old
+        if not np.isfinite(change).all() or self.count < WARM_ROWS + SLOW_NEW + SLOW_GAP + SLOW_OLD:
+            self.bow = self.bow_sigmas = self.bow_share = 0.0
+            return
+        parts = self._basis.T @ change
+        usual = self._bow_usual.sigma
+        others = float(np.sqrt(np.mean(np.square(parts[2:])))) if parts.size > 2 else 0.0
+        natural = max(float(usual[1]), float(np.sqrt(np.mean(np.square(usual[2:])))) if parts.size > 2 else 0.0)
+        self.bow = float(parts[1] * self._basis[:, 1].max())  # at the edges, log
+        self.bow_sigmas = abs(float(parts[1])) / math.hypot(natural, others)
+        self.bow_share = float(parts[1] ** 2 / max(float(change @ change), 1e-12))
+        self._bow_usual.seen(parts)

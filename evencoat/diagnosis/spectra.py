@@ -1,0 +1,141 @@
+"""What comes round: a pump that pulses, by its pressure in time; a roll out of true, by the profile in web length."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+
+from controller.line.description import Array, LineDescription
+
+PRESSURE_SAMPLES = 256
+LOOK_S = 5.0
+SCANS = 320
+TURN_M = (0.3, 4.0)  # circumferences of rolls in a coater
+FREQUENCIES = 320
+AROUND = 100  # frequencies: what a peak is compared with
+EXPECTED_S = 60.0  # of running, until the pump's own pulses are known
+
+
+class Pulses:
+    """The pump's pulses, by its pressure at the rate of the cycles."""
+
+    def __init__(self, line: LineDescription) -> None:
+        self._cycle_s = line.control.cycle_s
+        self._told: deque[float] = deque(maxlen=PRESSURE_SAMPLES)
+        self._window = np.hanning(PRESSURE_SAMPLES)
+        self._since_s = self._looked_s = 0.0
+        self.usual = math.nan
+        self.size, self.frequency_hz, self.times = 0.0, 0.0, 0.0
+
+    def see(self, pressure_log: float, dt_s: float) -> None:
+        """One cycle."""
+        self._told.append(pressure_log)
+        self._since_s += dt_s
+        if len(self._told) < PRESSURE_SAMPLES or self._since_s - self._looked_s < LOOK_S:
+            return
+        self._looked_s = self._since_s
+        values = np.array(self._told)
+        if not np.isfinite(values).all():
+            return
+        n = np.arange(PRESSURE_SAMPLES) / PRESSURE_SAMPLES
+        values = values - np.polynomial.polynomial.polyval(n, np.polynomial.polynomial.polyfit(n, values, 2))
+        power = np.square(np.abs(np.fft.rfft(values * self._window))) / np.square(self._window).sum()
+        first = int(0.3 * PRESSURE_SAMPLES * self._cycle_s) + 1
+        peak = first + int(power[first:].argmax())
+        beside = power[max(peak - 2, first) : peak + 3]
+        self.size = math.sqrt(2.0 * float(beside.sum()) / PRESSURE_SAMPLES)
+        bins = np.arange(max(peak - 2, first), max(peak - 2, first) + beside.size)
+        self.frequency_hz = float(bins @ beside / beside.sum()) / (PRESSURE_SAMPLES * self._cycle_s)
+        if self._since_s < EXPECTED_S:
+            return
+        if math.isnan(self.usual):
+            self.usual = self.size
+        self.times = self.size / max(self.usual, 2e-5)
+        self.usual += 0.02 * (min(self.size, 1.3 * self.usual) - self.usual)
+
+
+class Turns:
+    """Rolls out of true, by tilt and bow of each scan over web length; both gauges add to one spectrum."""
+
+    def __init__(self, line: LineDescription) -> None:
+        across = np.linspace(-1.0, 1.0, line.zones)
+        legendre = np.polynomial.legendre.legvander(across, 2)
+        basis, _ = np.linalg.qr(legendre)
+        self._basis = basis[:, 1:3]
+        self._per_m = np.linspace(1.0 / TURN_M[1], 1.0 / TURN_M[0], FREQUENCIES)
+        self._of = {name: _Scans() for name in ("wet", "dry")}
+        self._looked_s = 0.0
+        self.times, self.turn_m, self.size = 0.0, 0.0, 0.0
+        self.seen_by = ""
+
+    def see(self, name: str, share: Array, web_m: float, t_s: float) -> None:
+        """One scan, over target."""
+        good = share > 0.0
+        if not good.all():
+            return
+        log = np.log(share)
+        self._of[name].add(self._basis.T @ (log - log.mean()), web_m)
+        if t_s - self._looked_s >= LOOK_S:
+            self._looked_s = t_s
+            self._look()
+
+    def _look(self) -> None:
+        spectra = {name: scans.spectrum(self._per_m) for name, scans in self._of.items()}
+        known = {name: found for name, found in spectra.items() if found is not None}
+        if not known:
+            return
+        total = np.sum([found[0] for found in known.values()], axis=0)
+        peak = int(total.argmax())
+        self.times = float(total[peak]) / len(known)
+        self.turn_m = 1.0 / float(self._fine(total, peak))
+        best = max(known, key=lambda name: known[name][0][peak])
+        self.seen_by = best
+        self.size = 2.0 * math.sqrt(known[best][1][peak]) / math.sqrt(self._basis.shape[0])
+
+    def _fine(self, power: Array, peak: int) -> float:
+        """The peak's place between two frequencies."""
+        if not 0 < peak < power.size - 1:
+            return float(self._per_m[peak])
+        a, b, c = np.sqrt(power[peak - 1 : peak + 2])
+        offset = 0.5 * (a - c) / (a - 2.0 * b + c) if a - 2.0 * b + c else 0.0
+        return float(self._per_m[peak] + offset * (self._per_m[1] - self._per_m[0]))
+
+
+class _Scans:
+    """The last scans of one gauge."""
+
+    def __init__(self) -> None:
+        self._parts: deque[Array] = deque(maxlen=SCANS)
+        self._webs: deque[float] = deque(maxlen=SCANS)
+
+    def add(self, parts: Array, web_m: float) -> None:
+        if self._webs and not 0.0 < web_m - self._webs[-1] < 20.0:
+            self._parts.clear()
+            self._webs.clear()
+        self._parts.append(parts)
+        self._webs.append(web_m)
+
+    def spectrum(self, per_m: Array) -> tuple[Array, Array] | None:
+        """Power at each frequency over its median, and power itself (square of the mean phasor)."""
+        if len(self._webs) < 60:
+            return None
+        web_m, parts = np.array(self._webs), np.array(self._parts)
+        span = (web_m - web_m.mean()) / np.ptp(web_m)
+        design = np.stack([np.ones_like(span), span, span**2, span**3], axis=1)
+        parts = parts - design @ np.linalg.lstsq(design, parts, rcond=None)[0]
+        window = np.hanning(web_m.size + 2)[1:-1]
+        window /= window.sum()
+        phase = 2.0 * math.pi * np.outer(per_m, web_m - web_m[0])
+        found = (np.exp(-1j * phase) * window) @ parts
+        power = np.square(np.abs(found)).sum(axis=1)
+        return power / np.maximum(_around(power), 1e-14), power
+
+
+def _around(power: Array) -> Array:
+    """The median of what lies around each frequency: drifts are stronger the slower they are."""
+    half = AROUND // 2
+    padded = np.pad(power, half, mode="reflect")
+    around: Array = np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1)
+    return around
