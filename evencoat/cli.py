@@ -31,6 +31,7 @@ from evencoat import (
     alarms_command,
     ask_command,
     campaign_commands,
+    diagnose_command,
     doctor_command,
     first_hour_commands,
     historian_commands,
@@ -86,6 +87,7 @@ app.command()(doctor_command.doctor)
 app.command()(first_hour_commands.init)
 app.command()(first_hour_commands.listen)
 app.command()(alarms_command.alarms)
+app.command()(diagnose_command.diagnose)
 app.command()(serve_command.serve)
 app.command()(historian_commands.historian)
 app.command()(historian_commands.query)

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import math
 
-LIP_NATS = 14.0
+LIP_NATS = 21.0
+MISSED_LEAST, REVERSED_FROM, MISSED_MOST = 0.5, 1.3, 3.2  # times a suspect bolt's way that the web misses
 STICK_NATS = 25.0
 LOSS_PCT, WET_JUMP_PCT, DRY_JUMP_PCT, JUMP_SIGMAS = 0.8, 0.6, 0.5, 5.0
 DRIFT_SIGMAS, BIAS_PCT, BIAS_S = 4.0, 0.4, 7200.0  # of a usual wet gauge: how far it wanders, in which time
 CLOG_PCT = 4.0
-FOIL_TIMES = 2.0
-BOW_SIGMAS, BOW_PCT = 4.0, 0.6
+FOIL_TIMES = 1.75
+BOW_SIGMAS, BOW_PCT = 2.5, 0.5
 EDGE_PCT, EDGE_SIGMAS = 1.5, 7.0
-LOCAL_SIGMAS, LOCAL_PCT = 8.0, 0.5
+LOCAL_SIGMAS, LOCAL_PCT = 7.0, 0.5  # on sixteen zones; more zones are more chances
 PULSE_TIMES = 1.35
-TURN_TIMES = 30.0
+TURN_TIMES = 18.0
 
 _ODDS = {"": (1.0, 2.0)}
 
@@ -25,6 +26,11 @@ _ODDS = {"": (1.0, 2.0)}
 def drift_pct(seconds: float) -> float:
     """How far a wet gauge has to have gone in so long, to be told from one that wanders as usual."""
     return DRIFT_SIGMAS * math.hypot(BIAS_PCT * math.sqrt(2.0 * seconds / BIAS_S), 0.05)
+
+
+def local_sigmas(zones: int) -> float:
+    """How far a zone has to stand out from its neighbours, of so many."""
+    return LOCAL_SIGMAS * (1.0 + 0.1 * math.log2(max(zones, 16) / 16.0))
 
 
 def probability(cause: str, strength: float) -> float:

@@ -22,6 +22,7 @@ LONG_GAP, LONG_OLD = 90, 30
 DRIFT_NEW, DRIFT_OLD, DRIFT_MOST = 60, 300, 1200  # rows: between two means that a drift moves apart
 INDEX_SIGMA = 0.12  # of the believed flow index
 FLOOR = 0.0004
+FOIL_ROWS = 4  # over which foil changes and coating hardly does
 
 
 class Change(NamedTuple):
@@ -52,6 +53,7 @@ class Flow:
         self.rough_usual, self.rough2 = Usual(1e-5, 200.0), 0.0
         self.change = Change()
         self.dry_step, self.dry_sigma, self.dry_wet = 0.0, 1.0, 0.0
+        self._drift_rows = 0  # since pressure and film began to mean what they mean now
         self._believed = line.slurry.flow_index
         self.wet_rows = self.dry_rows = 0
 
@@ -69,6 +71,7 @@ class Flow:
         self.wet[at] = seen.mean() - flow if seen.size else math.nan
         self.pressure[at] = pressure
         self.wet_rows += 1
+        self._drift_rows += 1
         self._compare(row)
 
     def _compare(self, row: int) -> None:
@@ -82,7 +85,7 @@ class Flow:
         slow = float(mean_of(as_flow, new) - mean_of(as_flow, far))
         warmer = float(mean_of(rows.warm_c, new) - mean_of(rows.warm_c, far))
         recent = rows.at(row - DRIFT_NEW + 1, row)
-        span = min(self.wet_rows - 2 * DRIFT_NEW - 60, DRIFT_MOST)
+        span = min(self._drift_rows - 2 * DRIFT_NEW, self.wet_rows - 2 * DRIFT_NEW - 60, DRIFT_MOST)
         apart, far_rows = 0.0, 0
         own = self.wet - as_flow
         if span >= DRIFT_OLD:
@@ -96,6 +99,10 @@ class Flow:
         if math.isfinite(wet + pressure) and self.wet_rows > 90:
             self._wet_usual.seen(wet)
             self._own_usual.seen(alone)
+
+    def begin_drift(self) -> None:
+        """Slurry or filter have changed: what a drift is measured from begins anew."""
+        self._drift_rows = 0
 
     def dry_row(self, row: int) -> None:
         """The dry gauge has seen a row whole."""
@@ -114,7 +121,7 @@ class Flow:
         self.dry_step, self.dry_sigma = _known(step), float(self._dry_usual.sigma)
         if math.isfinite(step) and self.dry_rows > 60:
             self._dry_usual.seen(step)
-        last = (row - 1) % rows.size
+        last = (row - FOIL_ROWS) % rows.size
         jump = self.dry_apart[at] - self.dry_apart[last]
         if math.isfinite(jump) and self.dry_rows > 5:
             self.rough2 += (min(jump**2, 50.0 * float(self.rough_usual.square)) - self.rough2) / 20.0

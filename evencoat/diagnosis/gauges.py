@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from controller.line.description import Array, GaugeDescription
+from controller.line.description import Array, BoolArray, GaugeDescription
 
 LEARN_SCANS = 60
 FROZEN_SCANS = 3
@@ -44,12 +44,12 @@ class Health:
         self.missing = keep * self.missing + (1.0 - keep) * (1.0 - valid_share)
         if self._last is not None and self._last.shape == share.shape:
             both = good & (self._last > 0.0)
-            count = np.count_nonzero(both)
+            count = int(np.count_nonzero(both))
             if count > 6:
                 self._changed(np.log(np.where(both, share, 1.0) / np.where(both, self._last, 1.0)), both, count)
         self._last = share
 
-    def _changed(self, change: Array, both: Array, count: int) -> None:
+    def _changed(self, change: Array, both: BoolArray, count: int) -> None:
         if not change.any():
             self.same += 1
             return

@@ -1,4 +1,4 @@
-"""What the web says of each bolt: likelihood ratios of a dead, a reversed, a loose and a sticking one against a well one.
+"""What the web says of each bolt: likelihood ratios of a dead, a reversed, a loose and a sticking one.
 
 The wet profile of a row, less what the lips of that very row do by the believed map, is the disturbance. It drifts, so
 it is followed by a slow filter, and what the filter did not expect is compared with what each hypothesis would have
@@ -13,13 +13,15 @@ width explains all bolts best, and where lips move far the map is believed the l
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from controller.core.response import lip_matrix, local_gain_per_um, moved
 from controller.line.description import Array, LineDescription
 
 FOLLOW = (0.15, 0.05)  # of an innovation, that the followed disturbance takes: for a lively web, and for noisy gauges
-MISMATCH = 0.7  # of what moving lips do by the believed map, that may be otherwise
+MISMATCH = 0.9  # of what moving lips do by the believed map, that may be otherwise
 KEPT = 0.998  # of a ratio from row to row
 MOST = 80.0
 WELL = 0.3  # of what a hypothesis would do, that a well bolt may do, too: none is quite as it is believed
@@ -28,8 +30,9 @@ WIDTHS_UM = np.array([0.0, 1.0, 2.0, 3.0, 4.5, 6.0, 9.0, 13.0, 19.0, 28.0, 40.0]
 COMMON_MOST_UM = 6.0
 GROWN_UM = 3.0  # beyond what all have
 STICKS_UM = np.array([2.0, 3.5, 6.0, 10.0])
-SHARED_SIGMA = np.array([0.15, 0.25, 0.3])  # of gain and kernel (logs), of the shift (pitches)
+SHARED_SIGMA = np.array([0.1, 0.2, 0.25])  # of gain and kernel (logs), of the shift (pitches)
 SHARED_KEPT = 0.999
+SHARED_WORTH = 0.1  # of a row: what a wrong map does is the same in many rows
 
 
 class Lips:
@@ -58,6 +61,7 @@ class Lips:
         self.common = int(np.searchsorted(WIDTHS_UM, min(line.lips.backlash_um, COMMON_MOST_UM)))
         self._own_um = float(WIDTHS_UM[self.common])
         self.ratios = np.zeros((self._hypotheses, zones))
+        self.answered, self.asked = np.zeros(zones), np.zeros(zones)
         self.all_stick = 0.0
         self.stick_um = 0.0
         self.rows = 0
@@ -66,8 +70,6 @@ class Lips:
     @staticmethod
     def _effect(line: LineDescription, numbers: Array) -> Array:
         """What a micrometre of each bolt does to the log of the profile, by a map so far from the believed one."""
-        from dataclasses import replace
-
         other = replace(line, die=moved(line.die, numbers))
         centre = np.eye(line.zones) - 1.0 / line.zones
         effect: Array = local_gain_per_um(other) * (centre @ lip_matrix(other.die))
@@ -91,9 +93,7 @@ class Lips:
             self._last_um, self._mirror_um = gap_um.copy(), -gap_um
         self._follow_lips(gap_um)
         base_um = self._lip_um[self.common]
-        ways = np.concatenate(
-            (-base_um[None, :], -gap_um[None, :] - base_um[None, :], self._lip_um - base_um[None, :])
-        )
+        ways = np.concatenate((-base_um[None, :], -gap_um[None, :] - base_um[None, :], self._lip_um - base_um[None, :]))
         shared = self._slopes @ base_um
         read = np.where(good, read - read[good].mean(), 0.0)
         found = read - self._map @ base_um
@@ -126,9 +126,10 @@ class Lips:
         weight = good / doubt
         known = np.linalg.solve(self._information, self._told)
         explained = surprise - known @ shared_news
-        self._information = SHARED_KEPT * self._information + (shared_news * weight) @ shared_news.T
+        shared_weight = SHARED_WORTH * weight
+        self._information = SHARED_KEPT * self._information + (shared_news * shared_weight) @ shared_news.T
         self._information += (1.0 - SHARED_KEPT) * np.diag(SHARED_SIGMA**-2.0)
-        self._told = SHARED_KEPT * self._told + shared_news @ (weight * surprise)
+        self._told = SHARED_KEPT * self._told + shared_news @ (shared_weight * surprise)
         level2 = float(np.median(explained**2)) / 0.455  # the median of a squared normal number
         self._noise2 += 0.02 * (max(level2, self._floor) - self._noise2)
         bound = BOUND_SIGMAS * np.sqrt(doubt)
@@ -138,6 +139,9 @@ class Lips:
         gains = (1.0 - WELL) * news * against - 0.5 * (1.0 - WELL**2) * news**2 * norm
         before = self.ratios
         self.ratios = np.clip(KEPT * before + self._worth(explained) * gains, 0.0, MOST)
+        suspect = self.ratios[:2].max(axis=0) > 0.0
+        self.answered = np.where(suspect, KEPT * self.answered + news[0] * against, 0.0)
+        self.asked = np.where(suspect, KEPT * self.asked + news[0] ** 2 * norm, 0.0)
         together = news[2:] @ self._map.T
         total = together @ (weight * explained) - 0.5 * (together**2) @ weight
         self._totals = KEPT * self._totals + total
@@ -174,6 +178,10 @@ class Lips:
     def reversed(self) -> Array:
         """Ratio of a lip that goes the other way."""
         return np.asarray(self.ratios[1])
+
+    def missing(self) -> Array:
+        """How much of a suspect bolt's way the web did not go: 1 for a dead one, 2 for a reversed one."""
+        return self.answered / np.maximum(self.asked, 1e-12)
 
     def loose(self) -> tuple[Array, Array]:
         """The best ratio of play beyond what all have, and its width, um."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 
-from controller.line.description import Array, LineDescription
+from controller.line.description import Array, BoolArray, LineDescription
 
 LOOK_S = 1.0
-STILL_LOOKS = 6  # looks that a motor has to stand away from where it was sent
+STOOD_LOOKS, STOOD_UM = 6, 0.12  # less than so far in so many looks is standing
+STILL_LOOKS = 4  # looks that a motor has to stand away from where it was sent
 KEPT = 0.97  # of evidence from look to look
 
 
@@ -17,8 +20,7 @@ class Motors:
     def __init__(self, line: LineDescription) -> None:
         lips, zones = line.lips, line.zones
         self._step_um = 0.75 * max(lips.resolution_um, lips.command_step_um) + 0.2
-        self._count_um = max(0.3 * lips.resolution_um, 0.1)
-        self._reach_um = 0.25 * lips.rate_um_per_s * LOOK_S
+        self._reach_um = 0.25 * lips.rate_um_per_s * LOOK_S * STOOD_LOOKS
         self._noise_floor_um = 0.1 + 0.2 * lips.resolution_um
         self._quick_um = lips.rate_um_per_s * line.control.cycle_s
         self.stuck, self.slow = np.zeros(zones), np.zeros(zones)
@@ -27,11 +29,11 @@ class Motors:
         self._sum = np.zeros((2, zones))
         self._cycles, self._elapsed_s = 0, 0.0
         self._before: Array | None = None
-        self._mean_before: Array | None = None
+        self._stood: deque[Array] = deque(maxlen=STOOD_LOOKS + 1)
         self._sent_before: Array | None = None
 
-    def see(self, gap_um: Array, target_um: Array, dt_s: float) -> None:
-        """One cycle: positions fed back, and where the bolts were sent."""
+    def see(self, gap_um: Array, target_um: Array, lost: BoolArray, dt_s: float) -> None:
+        """One cycle: positions fed back, where the bolts were sent, and which the loop left alone."""
         if self._before is not None:
             step = gap_um - self._before
             share = min(dt_s / 5.0, 1.0)
@@ -42,24 +44,24 @@ class Motors:
         self._cycles += 1
         self._elapsed_s += dt_s
         if self._elapsed_s >= LOOK_S:
-            self._look(self._sum[0] / self._cycles, self._sum[1] / self._cycles)
+            self._look(self._sum[0] / self._cycles, self._sum[1] / self._cycles, lost)
             self._sum[:] = 0.0
             self._cycles, self._elapsed_s = 0, 0.0
 
-    def _look(self, at_um: Array, sent_um: Array) -> None:
-        if self._mean_before is not None and self._sent_before is not None:
-            went_um = at_um - self._mean_before
-            self.apart_um = self._sent_before - self._mean_before  # when the way began
+    def _look(self, at_um: Array, sent_um: Array, lost: BoolArray) -> None:
+        """Compare with where it stood some looks ago: one that crawls is told from one that stands by that alone."""
+        self._stood.append(at_um)
+        if self._sent_before is not None and len(self._stood) == self._stood.maxlen:
+            went_um = at_um - self._stood[0]
+            self.apart_um = self._sent_before - self._stood[-2]
             slack = self._step_um + 3.0 * np.sqrt(self.jitter_um2) + 0.5 * np.abs(sent_um - self._sent_before)
-            away = np.abs(self.apart_um) > slack
-            stands = np.abs(went_um) < self._count_um
+            away = (np.abs(self.apart_um) > slack) | lost
+            stands = np.abs(went_um) < STOOD_UM
             toward = ~stands & (np.sign(went_um) == np.sign(self.apart_um)) & (np.abs(went_um) < self._reach_um)
-            toward &= np.abs(went_um) < 0.5 * np.abs(self.apart_um)
+            toward &= away
             self.stuck = np.where(away & stands, self.stuck + 1.0, np.where(~stands, 0.0, KEPT * self.stuck))
-            self.slow = np.where(away & toward, self.slow + 1.0, KEPT * self.slow)
-            near = np.abs(self.apart_um) < 0.5 * self._step_um
-            self.slow = np.where(near & ~stands, 0.9 * self.slow, self.slow)
-        self._mean_before, self._sent_before = at_um, sent_um
+            self.slow = np.where(toward, self.slow + 1.0, KEPT * self.slow)
+        self._sent_before = sent_um
 
     def noisy(self) -> Array:
         """Jitter of the feedback beyond what the motor can do in a cycle, times what may be; (zones,)."""

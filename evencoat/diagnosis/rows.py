@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from controller.line.description import Array, GaugeDescription, LineDescription
+from controller.line.description import Array, LineDescription
 
 ROW_S = 1.0  # of web at nominal speed
 HISTORY_ROWS = 1500
@@ -69,7 +69,7 @@ class Rows:
             ("wet", self.line.wet_gauge, self._wet), ("dry", self.line.dry_gauge, self._dry)
         ):  # fmt: skip
             scan = cycle[f"{name}_scan_gsm"]
-            if gauge is None or not len(scan):
+            if gauge is None or not math.isfinite(float(cycle[f"{name}_scan_m"])):
                 continue
             seen = math.floor((float(cycle[f"{name}_scan_m"]) - gauge.distance_m) / self.row_m)
             if seen != gathered.row:
@@ -108,11 +108,6 @@ class Rows:
             yield name, done
         else:
             gathered.begin(seen)
-
-    @staticmethod
-    def of_gauge(line: LineDescription, name: str) -> GaugeDescription | None:
-        """A gauge by its name."""
-        return line.wet_gauge if name == "wet" else line.dry_gauge
 
 
 class _Gathered:

@@ -15,6 +15,8 @@ SCANS = 320
 TURN_M = (0.3, 4.0)  # circumferences of rolls in a coater
 FREQUENCIES = 320
 AROUND = 100  # frequencies: what a peak is compared with
+ALIKE, SEEN_TOO = 0.6, 8.0
+NEAR_SAME = 0.08  # of a cycle from scan to scan: what turns so nearly with the scans cannot be told from a drift
 EXPECTED_S = 60.0  # of running, until the pump's own pulses are known
 
 
@@ -83,16 +85,29 @@ class Turns:
 
     def _look(self) -> None:
         spectra = {name: scans.spectrum(self._per_m) for name, scans in self._of.items()}
-        known = {name: found for name, found in spectra.items() if found is not None}
-        if not known:
+        names = [name for name in ("wet", "dry") if spectra[name] is not None]
+        if not names:
             return
-        total = np.sum([found[0] for found in known.values()], axis=0)
-        peak = int(total.argmax())
-        self.times = float(total[peak]) / len(known)
-        self.turn_m = 1.0 / float(self._fine(total, peak))
-        best = max(known, key=lambda name: known[name][0][peak])
-        self.seen_by = best
-        self.size = 2.0 * math.sqrt(known[best][1][peak]) / math.sqrt(self._basis.shape[0])
+        first = spectra[names[0]]
+        assert first is not None
+        ratio, power = first
+        peak = int(ratio.argmax())
+        self.times, self.seen_by = float(ratio[peak]), names[0]
+        peak = self._apart(peak, ratio, spectra[names[-1]] if len(names) > 1 else None)
+        self.turn_m = 1.0 / self._fine(ratio, peak)
+        self.size = 2.0 * math.sqrt(power[peak]) / math.sqrt(self._basis.shape[0])
+
+    def _apart(self, peak: int, ratio: Array, other: tuple[Array, Array] | None) -> int:
+        """Of all frequencies that look the same to a gauge that scans now and then, the one that the other gauge sees,
+        which scans at other places; else the slowest, for a gauge smears what is faster."""
+        alike = np.flatnonzero(ratio > ALIKE * ratio[peak])
+        if other is not None:
+            best = int(alike[other[0][alike].argmax()])
+            if other[0][best] > SEEN_TOO:
+                return best
+        low = int(alike[0])
+        group = alike[alike <= low + 6]
+        return int(group[ratio[group].argmax()])
 
     def _fine(self, power: Array, peak: int) -> float:
         """The peak's place between two frequencies."""
@@ -130,7 +145,9 @@ class _Scans:
         phase = 2.0 * math.pi * np.outer(per_m, web_m - web_m[0])
         found = (np.exp(-1j * phase) * window) @ parts
         power = np.square(np.abs(found)).sum(axis=1)
-        return power / np.maximum(_around(power), 1e-14), power
+        beside = np.abs(per_m * float(np.median(np.diff(web_m))) + 0.5) % 1.0 - 0.5
+        ratio = power / np.maximum(_around(power), 1e-14)
+        return np.where(np.abs(beside) > NEAR_SAME, ratio, 0.0), power
 
 
 def _around(power: Array) -> Array:

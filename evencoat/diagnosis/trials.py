@@ -18,7 +18,7 @@ import numpy as np
 
 from controller.core import step as core
 from controller.line.command import Mode
-from controller.line.description import Array, GaugeDescription, LawName, LineDescription
+from controller.line.description import Array, LawName, LineDescription
 from evencoat.league.field import Machine, Match
 from plant_sim import families
 from plant_sim.faults import Play, bolt_of
@@ -203,7 +203,7 @@ def kept(trial: Trial, file: Path, tell: Callable[[float], None] | None = None) 
     arrays = {name: _packed(name, values, trial.line.zones) for name, values in found.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(".part.npz")
-    np.savez(part, **arrays)
+    np.savez(part, allow_pickle=False, **arrays)
     return part.rename(file)
 
 
@@ -235,8 +235,3 @@ def cycles(file: Path) -> Iterator[dict[str, Any]]:
             cycle[name] = arrays[name][at[name]] if came else nothing
             at[name] += came
         yield cycle | {"link_faults": (), "zones": zones}
-
-
-def periods_m(gauge: GaugeDescription, line: LineDescription) -> float:
-    """Web between two scans at nominal speed, m."""
-    return gauge.period_s * line.web_speed_mps

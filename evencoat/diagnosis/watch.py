@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from controller.line.command import Mode, Outcome
-from controller.line.description import Array, LineDescription
+from controller.line.description import LineDescription
 from controller.line.profile import LineState
 from evencoat.diagnosis import calibration
 from evencoat.diagnosis.catalogue import CATALOGUE
@@ -104,7 +105,6 @@ class Diagnoser:
         self._rows = Rows(line)
         self._lips, self._motors = Lips(line), Motors(line)
         self._slow_lips = Lips(line, FOLLOW[1])
-        self._idle = np.zeros(line.zones, dtype=np.bool_)
         self._flow = Flow(line, self._rows)
         self._shapes = {
             name: Seen(line, self._rows, self._lips, read)
@@ -158,12 +158,12 @@ class Diagnoser:
     def _looked(self, cycle: Mapping[str, Any], dt_s: float, web_m: float, speed_mps: float) -> list[Diagnosis]:
         gap_um = np.asarray(cycle["gap_um"], dtype=np.float64)
         if str(cycle["mode_actual"]) == Mode.AUTO:
-            self._motors.see(gap_um, np.asarray(cycle["gap_target_um"], dtype=np.float64), dt_s)
+            lost = np.asarray(cycle["zone_not_following"], dtype=np.bool_)
+            self._motors.see(gap_um, np.asarray(cycle["gap_target_um"], dtype=np.float64), lost, dt_s)
         kpa = float(cycle["pump_pressure_kpa"])
         rpm = float(cycle["pump_speed_rpm"])
         if kpa > 0.0 and rpm > 0.0:
             self._pulses.see(math.log(kpa) - self._flow.index * math.log(rpm / self._rpm), dt_s)
-        self._idle = np.asarray(cycle["zone_not_following"], dtype=np.bool_)
         self._scans(cycle, dt_s)
         looked = False
         for what, row in self._rows.see(cycle, self.t_s, web_m, speed_mps):
@@ -183,7 +183,7 @@ class Diagnoser:
         target = target * (share if share > 0.0 else 1.0)
         for name, health in self._health.items():
             scan = cycle[f"{name}_scan_gsm"]
-            if not len(scan):
+            if not math.isfinite(float(cycle[f"{name}_scan_m"])):
                 health.pass_by(dt_s)
                 continue
             values = np.asarray(scan, dtype=np.float64)
@@ -309,7 +309,7 @@ class Diagnoser:
         slow = np.stack([self._slow_lips.dead(), self._slow_lips.reversed(), slower])
         other = slow.max(axis=0) > stacked.max(axis=0)
         stacked, width_um = np.where(other, slow, stacked), np.where(other, slow_um, width_um)
-        stacked = stacked + calibration.LIP_NATS * self._idle  # the loop has found it out by itself
+        missed = np.where(other, self._slow_lips.missing(), lips.missing())
         best = stacked.max(axis=0)
         padded = np.pad(best, 2, constant_values=-1.0)
         beside = np.max([padded[:-4], padded[1:-3], padded[3:-1], padded[4:]], axis=0)
@@ -319,11 +319,14 @@ class Diagnoser:
             if where in not_well:
                 continue
             dead, turned, play = (float(one) for one in stacked[:, k])
-            words = f"by the web: dead {dead:.0f}, reversed {turned:.0f}, play of {width_um[k]:.0f} um {play:.0f} nats"
-            if turned > max(dead, play) + 2.0:
+            missing = float(missed[k])
+            if not calibration.MISSED_LEAST < missing < calibration.MISSED_MOST:
+                continue
+            words = f"of its way the web misses {missing:.1f} times; {best[k]:.0f} nats against a well bolt"
+            if missing > calibration.REVERSED_FROM and turned > 0.3 * max(dead, play):
                 cause = "bolt-reversed"
             elif play > dead + 2.0:
-                cause = "bolt-play"
+                cause, words = "bolt-play", f"{words}, play of {width_um[k]:.0f} um"
             else:
                 cause = "bolt-dead"
             found[Key(cause, where)] = Found(float(best[k]) / calibration.LIP_NATS, words, float(width_um[k]))
@@ -346,6 +349,8 @@ class Diagnoser:
                     own_pct / calibration.CLOG_PCT, f"pressure {pressed_pct:+.1f} % in two minutes, the flow as before",
                     self._hours_left(pressed_pct),
                 )  # fmt: skip
+        if found or batch or "wet" in mute or abs(change.slow_pressure) > 0.02:
+            flow.begin_drift()  # what the pressure says of the film is another thing now
         if "wet" in mute or batch:
             return found
         wet, pressed = change.wet, change.pressure
@@ -404,14 +409,14 @@ class Diagnoser:
             if name in mute or seen.count < 100:
                 continue
             gauge = f"{name} gauge"
-            spoilt = Key("gauge-noisy", gauge) in known or Key("gauge-blind", gauge) in known
+            spoilt = Key("gauge-blind", gauge) in known
             edge = self._edge(name, seen)
             if edge:
                 found |= edge
                 found.pop(Key("gauge-blind", gauge), None)
                 continue
             if name == "wet" and not spoilt and "lip-sticks" not in {key.cause for key in known}:
-                found |= self._local(seen, taken)
+                found |= self._local(seen, taken, max(self._health[name].noisy, 1.0))
                 strength = min(seen.bow_sigmas / calibration.BOW_SIGMAS, seen.bow_share / 0.3)
                 strength = min(strength, 100.0 * abs(seen.bow) / calibration.BOW_PCT)
                 if strength > 0.5:
@@ -436,7 +441,9 @@ class Diagnoser:
         side = "right" if right < left else "left"
         return {
             Key("gauge-misplaced", f"{name} gauge"): Found(
-                size, f"its {side} edge reads {100.0 * math.expm1(worst):+.1f} %: about {mm:+.0f} mm beside its place", mm
+                size,
+                f"its {side} edge reads {100.0 * math.expm1(worst):+.1f} %: about {mm:+.0f} mm off",
+                mm,
             )
         }
 
@@ -453,12 +460,15 @@ class Diagnoser:
         assert self.line.dry_gauge is not None
         return self._rows.row - int(self.line.dry_gauge.distance_m / self._rows.row_m) - 2
 
-    def _local(self, seen: Seen, taken: set[int]) -> Founds:
+    def _local(self, seen: Seen, taken: set[int], noisy: float) -> Founds:
         zone, size, sigmas, wide = seen.local
-        strength = min(sigmas / calibration.LOCAL_SIGMAS, 100.0 * abs(size) / calibration.LOCAL_PCT)
+        strength = min(
+            sigmas / calibration.local_sigmas(self.line.zones) / math.sqrt(noisy),
+            100.0 * abs(size) / calibration.LOCAL_PCT,
+        )
         if strength < 0.5 or any(abs(zone + 1 - bolt) <= 2 for bolt in taken):
             return {}
-        lane = size < 0.0 and (wide > 1.25 and size < -0.03 or size < -0.12)
+        lane = size < 0.0 and ((wide > 1.25 and size < -0.03) or size < -0.12)
         cause = "lane-clogged" if lane else "streak"
         pitch = self.line.die.zone_pitch_mm
         mm = float((zone - 0.5 * (self.line.zones - 1)) * pitch)
@@ -535,12 +545,17 @@ class Diagnoser:
         named = [self._told(key, one) for key, one in self._standing.items() if math.isfinite(one.named_s)]
         return sorted(named, key=lambda one: -one.probability)
 
-    def unix_offset(self) -> int:
-        """Line time of the first cycle, ns."""
+    def over(self) -> list[Diagnosis]:
+        """What was named and is over, the oldest first."""
+        return list(self._over)
+
+    @property
+    def begun_ns(self) -> int:
+        """Line time of the first cycle."""
         return self._t0_ns
 
 
-def _listed(numbers: Array) -> str:
+def _listed(numbers: npt.NDArray[np.int64]) -> str:
     """Numbers in words, runs as runs."""
     found: list[str] = []
     for number in (int(one) for one in numbers):

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from evencoat.alarms.service import AlarmService
+from evencoat.diagnosis.service import DiagnosisService
 from evencoat.hmi import reading
 from evencoat.hmi.access import UNKNOWN, Access
 from evencoat.hmi.source import Source, SourceError
@@ -92,10 +93,11 @@ class OwnHeaders:
 def application(source: Source, hosts: Sequence[str], access: Access | None = None) -> Starlette:
     """The page of one line. `hosts`: names that browsers may call it by; without `access` nobody can log in."""
     feed, alarms = Feed(source), AlarmService(source.journal, source.settings)
+    diagnosis = DiagnosisService(source.journal, source.settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        looking = [asyncio.create_task(feed.look()), asyncio.create_task(alarms.run())]
+        looking = [asyncio.create_task(each) for each in (feed.look(), alarms.run(), diagnosis.run())]
         yield
         for task in looking:
             task.cancel()
@@ -108,6 +110,7 @@ def application(source: Source, hosts: Sequence[str], access: Access | None = No
         routes=[
             *reading.routes(source),
             Route("/alarms.json", partial(_alarms, alarms)),
+            Route("/diagnosis.json", partial(_diagnosis, diagnosis)),
             *(access.routes(alarms) if access else ()),
             WebSocketRoute("/live", partial(_live, feed, access)),
             Mount("/", StaticFiles(directory=static, html=True)),
@@ -125,6 +128,10 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _alarms(alarms: AlarmService, _: Request) -> Response:
     return JSONResponse(alarms.told())
+
+
+async def _diagnosis(diagnosis: DiagnosisService, _: Request) -> Response:
+    return JSONResponse(diagnosis.told())
 
 
 async def _unreadable(_: Request, error: Exception) -> Response:

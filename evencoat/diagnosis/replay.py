@@ -1,0 +1,44 @@
+"""The diagnoser over a journal, from one row to another: for whoever asks afterwards, and for the page, which goes on
+from where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from evencoat.diagnosis.watch import Diagnoser, Diagnosis
+from evencoat.journal import JournalReader
+
+BLOCK_ROWS = 2000
+COLUMNS = (
+    "t_line_ns", "web_m", "web_speed_mps", "line_state", "batch", "mode_actual", "outcome", "link_faults", "gap_um",
+    "gap_target_um", "zone_not_following", "pump_speed_rpm", "pump_pressure_kpa", "slurry_temperature_c", "target_gsm",
+    "wet_scan_gsm",
+    "wet_scan_share", "wet_scan_m", "dry_scan_gsm", "dry_scan_share", "dry_scan_m",
+)  # fmt: skip
+
+
+def cycles(reader: JournalReader, first_row: int, last_row: int) -> Iterator[dict[str, Any]]:
+    """Rows of a journal as cycles."""
+    while first_row <= last_row:
+        rows = reader.rows(COLUMNS, first_row, min(first_row + BLOCK_ROWS - 1, last_row))
+        first_row += BLOCK_ROWS
+        links = [tuple(str(text).split("; ")) if text else () for text in rows.pop("link_faults")]
+        for k, faults in enumerate(links):
+            yield {name: values[k] for name, values in rows.items()} | {"link_faults": faults}
+
+
+def replayed(
+    diagnoser: Diagnoser,
+    reader: JournalReader,
+    first_row: int = 1,
+    tell: Callable[[int, int], None] | None = None,
+) -> tuple[list[Diagnosis], int]:
+    """All of a journal from a row on; returns what was named, and the last row. tell: done, and of how many."""
+    named: list[Diagnosis] = []
+    last = reader.last_row()
+    for done, cycle in enumerate(cycles(reader, first_row, last)):
+        named += diagnoser.look(cycle)
+        if tell is not None and done % BLOCK_ROWS == 0:
+            tell(done, last - first_row + 1)
+    return named, last
