@@ -489,9 +489,9 @@ ENTRIES: tuple[Entry, ...] = (
         "foil-uneven",
         Words(
             "the foil is uneven, not the coating",
-            "The dry gauge weighs foil and coating; the foil's weight changes along the web.",
+            "The dry gauge weighs foil and coating, and the foil's weight changes.",
             "The loop may answer foil as if it were coating.",
-            "Have the foil's weight subtracted (bare-foil gauge or the supplier's figures); do not trim the pump by hand.",
+            "Have the foil's weight subtracted (bare-foil gauge or supplier's figures); do not trim the pump.",
         ),
         Words(
             "箔材不均，而非涂层",

@@ -10,6 +10,7 @@ from controller.line.description import Array, BoolArray, LineDescription
 
 LOOK_S = 1.0
 STOOD_LOOKS, STOOD_UM = 6, 0.12  # less than so far in so many looks is standing
+LATELY = 0.15  # of the way in those looks, in the last two of them: less is a motor that has just stopped
 STILL_LOOKS = 4  # looks that a motor has to stand away from where it was sent
 KEPT = 0.97  # of evidence from look to look
 
@@ -58,7 +59,7 @@ class Motors:
             away = (np.abs(self.apart_um) > slack) | lost
             stands = np.abs(went_um) < STOOD_UM
             toward = ~stands & (np.sign(went_um) == np.sign(self.apart_um)) & (np.abs(went_um) < self._reach_um)
-            toward &= away
+            toward &= away & (np.abs(at_um - self._stood[-3]) > LATELY * np.abs(went_um))  # it goes on crawling
             self.stuck = np.where(away & stands, self.stuck + 1.0, np.where(~stands, 0.0, KEPT * self.stuck))
             self.slow = np.where(toward, self.slow + 1.0, KEPT * self.slow)
         self._sent_before = sent_um

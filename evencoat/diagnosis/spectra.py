@@ -91,7 +91,10 @@ class Turns:
         first = spectra[names[0]]
         assert first is not None
         ratio, power = first
-        peak = int(ratio.argmax())
+        peak = int(np.nan_to_num(ratio).argmax())
+        if not ratio[peak] > 0.0:
+            self.times = 0.0
+            return
         self.times, self.seen_by = float(ratio[peak]), names[0]
         peak = self._apart(peak, ratio, spectra[names[-1]] if len(names) > 1 else None)
         self.turn_m = 1.0 / self._fine(ratio, peak)
@@ -145,9 +148,10 @@ class _Scans:
         phase = 2.0 * math.pi * np.outer(per_m, web_m - web_m[0])
         found = (np.exp(-1j * phase) * window) @ parts
         power = np.square(np.abs(found)).sum(axis=1)
-        beside = np.abs(per_m * float(np.median(np.diff(web_m))) + 0.5) % 1.0 - 0.5
+        turns = per_m * float(np.median(np.diff(web_m)))  # from scan to scan
+        alone = (turns < 0.5) | (np.abs(turns - np.rint(turns)) > NEAR_SAME)
         ratio = power / np.maximum(_around(power), 1e-14)
-        return np.where(np.abs(beside) > NEAR_SAME, ratio, 0.0), power
+        return np.where(alone, ratio, 0.0), power
 
 
 def _around(power: Array) -> Array:

@@ -261,7 +261,11 @@ class Diagnoser:
             elif health.patience > 1.0:
                 found[Key("gauge-silent", where)] = Found(health.patience, f"no scan for {health.silent_s:.0f} s")
             blind = np.flatnonzero(health.blind > 0.5)
-            if (blind.size or health.missing > 0.01) and health.seen:
+            if blind.size == 1 and blind[0] in (0, self.line.zones - 1):  # it looks past the web there
+                side, sign = ("left", -1.0) if blind[0] == 0 else ("right", 1.0)
+                mm = sign * 0.5 * self.line.die.zone_pitch_mm
+                found[Key("gauge-misplaced", where)] = Found(2.0, f"sees no web at the {side} edge", mm)
+            elif (blind.size or health.missing > 0.01) and health.seen:
                 zones = f"zones {_listed(blind + 1)}" if blind.size else "single boxes"
                 strength = max(2.0 * float(health.blind.max()), health.missing / 0.02)
                 first = float(blind[0] + 1) if blind.size else math.nan

@@ -1,0 +1,183 @@
+"""Each detector by itself, on signals whose truth is known."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from evencoat.diagnosis import calibration
+from evencoat.diagnosis.catalogue import CATALOGUE, told
+from evencoat.diagnosis.gauges import Health
+from evencoat.diagnosis.lips import FOLLOW, Lips
+from evencoat.diagnosis.motors import Motors
+from evencoat.diagnosis.rows import Rows
+from evencoat.diagnosis.spectra import Pulses, Turns
+from evencoat.diagnosis.steps import Usual
+from evencoat.settings import load_line
+
+LINE = load_line("pilot-16").line
+ZONES = LINE.zones
+NOBODY = np.zeros(ZONES, dtype=np.bool_)
+
+
+def cycle(web_m: float, wet_m: float = math.nan, wet: float = 1.0) -> dict[str, object]:
+    """A cycle of a line that does all right; its wet scan reads `wet` times the target."""
+    return {
+        "gap_um": np.full(ZONES, web_m), "pump_speed_rpm": 100.0, "pump_pressure_kpa": 50.0,
+        "slurry_temperature_c": 25.0, "target_gsm": 90.0, "wet_scan_m": wet_m, "dry_scan_m": math.nan,
+        "wet_scan_gsm": wet * LINE.target_profile_gsm, "dry_scan_gsm": np.zeros(0),
+    }  # fmt: skip
+
+
+def test_a_scan_belongs_to_the_row_of_web_that_it_saw() -> None:
+    rows, told_rows = Rows(LINE), []
+    for k in range(200):
+        web_m = 100.0 + 0.05 * k
+        reading = 1.1 if 102.0 <= web_m - 2.0 < 102.5 else 1.0
+        told_rows += list(rows.see(cycle(web_m, web_m, reading), 0.1 * k, web_m, 0.5))
+    thick = [row for what, row in told_rows if what == "wet" and rows.wet[row % rows.size].mean() > 0.01]
+    assert thick == [204]  # rows of half a metre, the gauge two metres away
+    assert rows.gap_um[204 % rows.size] == pytest.approx(102.225)
+
+
+def test_web_that_is_set_back_is_begun_anew() -> None:
+    rows = Rows(LINE)
+    for k in range(60):
+        list(rows.see(cycle(100.0 + 0.05 * k), 0.1 * k, 100.0 + 0.05 * k, 0.5))
+    list(rows.see(cycle(3.0), 6.0, 3.0, 0.5))
+    assert np.isnan(rows.gap_um).all()
+
+
+def moved(stands: float, crawls: float) -> Motors:
+    """Bolts sent 5 um off: one stands, one crawls, the others go."""
+    motors, at = Motors(LINE), np.full(ZONES, 500.0)
+    for k in range(300):
+        target = np.full(ZONES, 500.0 if k < 100 else 505.0)
+        at = np.where(np.arange(ZONES) == 3, at + stands, at)
+        if k >= 100:
+            at = np.minimum(at + np.where(np.arange(ZONES) == 3, 0.0, 0.2), target)
+            at[7] = min(500.0 + crawls * 0.1 * (k - 100), 505.0)
+        motors.see(at.copy(), target, NOBODY, 0.1)
+    return motors
+
+
+def test_a_motor_that_stands_is_told_from_one_that_crawls() -> None:
+    motors = moved(0.0, 0.1)
+    assert motors.stuck.argmax() == 3 and motors.slow.argmax() == 7
+    assert motors.stuck[7] < 4 < motors.stuck[3]
+    assert motors.slow[3] == 0.0 and (motors.slow[[0, 1, 2]] < 1.0).all()
+
+
+def test_jitter_of_the_feedback_is_no_move() -> None:
+    rng, motors = np.random.default_rng(1), Motors(LINE)
+    for _ in range(200):
+        motors.see(500.0 + 2.0 * rng.standard_normal(ZONES), np.full(ZONES, 500.0), NOBODY, 0.1)
+    assert (motors.noisy() > 1.0).all()
+    assert (moved(0.0, 2.0).noisy() < 1.0).all()
+
+
+def watched(delivery: float, follow: float = FOLLOW[1]) -> Lips:
+    """Bolts that move as they like over a drifting web, the sixth with this share of its way."""
+    rng, lips = np.random.default_rng(2), Lips(LINE, follow)
+    at, web = np.zeros(ZONES), np.zeros(ZONES)
+    share = np.ones(ZONES)
+    share[5] = delivery
+    for _ in range(300):
+        at = at + 0.4 * rng.standard_normal(ZONES)
+        web += 2e-4 * rng.standard_normal(ZONES)
+        lips.row(at, lips._map @ (share * at) + web + 1.5e-3 * rng.standard_normal(ZONES))
+    return lips
+
+
+def test_the_web_tells_a_dead_bolt_and_a_reversed_one() -> None:
+    dead, turned = watched(0.0), watched(-1.0)
+    assert dead.dead().argmax() == 5 and dead.dead()[5] > calibration.LIP_NATS
+    assert dead.missing()[5] == pytest.approx(1.0, abs=0.25)
+    assert turned.missing()[5] == pytest.approx(2.0, abs=0.3)
+    others = np.delete(dead.dead(), [3, 4, 5, 6, 7])
+    assert (others < calibration.LIP_NATS).all()
+
+
+def test_bolts_that_deliver_a_little_less_are_well() -> None:
+    assert (watched(0.85).dead() < calibration.LIP_NATS).all()
+    assert (watched(1.0, FOLLOW[0]).ratios[:2] < calibration.LIP_NATS).all()
+
+
+def test_pulses_are_found_by_their_frequency_once_they_have_grown() -> None:
+    pulses = Pulses(LINE)
+    for k in range(2400):
+        size = 0.002 if k < 1200 else 0.006
+        pulses.see(size * math.sin(2.0 * math.pi * 1.3 * 0.1 * k), 0.1)
+        if k == 1199:
+            assert pulses.times == pytest.approx(1.0, abs=0.05)
+    assert pulses.times > 2.0
+    assert pulses.frequency_hz == pytest.approx(1.3, abs=0.01)
+
+
+@pytest.mark.parametrize("turn_m", [0.9, 1.7])
+def test_a_roll_is_found_by_its_turn(turn_m: float) -> None:
+    rng, turns = np.random.default_rng(3), Turns(LINE)
+    tilt = np.linspace(-1.0, 1.0, ZONES)
+    for k in range(600):
+        web_m = 0.1 * k
+        noise = 0.004 * rng.standard_normal(ZONES)
+        turns.see("wet", np.exp(0.003 * tilt * math.sin(2.0 * math.pi * web_m / turn_m) + noise), web_m, 0.2 * k)
+    assert turns.times > calibration.TURN_TIMES
+    assert turns.turn_m == pytest.approx(turn_m, rel=0.03)
+
+
+def test_noise_alone_is_no_roll() -> None:
+    rng, turns = np.random.default_rng(4), Turns(LINE)
+    for k in range(600):
+        turns.see("wet", np.exp(0.004 * rng.standard_normal(ZONES)), 0.1 * k, 0.2 * k)
+    assert turns.times < calibration.TURN_TIMES
+
+
+def scanned(last: int, outliers: float = 0.0, frozen: bool = False) -> Health:
+    assert LINE.wet_gauge is not None
+    rng, health = np.random.default_rng(5), Health(LINE.wet_gauge, ZONES, 5)
+    share = np.ones(ZONES)
+    for k in range(last):
+        if not (frozen and k > 200):
+            share = np.exp(0.004 * rng.standard_normal(ZONES))
+            share[rng.random(ZONES) < (outliers if k > 200 else 0.0)] *= 1.2
+        health.scan(share, 1.0)
+    return health
+
+
+def test_a_gauge_is_frozen_or_noisy_or_well() -> None:
+    assert scanned(210, frozen=True).same >= 2
+    assert scanned(400, outliers=0.03).noisy > 2.0
+    well = scanned(400)
+    assert well.same == 0 and well.noisy < 1.5
+
+
+def test_the_usual_hardly_heeds_what_is_not() -> None:
+    usual = Usual(0.01)
+    rng = np.random.default_rng(6)
+    for _ in range(300):
+        usual.seen(0.05 * rng.standard_normal())
+    before = float(usual.sigma)
+    usual.seen(50.0)
+    assert before == pytest.approx(0.05, rel=0.2) and float(usual.sigma) < 1.05 * before
+
+
+def test_every_cause_has_words_in_both_languages_and_knows_its_rivals() -> None:
+    for entry in CATALOGUE.values():
+        for words in entry.words.values():
+            assert all(len(text) > 1 for text in words)
+        assert entry.explained_by <= CATALOGUE.keys() and entry.id not in entry.explained_by
+    assert told("bolt-stuck", "bolt 7").text == "bolt 7 does not move"
+    assert "bolt 7" in told("bolt-stuck", "bolt 7", "zh").text
+
+
+def test_stronger_evidence_is_surer() -> None:
+    for cause in CATALOGUE:
+        sure = [calibration.probability(cause, strength) for strength in (1.0, 2.0, 8.0)]
+        assert sure == sorted(sure) and sure[0] > 0.0 and sure[-1] < 1.0
+
+
+def test_a_line_without_a_dry_gauge_can_be_watched() -> None:
+    rows = Rows(replace(LINE, dry_gauge=None))
+    assert list(rows.see(cycle(0.1), 0.0, 0.1, 0.5)) == []

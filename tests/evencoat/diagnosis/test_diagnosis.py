@@ -1,0 +1,122 @@
+"""Faults on simulated lines, from cycles to words; the journal's way and the page's."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from evencoat.cli import app
+from evencoat.diagnosis import trials
+from evencoat.diagnosis.judging import judged, right
+from evencoat.diagnosis.service import DiagnosisService
+from evencoat.diagnosis.watch import Diagnoser, Diagnosis, Key
+from evencoat.league.rivals import Rival
+from evencoat.settings import load_line
+from evencoat.simulate import Plan, simulate
+from plant_sim.faults import Play
+from tests.runs import DRIFTS, story
+
+KINDS = {kind.label: kind for kind in trials.KINDS}
+
+
+def trial(label: str, minutes: float, **play: object) -> trials.Trial:
+    """A short trial on a small line."""
+    drawn = trials.drawn(KINDS[label], "wide-kernel", 50003)  # of eight zones
+    kind = KINDS[label]
+    changed = Play(kind.play, **{"onset_s": 20.0, "at": 0.6, **play})  # type: ignore[arg-type]
+    place = 4 if kind.where in ("bolt", "zone") else -1
+    return replace(drawn, kind=kind, minutes=minutes, play=changed, place=place)
+
+
+def named(one: trials.Trial) -> list[Diagnosis]:
+    diagnoser = Diagnoser(one.line)
+    return [found for cycle in trials.simulated(one) for found in diagnoser.look(cycle)]
+
+
+def test_a_stuck_bolt_is_named_by_its_number() -> None:
+    one = trial("stuck bolt", 1.2)
+    row = judged(one, trials.simulated(one))
+    assert row["named"] and row["first_right"] and not row["false"]
+    assert row["told"][0][0] == "bolt-stuck:bolt 5"
+
+
+@pytest.mark.parametrize(
+    ("label", "play", "key"),
+    [
+        ("wet gauge frozen", {}, Key("gauge-frozen", "wet gauge")),
+        ("encoder lost", {}, Key("encoder-lost", "encoder")),
+        ("feedback noisy", {"size": 4.0}, Key("bolt-noisy", "die")),
+    ],
+)
+def test_what_shows_at_once_is_named_at_once(label: str, play: dict[str, float], key: Key) -> None:
+    found = named(trial(label, 0.6, **play))
+    assert [one.key for one in found][:1] == [key]
+    assert found[0].named_s < 35.0 and 0.5 < found[0].probability < 1.0
+
+
+def test_a_quiet_start_is_no_diagnosis() -> None:
+    assert named(trial("stuck bolt", 1.2, onset_s=1e6)) == []
+
+
+def test_a_kept_trial_is_judged_as_the_same(tmp_path: Path) -> None:
+    one = trial("dry gauge silent", 0.5)
+    file = trials.kept(one, tmp_path / "one.npz")
+    played, read = list(trials.simulated(one)), list(trials.cycles(file))
+    assert len(played) == len(read)
+    assert [cycle["web_m"] for cycle in read] == [cycle["web_m"] for cycle in played]
+    assert [len(cycle["wet_scan_gsm"]) > 0 for cycle in read] == [len(cycle["wet_scan_gsm"]) > 0 for cycle in played]
+    assert read[250]["gap_um"] == pytest.approx(played[250]["gap_um"], rel=1e-6)
+
+
+def test_right_is_strict_about_cause_place_and_time() -> None:
+    one = trial("stuck bolt", 1.0)
+    found = Diagnosis(Key("bolt-stuck", "bolt 5"), 0.9, "", 20.0, 30.0, 10.0, 0.0, 2.0)
+    assert right(one, found) and right(one, replace(found, key=Key("bolt-stuck", "bolt 6")))
+    assert not right(one, replace(found, key=Key("bolt-stuck", "bolt 8")))
+    assert not right(one, replace(found, key=Key("bolt-slow", "bolt 5")))
+    assert not right(one, replace(found, named_s=19.0))
+
+
+def test_every_kind_can_be_drawn_in_every_family() -> None:
+    for kind in trials.KINDS:
+        for family in (*trials.DEVELOPED, *trials.HELD_OUT):
+            drawn = trials.drawn(kind, family, 7)
+            assert drawn.play is not None and drawn.minutes > 4.0
+    assert not set(trials.DEVELOPED) & set(trials.HELD_OUT)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A journal in which the dry gauge falls silent after half a minute."""
+    folder = tmp_path_factory.mktemp("run")
+    scenario = story({"name": "gauge-silent", "gauge": "dry", "onset_s": 80.0}, drifts=DRIFTS)
+    simulate(Plan(load_line("pilot-16"), scenario, Rival.IMC, 1.7, 3), folder)
+    return folder / "journal.sqlite"
+
+
+def test_a_journal_is_diagnosed_in_words_and_for_programs(run: Path) -> None:
+    done = CliRunner().invoke(app, ["diagnose", str(run), "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert [(one["cause"], one["where"]) for one in told["named"]] == [("gauge-silent", "dry gauge")]
+    assert told["named"][0]["replay"].endswith("--page") and told["standing"] == ["gauge-silent:dry gauge"]
+    said = CliRunner().invoke(app, ["diagnose", str(run)])
+    assert "the dry gauge says nothing" in said.output and "Check power" in said.output
+    assert "无信号" in CliRunner().invoke(app, ["diagnose", str(run), "--language", "zh"]).output
+
+
+def test_no_journal_is_a_clear_refusal(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["diagnose", str(tmp_path)])
+    assert done.exit_code == 2
+
+
+def test_the_page_is_told_what_stands(run: Path) -> None:
+    service = DiagnosisService(run, load_line("pilot-16"))
+    service.look()
+    told = service.told()
+    assert [one["cause"] for one in told["standing"]] == ["gauge-silent"]
+    assert told["standing"][0]["words"]["en"]["action"] and told["problem"] == ""
+    service.look()  # nothing new: nothing is told twice
+    assert len(service.told()["history"]) == 1
