@@ -1,6 +1,6 @@
-"""The bounds at which evidence begins to count, and how often what was named with so much of it was right.
+"""The bounds at which evidence begins to count, and how sure a diagnosis of so much of it is.
 
-Chosen on lines of the families set apart for development (`trials.DEVELOPED`) and never on those held out.
+The bounds were chosen on lines of the families set apart for development (`trials.DEVELOPED`) and never on those held out.
 """
 
 from __future__ import annotations
@@ -34,6 +34,6 @@ def local_sigmas(zones: int) -> float:
 
 
 def probability(cause: str, strength: float) -> float:
-    """That a diagnosis of this strength is right."""
+    """That a diagnosis of this strength is right: one curve for all causes, which nobody has calibrated yet."""
     level, slope = _ODDS.get(cause, _ODDS[""])
     return 1.0 / (1.0 + math.exp(-(level + slope * math.log(max(strength, 1e-3)))))

@@ -2,8 +2,8 @@
 
 Pure but for its own memory: no clock, no file, numpy alone. A cycle comes by the names of Trace, from a Trace or from a
 journal's row. Every detector gives its evidence as a strength, 1 where it begins to count; what a stronger cause
-explains is taken from the others; what stays strong for long enough is named. How often a strength was right on lines
-set apart for it is the probability (`calibration`).
+explains is taken from the others; what stays strong for long enough is named. The probability rises with the strength
+(`calibration`).
 """
 
 from __future__ import annotations
