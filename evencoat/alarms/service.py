@@ -22,11 +22,12 @@ from evencoat.alarms.catalogue import CATALOGUE, Words, told
 from evencoat.alarms.conditions import Memory, Surroundings, Watch, silent
 from evencoat.alarms.engine import Engine, EngineState, Key, Standing, State, Transition
 from evencoat.alarms.figures import ANNOUNCED, DAY_S, figures
-from evencoat.alarms.health import health, packml
+from evencoat.alarms.health import health
 from evencoat.alarms.store import AlarmStore, StoreError, Told, path_beside
 from evencoat.guest import usual
 from evencoat.journal import JournalError, JournalReader
 from evencoat.journal.audit import What
+from evencoat.packml import packml
 from evencoat.settings import Settings
 
 LOOK_S = 0.02  # between two looks at the picture

@@ -19,7 +19,6 @@ from pathlib import Path
 from asyncua import ua
 
 from evencoat import __version__, picture
-from evencoat.alarms.health import packml
 from evencoat.desk.client import Desk
 from evencoat.desk.users import Users
 from evencoat.hmi.source import Source, SourceError
@@ -31,6 +30,7 @@ from evencoat.opcua.nodes import Nodes
 from evencoat.opcua.people import People, Refusals
 from evencoat.opcua.requests import Requests
 from evencoat.opcua.session import Bounds, Line
+from evencoat.packml import packml
 
 LOOK_S, EVENTS_S, COUNTED_S = 0.1, 1.0, 10.0  # between looks at the picture, at events, at refusals that were counted
 STALE_S = 3.0  # a picture that is older says nothing about now

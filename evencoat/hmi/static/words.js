@@ -214,7 +214,7 @@ export const SAID = {
   "the profile stayed more uneven than a plain PI would leave it": "轮廓比普通 PI 控制下更不均匀",
   "the mean stayed further off than a plain PI would leave it": "均值比普通 PI 控制下偏离更多",
   none: "无", finite: "有限数", range: "范围", rate: "速率", neighbour: "相邻", bend: "弯曲", "pump range": "泵范围", "pump rate": "泵速率",
-  Execute: "运行", Held: "内部保持", Suspended: "外部暂停", Idle: "空闲", Starting: "启动中", Stopped: "停止",
+  Execute: "运行", Held: "内部保持", Suspended: "外部暂停", Idle: "空闲", Starting: "启动中", Stopped: "停止", Aborted: "已中止",
   active: "未确认", acknowledged: "已确认", returned: "已恢复，未确认", shelved: "已搁置", suppressed: "按设计抑制", normal: "正常",
   urgent: "紧急", high: "高", medium: "中", low: "低",
   good: "正常", "maintenance required": "需要维护", "out of specification": "超出规格", "function check": "功能检查", failure: "失效",
