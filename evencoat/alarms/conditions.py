@@ -18,7 +18,7 @@ from controller.line.command import Mode, Rung
 from controller.line.description import Array, LineDescription
 from controller.line.profile import LineState
 from evencoat.alarms.catalogue import CATALOGUE, HOLDS, Context
-from evencoat.alarms.engine import Condition, Conditions, Key
+from evencoat.alarms.engine import MOMENT_S, Condition, Conditions, Key
 from evencoat.league.metrics import OUT_WIDTH_SHARE
 
 STARTING_S = 90.0  # of a closed loop on a running web, until it is expected to be even
@@ -67,7 +67,8 @@ class Memory(NamedTuple):
 
     t_ns: int = -1
     web_m: float = math.nan
-    closed_s: float = 0.0  # how long the loop has been closed on a running web
+    closed_s: float = 0.0  # how long the loop has been closed on a running web, holds of a moment included
+    open_s: float = math.inf  # how long it has not been
     settle_s: float = SETTLE_START_S  # still to go until everything is expected to be steady
     steady_s: float = 0.0  # since then
     batch: int = -1
@@ -149,7 +150,8 @@ class Watch:
         dry = self.line.dry_gauge
         to_dry_s = dry.distance_m / max(speed_mps, 0.1 * self.line.web_speed_mps) if dry is not None else 0.0
         wait_s = max(known.settle_s - dt_s, 0.0)
-        if not closed:
+        open_s = 0.0 if closed else known.open_s + dt_s
+        if open_s >= MOMENT_S:
             wait_s = max(SETTLE_START_S, DRY_DELAYS * to_dry_s)
         if known.batch not in (-1, batch):
             wait_s = max(wait_s, SETTLE_BATCH_S + to_dry_s)
@@ -165,7 +167,8 @@ class Watch:
                 trim=(known.trim[0], Smooth()), bias=(known.bias[0], Smooth()), steady_s=0.0, taught=(-1, math.nan, 0),
             )  # fmt: skip
         return usual._replace(
-            closed_s=known.closed_s + dt_s if closed else 0.0,
+            closed_s=known.closed_s + dt_s if open_s < MOMENT_S else 0.0,
+            open_s=open_s,
             settle_s=wait_s,
             steady_s=usual.steady_s + dt_s,
             batch=batch,

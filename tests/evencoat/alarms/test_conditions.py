@@ -168,6 +168,19 @@ def test_a_trim_that_follows_a_moving_target_is_no_alarm(run):
     assert came == set()
 
 
+def test_holds_of_a_moment_neither_end_nor_renew_what_stands(run):
+    """As on a machine too busy for the speed it plays at: the loop holds for some seconds, again and again."""
+    bent: dict[str, Any] = {"gap_um": 600.0 + 118.0 * SEVENTH, "profile_gsm": 180.0 + 2.0 * SEVENTH}
+    held = {**bent, "mode_actual": Mode.HOLD, "outcome": Outcome.LINE_STOPPED, "line_state": LineState.STOPPED}
+    came = {"bolt-end/bolt 7", "zone-apart/zone 7"}
+    assert run.play(125.0, **bent) >= came
+    for _ in range(10):
+        assert run.play(5.0, **held) == set() and run.play(40.0, **bent) == set()
+        assert {str(key) for key in run.panel.standing()} == came
+    run.play(25.0, **held)
+    assert not run.panel.standing().keys() & {Key("bolt-end", "bolt 7")}, "a longer one hides them"
+
+
 def test_a_line_that_stands_is_no_alarm(run):
     held = {"line_state": LineState.STOPPED, "web_speed_mps": 0.0, "outcome": Outcome.LINE_STOPPED}
     assert run.play(60.0, mode_actual=Mode.HOLD, pump_speed_rpm=0.0, pump_pressure_kpa=0.0, **held) == set()
