@@ -1,7 +1,8 @@
 """The alarms of a line beside its page: looks at each new cycle, keeps what must last, answers who asks.
 
 A task of `evencoat serve`, never of the control process. Time is line time while cycles come and wall time while none
-do, so that a line that falls silent is told of too.
+do, so that a line that falls silent is told of too. Durations are in it; what people are shown as the moment is the
+wall time of the cycle that moved an alarm, which of a run that is played again is that of then.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class AlarmService:
         except (StoreError, sqlite3.Error) as error:
             self.problem = str(error)
             self.state, self._history = EngineState(now_s=0.0), deque(maxlen=CAME_MOST)
+        self._came_unix_s = {one.moved.key: one.t_unix_s for one in self._history if one.moved.after is ANNOUNCED}
         self._began_s = self._history[0].moved.at_s if self._history else self.state.now_s
 
     async def run(self) -> None:
@@ -93,7 +95,8 @@ class AlarmService:
         self._around = self._around._replace(events=())
         self._stepped_unix_s = now_unix_s
         self.state, moved = self._engine.step(self.state, self.state.now_s + dt_s, found)
-        self._keep(moved)
+        since_s = now_unix_s - self._seen_unix_s  # 0 where a cycle has just come
+        self._keep(moved, self._head["t_unix_s"] + since_s if self._head else now_unix_s)
 
     def look_around(self) -> Surroundings:
         """Disk, model, and what the journal has to say since the last time. Blocks on the disk."""
@@ -113,7 +116,7 @@ class AlarmService:
 
     def close(self) -> None:
         """Keep what there is, and let the file go."""
-        self._keep((), at_once=True)
+        self._keep((), self._clock(), at_once=True)
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -123,12 +126,12 @@ class AlarmService:
     def acknowledge(self, who: str, key: str) -> None:
         """`who`, who has been made sure of, has seen it. Raises EngineError."""
         self.state, moved = self._engine.acknowledged(self.state, Key.of(key), who)
-        self._keep((moved,), at_once=True)
+        self._keep((moved,), self._clock(), at_once=True)
 
     def shelve(self, who: str, key: str, minutes: float, why: str) -> None:
         """`who`, who has been made sure of, puts it aside. Raises EngineError naming what is out of bounds."""
         self.state, moved = self._engine.shelved(self.state, Key.of(key), who, why, 60.0 * minutes)
-        self._keep((moved,), at_once=True)
+        self._keep((moved,), self._clock(), at_once=True)
 
     def told(self) -> dict[str, Any]:
         """All of it, as /alarms.json has it: what stands, figures, health, the line in one word."""
@@ -147,12 +150,12 @@ class AlarmService:
 
     def _one(self, key: Key, standing: Standing) -> dict[str, Any]:
         alarm = CATALOGUE[key.alarm]
-        ago_s = self.state.now_s - standing.began_s
         return {
             "id": str(key),
             "priority": alarm.priority,
             "state": standing.state,
-            "began_unix_s": self._stepped_unix_s - ago_s if standing.began_s else None,
+            "began_unix_s": self._came_unix_s.get(key) if standing.began_s else None,
+            "lasted_s": round(self.state.now_s - standing.began_s, 1) if standing.began_s else None,
             "detail": standing.detail,
             "first_out": standing.first_out,
             "group": standing.group,
@@ -164,14 +167,16 @@ class AlarmService:
             "words": {language: _words(told(alarm, key.subject, language)) for language in alarm.words},
         }
 
-    def _keep(self, moved: Sequence[Transition], at_once: bool = False) -> None:
+    def _keep(self, moved: Sequence[Transition], at_unix_s: float, at_once: bool = False) -> None:
+        """What moved at that wall time, where it has to last; where everything stands, now and then."""
         now_unix_s = self._clock()
-        self._history.extend(Told(now_unix_s, one) for one in moved)
+        self._history.extend(Told(at_unix_s, one) for one in moved)
+        self._came_unix_s |= {one.key: at_unix_s for one in moved if one.after is ANNOUNCED}
         if self._store is None or not (moved or at_once or abs(now_unix_s - self._kept_unix_s) >= KEPT_S):
             return
         self._kept_unix_s = now_unix_s
         try:
-            self._store.keep(self.state, moved, now_unix_s)
+            self._store.keep(self.state, [Told(at_unix_s, one) for one in moved], now_unix_s)
             self.problem = ""
         except sqlite3.Error as error:
             self.problem = f"{self._store.path}: {error}; alarms go on, what stands is not kept"
@@ -191,6 +196,7 @@ def _moved(one: Told) -> dict[str, Any]:
     moved = one.moved
     return {
         "t_unix_s": one.t_unix_s,
+        "at_s": round(moved.at_s, 1),
         "id": str(moved.key),
         "before": moved.before,
         "after": moved.after,

@@ -72,11 +72,11 @@ class AlarmStore:
         standings = {Key.of(key): _standing(json.loads(text), now_s) for key, text in rows}
         return EngineState(now_s, standings, frozenset(), int(meta.get("group", 0)))
 
-    def keep(self, state: EngineState, moved: Sequence[Transition], t_unix_s: float) -> None:
+    def keep(self, state: EngineState, moved: Sequence[Told], now_unix_s: float) -> None:
         """Take in what moved and where everything stands now. Raises sqlite3.Error where the disk refuses."""
         told = [(t_unix_s, one.at_s, str(one.key), one.before, one.after, one.why, one.detail, one.who, one.group,
-                 one.first_out) for one in moved]  # fmt: skip
-        meta = {"now_s": repr(state.now_s), "t_unix_s": repr(t_unix_s), "group": str(state.group)}
+                 one.first_out) for t_unix_s, one in moved]  # fmt: skip
+        meta = {"now_s": repr(state.now_s), "t_unix_s": repr(now_unix_s), "group": str(state.group)}
         with self._db:
             self._db.execute("DELETE FROM standings")
             rows = [(str(key), json.dumps(_plain(one))) for key, one in state.standings.items()]

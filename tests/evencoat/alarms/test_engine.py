@@ -28,7 +28,7 @@ from evencoat.alarms.engine import (
     Transition,
     Why,
 )
-from evencoat.alarms.store import AlarmStore
+from evencoat.alarms.store import AlarmStore, Told
 
 W = Words("text", "cause", "consequence", "action")
 STOPPED = frozenset({Context.NOT_RUNNING})
@@ -209,7 +209,7 @@ class AnyOrder(RuleBasedStateMachine):
             if one.after is State.SHELVED:
                 self.shelved_s[one.key] = one.at_s
         if moves:
-            self.store.keep(self.state, moves, self.unix_s)
+            self.store.keep(self.state, [Told(self.unix_s, one) for one in moves], self.unix_s)
 
     @rule(
         later_s=st.sampled_from([0.0, 0.1, 1.0, 6.0, 20.0, 4000.0]),

@@ -9,7 +9,7 @@ import pytest
 from evencoat.alarms.engine import EngineError
 from evencoat.alarms.service import AlarmService
 from evencoat.journal import CycleJournal
-from evencoat.picture import Easel, path_of
+from evencoat.picture import Easel, message, path_of
 from evencoat.settings import load_line
 from tests.controller.core.test_step import Drive
 from tests.factories import ToyWeb
@@ -57,6 +57,23 @@ def test_a_line_that_falls_silent_is_told_of_and_an_acknowledgement_outlives_the
     assert found["control-silent"] == ("shelved", "mara") and not again.problem
     with pytest.raises(EngineError, match="nothing to acknowledge"):
         again.acknowledge("mara", "pump-end")
+    again.close()
+
+
+def test_since_when_is_the_wall_s_and_for_how_long_the_line_s(line):
+    path, drive, easel, wall = line
+    service, then_s = AlarmService(path, SETTINGS, wall), 5e8  # a run of long ago, played again at eight times its pace
+    for k in range(6):
+        strange = ("another controller commands this line",)
+        trace = drive.cycle()._replace(link_faults=strange, t_line_ns=round(1.6e9 * k))
+        easel.put(message(trace._asdict(), 1.0, then_s + 0.2 * k))
+        service.look()
+        wall.now_s += 0.2
+    (one,) = service.told()["alarms"]
+    assert (one["began_unix_s"], one["lasted_s"]) == (then_s, 8.0)
+    service.close()
+    again = AlarmService(path, SETTINGS, wall)
+    assert again.told()["alarms"][0]["began_unix_s"] == then_s
     again.close()
 
 
