@@ -170,13 +170,13 @@ class Engine:
             group, grouped_s = self._announce(state, now_s, coming, standings, moved)
         return EngineState(now_s, standings, frozenset(found.contexts), group, grouped_s), moved
 
-    def acknowledged(self, state: EngineState, key: Key, who: str) -> tuple[EngineState, Transition]:
-        """A person has seen it. Raises EngineError where there is nothing to acknowledge."""
+    def acknowledged(self, state: EngineState, key: Key, who: str, why: str = "") -> tuple[EngineState, Transition]:
+        """A person has seen it, and may say why it stands. Raises EngineError where there is nothing to acknowledge."""
         standing = state.standings.get(key)
         if standing is None or standing.state not in (State.ACTIVE, State.RETURNED):
             raise EngineError(f"{key}: is {self.state_of(state, key)}, there is nothing to acknowledge")
         after = State.ACKNOWLEDGED if standing.state is State.ACTIVE else State.NORMAL
-        return self._changed(state, key, standing._replace(state=after, who=who), Why.PERSON, who)
+        return self._changed(state, key, standing._replace(state=after, who=who, why=why), Why.PERSON, who)
 
     def shelved(
         self, state: EngineState, key: Key, who: str, why: str, seconds: float
@@ -248,7 +248,7 @@ class Engine:
         if state is State.SUPPRESSED and not hidden:
             return known._replace(state=State.NORMAL), Why.RELEASED
         if so and state in (State.NORMAL, State.RETURNED):
-            return known._replace(state=State.ACTIVE, began_s=now_s, who=""), Why.CAME
+            return known._replace(state=State.ACTIVE, began_s=now_s, who="", why=""), Why.CAME
         if not so and state in (State.ACTIVE, State.ACKNOWLEDGED):
             return known._replace(state=State.RETURNED if unheeded else State.NORMAL), Why.WENT
         return known, None

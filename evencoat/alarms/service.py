@@ -123,9 +123,9 @@ class AlarmService:
 
     # --- what people ask -----------------------------------------------------------------------------------------
 
-    def acknowledge(self, who: str, key: str) -> None:
+    def acknowledge(self, who: str, key: str, why: str = "") -> None:
         """`who`, who has been made sure of, has seen it. Raises EngineError."""
-        self.state, moved = self._engine.acknowledged(self.state, Key.of(key), who)
+        self.state, moved = self._engine.acknowledged(self.state, Key.of(key), who, why)
         self._keep((moved,), self._clock(), at_once=True)
 
     def shelve(self, who: str, key: str, minutes: float, why: str) -> None:

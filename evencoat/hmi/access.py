@@ -205,9 +205,10 @@ class Access:
         return JSONResponse({"accepted": answer.accepted, "reason": answer.reason})
 
     async def _acknowledge(self, alarms: AlarmService, request: Request) -> Response:
-        name, told = await self._of_an_alarm(request, {"key"})
+        name, told = await self._of_an_alarm(request, {"key", "why"})
+        key, why = told["key"], _sentence("why", told.get("why", ""), name, least=0)
         return await self._with_the_alarms(
-            request, name, f"alarm {told['key']}: seen", "", lambda: alarms.acknowledge(name, told["key"])
+            request, name, f"alarm {key}: seen", why, lambda: alarms.acknowledge(name, key, why)
         )
 
     async def _shelve(self, alarms: AlarmService, request: Request) -> Response:
@@ -397,10 +398,10 @@ class Access:
             pass  # a page that looks at a run it may not write beside has nobody to tell
 
 
-def _sentence(field: str, value: Any, who: str) -> str:
+def _sentence(field: str, value: Any, who: str, least: int = 1) -> str:
     """A text of one line. Raises Denied."""
     try:
-        return text(field, value)
+        return text(field, value, least)
     except Refused as refusal:
         raise Denied(400, str(refusal), who) from None
 

@@ -100,8 +100,8 @@ function buttons() {
 
 function acknowledge(id) {
   const said = words(), { text } = named(id).words[language()];
-  const act = async () => { const answer = await post("alarms/acknowledge", { key: id }); await poll(); return answer; };
-  propose({ title: said.acknowledge, sentence: () => fill(said.acknowledgeSentence, { x: text }), reason: "none", act });
+  const act = async ({ why }) => { const answer = await post("alarms/acknowledge", { key: id, why }); await poll(); return answer; };
+  propose({ title: said.acknowledge, sentence: () => fill(said.acknowledgeSentence, { x: text }), act });
 }
 
 function shelve(id) {

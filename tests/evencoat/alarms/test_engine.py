@@ -86,8 +86,9 @@ def test_what_latches_waits_for_a_person_and_what_does_not_goes_by_itself():
 
 def test_what_was_acknowledged_goes_without_being_acknowledged_again():
     state, _ = looks(EngineState(), (0.0, {QUIET: 1.0}))
-    state, moved = ENGINE.acknowledged(state, QUIET, "mara")
+    state, moved = ENGINE.acknowledged(state, QUIET, "mara", "the fitter knows")
     assert moved.after is State.ACKNOWLEDGED
+    assert (state.standings[QUIET].who, state.standings[QUIET].why) == ("mara", "the fitter knows")
     with pytest.raises(EngineError, match="quiet: is acknowledged"):
         ENGINE.acknowledged(state, QUIET, "mara")
     _, found = looks(state, (1.0, {}))

@@ -278,6 +278,14 @@ def test_rooms_tell_what_they_did_themselves(desk: DeskLine) -> None:
     ]
 
 
+def test_an_acknowledgement_from_the_shell_has_its_reason_on_record(desk: DeskLine) -> None:
+    asked = {"what": "acknowledgement", "text": "alarm bolt-alone/bolt 7: seen"}
+    assert desk.ask("omar", "note", via="shell", why="motor ordered", **asked)[0]
+    assert not desk.ask("omar", "note", via="shell", why="x" * 501, **asked)[0]
+    said = [(record.who, record.new, record.why) for record in desk.records() if record.what == "acknowledgement"]
+    assert said == [("omar via shell", "alarm bolt-alone/bolt 7: seen", "motor ordered")]
+
+
 def test_what_an_engineer_takes_back_is_not_written_down_wrongly(
     desk: DeskLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

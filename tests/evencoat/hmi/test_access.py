@@ -286,7 +286,7 @@ def standing(page: Page) -> dict[str, tuple[str, str]]:
 
 def test_an_operator_acknowledges_and_shelves_alarms_and_it_is_in_the_audit_chain(alarmed):
     csrf = alarmed.login()
-    answer = alarmed.post("/alarms/acknowledge", {"key": "intruder"}, csrf)
+    answer = alarmed.post("/alarms/acknowledge", {"key": "intruder", "why": "a tester's own"}, csrf)
     assert answer.json() == {"accepted": True, "reason": "alarm intruder: seen"}
     assert standing(alarmed)["intruder"] == ("acknowledged", "omar")
     again = alarmed.post("/alarms/acknowledge", {"key": "intruder"}, csrf).json()
@@ -300,7 +300,7 @@ def test_an_operator_acknowledges_and_shelves_alarms_and_it_is_in_the_audit_chai
     alarmed.channel.close()
     records = [(record.who, record.what, record.new, record.why) for record in alarmed.desk.records()[1:]]
     assert records == [
-        ("omar via page", "acknowledgement", "alarm intruder: seen", ""),
+        ("omar via page", "acknowledgement", "alarm intruder: seen", "a tester's own"),
         ("omar via page", "acknowledgement", "alarm intruder: seen", ""),
         (
             "omar via page",
@@ -327,7 +327,9 @@ def test_alarms_of_a_line_whose_control_process_is_gone_are_seen_to_and_that_is_
         ("/alarms/acknowledge", {"key": ["intruder"]}, "key = "),
         ("/alarms/acknowledge", {"key": "a\nb"}, "key: must be one line"),
         ("/alarms/acknowledge", {"key": "x" * 81}, "more than 80 characters"),
-        ("/alarms/acknowledge", {"key": "intruder", "who": "ada"}, 'takes key, not "who"'),
+        ("/alarms/acknowledge", {"key": "intruder", "who": "ada"}, 'takes key, why, not "who"'),
+        ("/alarms/acknowledge", {"key": "intruder", "why": "x" * 501}, "must be a text of 0 to 500 characters"),
+        ("/alarms/acknowledge", {"key": "intruder", "why": 7}, "why = 7"),
         ("/alarms/shelve", {"key": "intruder", "minutes": 10**400, "why": "x"}, "must lie above 0 and at most 480"),
         ("/alarms/shelve", {"key": "intruder", "minutes": float("nan"), "why": "x"}, "minutes = NaN"),
         ("/alarms/shelve", {"key": "intruder", "minutes": True, "why": "x"}, "minutes = true"),
