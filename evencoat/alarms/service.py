@@ -21,10 +21,10 @@ from typing import Any
 from evencoat import picture
 from evencoat.alarms.catalogue import CATALOGUE, Words, told
 from evencoat.alarms.conditions import Memory, Surroundings, Watch, silent
-from evencoat.alarms.engine import Engine, EngineState, Key, Standing, State, Transition
+from evencoat.alarms.engine import Engine, EngineError, EngineState, Key, Standing, State, Transition
 from evencoat.alarms.figures import ANNOUNCED, DAY_S, figures
 from evencoat.alarms.health import health
-from evencoat.alarms.store import AlarmStore, StoreError, Told, path_beside
+from evencoat.alarms.store import AlarmStore, KeptElsewhere, StoreError, Told, kept, path_beside
 from evencoat.guest import usual
 from evencoat.journal import JournalError, JournalReader
 from evencoat.journal.audit import What
@@ -37,13 +37,19 @@ AROUND_S = 10.0  # between two looks at disk, model and the journal's events
 KEPT_S = 30.0  # between two writings where nothing moved
 HISTORY_TOLD = 200
 CAME_MOST = 20_000
+FOLLOWED_S, FOLLOWED_MOST = 2.0, 500  # where another process keeps them: between looks at its file, and of its moves
+ELSEWHERE = "another process keeps the alarms of this line: they are acknowledged and put aside on its page"
 
 
 class AlarmService:
     """One line's alarms. All methods belong to one thread: that of the event loop."""
 
     def __init__(self, journal: Path, settings: Settings, clock: Callable[[], float] = time.time) -> None:
-        """Takes up what was kept; where that cannot be had, `problem` says why, and nothing outlives the process."""
+        """Takes up what was kept; where that cannot be had, `problem` says why, and nothing outlives the process.
+
+        Where another process keeps this line's alarms (`elsewhere`), what that keeps is shown, and nothing is done to
+        it; once that process has ended, this one takes over.
+        """
         self.journal, self.settings = journal, settings
         self._clock = clock
         self._viewer = picture.Viewer(picture.path_of(journal))
@@ -53,17 +59,30 @@ class AlarmService:
         self._stepped_unix_s = self._kept_unix_s = self._seen_unix_s
         self._head: dict[str, Any] | None = None
         self._event = -1.0  # wall time of the newest event that was taken in
-        self.problem = ""
+        self.problem, self.elsewhere, self._followed_unix_s = "", False, self._seen_unix_s
         self._store: AlarmStore | None = None
+        self._know(EngineState(now_s=0.0), [])
+        self._take_up()
+
+    def _take_up(self) -> None:
+        """Have the file, or look at what another process keeps in it."""
+        path, now_unix_s = path_beside(self.journal), self._clock()
+        self._followed_unix_s = now_unix_s
         try:
-            self._store = AlarmStore(path_beside(journal))
-            self.state = self._store.load(clock())
-            self._history = deque(self._store.history(), CAME_MOST)
+            self._store = AlarmStore(path)
+            self.problem, self.elsewhere = "", False
+            self._know(self._store.load(now_unix_s), self._store.history())
+        except KeptElsewhere:
+            self.problem, self.elsewhere = ELSEWHERE, True
+            with contextlib.suppress(sqlite3.Error):  # what cannot be read now is read the next time
+                self._know(*kept(path, now_unix_s, FOLLOWED_MOST))
         except (StoreError, sqlite3.Error) as error:
-            self.problem = str(error)
-            self.state, self._history = EngineState(now_s=0.0), deque(maxlen=CAME_MOST)
-        self._came_unix_s = {one.moved.key: one.t_unix_s for one in self._history if one.moved.after is ANNOUNCED}
-        self._began_s = self._history[0].moved.at_s if self._history else self.state.now_s
+            self.problem, self.elsewhere = str(error), False
+
+    def _know(self, state: EngineState, history: Sequence[Told]) -> None:
+        self.state, self._history = state, deque(history, CAME_MOST)
+        self._came_unix_s = {one.moved.key: one.t_unix_s for one in history if one.moved.after is ANNOUNCED}
+        self._began_s = history[0].moved.at_s if history else state.now_s
 
     async def run(self) -> None:
         """Look for ever."""
@@ -83,6 +102,11 @@ class AlarmService:
         if content is not None:
             head, arrays = picture.told(content)
             self._head, self._seen_unix_s, self._ended = head, now_unix_s, False
+        if self.elsewhere:
+            if abs(now_unix_s - self._followed_unix_s) >= FOLLOWED_S:
+                self._take_up()
+            return
+        if content is not None:
             self._memory, found, dt_s = self._watch.look(self._memory, {**head, **arrays}, self._around)
         elif abs(now_unix_s - self._stepped_unix_s) >= QUIET_S and now_unix_s - self._seen_unix_s >= QUIET_S:
             quiet_s = now_unix_s - self._seen_unix_s
@@ -125,13 +149,20 @@ class AlarmService:
 
     def acknowledge(self, who: str, key: str, why: str = "") -> None:
         """`who`, who has been made sure of, has seen it. Raises EngineError."""
+        self._here(key)
         self.state, moved = self._engine.acknowledged(self.state, Key.of(key), who, why)
         self._keep((moved,), self._clock(), at_once=True)
 
     def shelve(self, who: str, key: str, minutes: float, why: str) -> None:
         """`who`, who has been made sure of, puts it aside. Raises EngineError naming what is out of bounds."""
+        self._here(key)
         self.state, moved = self._engine.shelved(self.state, Key.of(key), who, why, 60.0 * minutes)
         self._keep((moved,), self._clock(), at_once=True)
+
+    def _here(self, key: str) -> None:
+        """Raises EngineError where what people do has to be done elsewhere."""
+        if self.elsewhere:
+            raise EngineError(f"{key}: {ELSEWHERE}")
 
     def told(self) -> dict[str, Any]:
         """All of it, as /alarms.json has it: what stands, figures, health, the line in one word."""
@@ -146,6 +177,7 @@ class AlarmService:
             "packml": {"state": word[0], "mode": word[1]} if word else None,
             "history": [_moved(one) for one in list(self._history)[-HISTORY_TOLD:]],
             "problem": self.problem,
+            "elsewhere": self.elsewhere,
         }
 
     def _one(self, key: Key, standing: Standing) -> dict[str, Any]:

@@ -23,6 +23,10 @@ class StoreError(Exception):
     """The file is not ours, of another version, or somebody else's just now; the text names it."""
 
 
+class KeptElsewhere(StoreError):
+    """Another process has the file, and with it the alarms of the line."""
+
+
 class Told(NamedTuple):
     """A transition and the wall time at which it happened, s."""
 
@@ -50,7 +54,7 @@ class AlarmStore:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._lock.close()
-            raise StoreError(f"{path}: another process keeps the alarms of this line") from error
+            raise KeptElsewhere(f"{path}: another process keeps the alarms of this line") from error
         try:
             self._db = _opened(path)
         except StoreError:
@@ -64,13 +68,9 @@ class AlarmStore:
         A wall clock that was set back passes for no time; no shelf then lasts longer than a shelf may. Raises
         sqlite3.Error.
         """
-        meta = self._meta()
-        kept_s, unix_s = float(meta.get("now_s", 0.0)), float(meta.get("t_unix_s", now_unix_s))
-        now_s = kept_s + max(now_unix_s - unix_s, 0.0)
-        self._put_meta({"now_s": repr(now_s), "t_unix_s": repr(now_unix_s)})
-        rows = self._db.execute("SELECT key, standing FROM standings").fetchall()
-        standings = {Key.of(key): _standing(json.loads(text), now_s) for key, text in rows}
-        return EngineState(now_s, standings, frozenset(), int(meta.get("group", 0)))
+        state = _state(self._db, now_unix_s)
+        self._put_meta({"now_s": repr(state.now_s), "t_unix_s": repr(now_unix_s)})
+        return state
 
     def keep(self, state: EngineState, moved: Sequence[Told], now_unix_s: float) -> None:
         """Take in what moved and where everything stands now. Raises sqlite3.Error where the disk refuses."""
@@ -90,12 +90,7 @@ class AlarmStore:
 
     def history(self, most: int = HISTORY_MOST) -> list[Told]:
         """So many of the newest transitions, oldest first."""
-        rows = self._db.execute("SELECT * FROM history ORDER BY id DESC LIMIT ?", (most,)).fetchall()
-        return [
-            Told(row[1], Transition(row[2], Key.of(row[3]), State(row[4]), State(row[5]), Why(row[6]), row[7], row[8],
-                                    row[9], bool(row[10])))
-            for row in reversed(rows)
-        ]  # fmt: skip
+        return _history(self._db, most)
 
     def close(self) -> None:
         """Give the file back."""
@@ -117,8 +112,32 @@ class AlarmStore:
         if not inside:
             self._db.commit()
 
-    def _meta(self) -> dict[str, str]:
-        return dict(self._db.execute("SELECT name, value FROM meta"))
+
+def kept(path: Path, now_unix_s: float, most: int) -> tuple[EngineState, list[Told]]:
+    """What the process that has the file has put there: the state, and so many of the newest transitions.
+
+    Nothing is changed and nobody held up. Raises sqlite3.Error where there is nothing yet, or it cannot be read.
+    """
+    with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+        return _state(db, now_unix_s), _history(db, most)
+
+
+def _state(db: sqlite3.Connection, now_unix_s: float) -> EngineState:
+    meta = dict(db.execute("SELECT name, value FROM meta"))
+    kept_s, unix_s = float(meta.get("now_s", 0.0)), float(meta.get("t_unix_s", now_unix_s))
+    now_s = kept_s + max(now_unix_s - unix_s, 0.0)
+    rows = db.execute("SELECT key, standing FROM standings").fetchall()
+    standings = {Key.of(key): _standing(json.loads(text), now_s) for key, text in rows}
+    return EngineState(now_s, standings, frozenset(), int(meta.get("group", 0)))
+
+
+def _history(db: sqlite3.Connection, most: int) -> list[Told]:
+    rows = db.execute("SELECT * FROM history ORDER BY id DESC LIMIT ?", (most,)).fetchall()
+    return [
+        Told(row[1], Transition(row[2], Key.of(row[3]), State(row[4]), State(row[5]), Why(row[6]), row[7], row[8],
+                                row[9], bool(row[10])))
+        for row in reversed(rows)
+    ]  # fmt: skip
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -208,7 +208,7 @@ class Access:
         name, told = await self._of_an_alarm(request, {"key", "why"})
         key, why = told["key"], _sentence("why", told.get("why", ""), name, least=0)
         return await self._with_the_alarms(
-            request, name, f"alarm {key}: seen", why, lambda: alarms.acknowledge(name, key, why)
+            alarms, request, name, f"alarm {key}: seen", why, lambda: alarms.acknowledge(name, key, why)
         )
 
     async def _shelve(self, alarms: AlarmService, request: Request) -> Response:
@@ -219,6 +219,7 @@ class Access:
             raise Denied(400, f"minutes = {shown(minutes)}: must lie above 0 and at most {most:g}", name)
         reason, length = _sentence("why", why, name), float(minutes)
         return await self._with_the_alarms(
+            alarms,
             request,
             name,
             f"alarm {key}: put aside for {length:g} minutes",
@@ -240,9 +241,12 @@ class Access:
         return user.name, {**told, "key": key}
 
     async def _with_the_alarms(
-        self, request: Request, name: str, words: str, why: str, work: Callable[[], None]
+        self, alarms: AlarmService, request: Request, name: str, words: str, why: str, work: Callable[[], None]
     ) -> Response:
         """Have it on record, then do it. A line whose control process is gone has alarms too, and they are seen to."""
+        if alarms.elsewhere:  # nobody shall be on record as having seen what goes on asking
+            await self._refused(_address(request), name, f"{request.scope['path']}: {alarms.problem}")
+            return JSONResponse({"accepted": False, "reason": alarms.problem})
         try:
             answer = await run_in_threadpool(
                 self._desk.ask, name, VIA, "note", {"what": "acknowledgement", "text": words}, why

@@ -36,7 +36,7 @@ export function spoken() {
   const said = words();
   renewed(place(".rows"), told.alarms.map(({ id }) => id), () => laid(said));
   for (const alarm of told.alarms) filled(alarm, said);
-  place(".note").textContent = told.problem;
+  place(".problem").textContent = inWords(told.problem);
   facts(byId("figures").querySelector("dl"), figures(told.figures, said));
   renewed(byId("health").querySelector("ul"), told.health, () => devices(told.health, said));
   buttons();
@@ -90,7 +90,7 @@ function since({ began_unix_s, lasted_s }, said) {
 }
 
 function buttons() {
-  const said = words(), why = whyNot("alarm");
+  const said = words(), why = whyNot("alarm") || (told.elsewhere ? inWords(told.problem) : "");
   for (const [id, { seen, aside }] of rows) {
     const { state } = named(id);
     lock(seen, why || (WAITING.includes(state) ? "" : said.alreadySeen));

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from evencoat.alarms.engine import EngineError
-from evencoat.alarms.service import AlarmService
+from evencoat.alarms.service import FOLLOWED_S, AlarmService
 from evencoat.journal import CycleJournal
 from evencoat.picture import Easel, message, path_of
 from evencoat.settings import load_line
@@ -81,5 +81,30 @@ def test_a_second_page_of_the_same_line_says_that_it_keeps_nothing(line):
     path, _, _, wall = line
     first, second = AlarmService(path, SETTINGS, wall), AlarmService(path, SETTINGS, wall)
     assert not first.problem and "another process keeps the alarms" in second.problem
+    assert second.told()["elsewhere"] and not first.told()["elsewhere"]
     second.close()
     first.close()
+
+
+def test_a_second_page_shows_what_the_first_keeps_changes_nothing_and_takes_over_after_it(line):
+    path, drive, easel, wall = line
+    first = AlarmService(path, SETTINGS, wall)
+    easel.show(drive.cycle()._replace(link_faults=("another controller commands this line",)), 1.0)
+    first.look()
+    second = AlarmService(path, SETTINGS, wall)
+
+    def followed() -> dict[str, tuple[str, str]]:
+        wall.now_s += FOLLOWED_S
+        second.look()
+        return {one["id"]: (one["state"], one["who"]) for one in second.told()["alarms"]}
+
+    assert followed() == {"intruder": ("active", "")}
+    for ask in (lambda: second.acknowledge("mara", "intruder"), lambda: second.shelve("mara", "intruder", 5.0, "why")):
+        with pytest.raises(EngineError, match="another process keeps the alarms"):
+            ask()
+    first.acknowledge("mara", "intruder")
+    assert followed() == {"intruder": ("acknowledged", "mara")}
+    first.close()
+    assert followed() == {"intruder": ("acknowledged", "mara")} and not second.problem
+    second.shelve("omar", "intruder", 5.0, "it is ours")
+    second.close()

@@ -312,6 +312,22 @@ def test_an_operator_acknowledges_and_shelves_alarms_and_it_is_in_the_audit_chai
     ]
 
 
+def test_a_second_page_of_a_line_takes_no_acknowledgement_and_says_why(alarmed):
+    csrf = alarmed.login()
+    app = server.application(Source(alarmed.desk.path), ("127.0.0.1",), alarmed.access)
+    with TestClient(app, base_url=HERE, cookies=alarmed.client.cookies) as alarmed.client:
+        told = alarmed.client.get("/alarms.json").json()
+        assert told["elsewhere"] and [one["state"] for one in told["alarms"]] == ["active"]
+        answers = [
+            alarmed.post("/alarms/acknowledge", {"key": "intruder"}, csrf).json(),
+            alarmed.post("/alarms/shelve", {"key": "intruder", "minutes": 5, "why": "a bench"}, csrf).json(),
+        ]
+    assert answers == 2 * [{"accepted": False, "reason": told["problem"]}]
+    assert "another process keeps the alarms" in told["problem"]
+    alarmed.channel.close()
+    assert [record.what for record in alarmed.desk.records()[1:]] == ["refused", "refused"]
+
+
 def test_alarms_of_a_line_whose_control_process_is_gone_are_seen_to_and_that_is_kept_beside_the_journal(alarmed):
     csrf = alarmed.login()
     alarmed.channel.close()
