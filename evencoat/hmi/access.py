@@ -51,6 +51,7 @@ OPEN = (".html", ".js", ".css", ".svg", ".png", ".ico")  # what has nothing of t
 READS = ("GET", "HEAD")
 WRITES = ("/login", "/logout", "/ask", "/alarms/acknowledge", "/alarms/shelve")
 CSRF_HEADER = "x-csrf-token"
+NOBODY = {"takes": False, "who": None, "role": None, "csrf": None, "via": VIA, "holder": None, "users": "", "desk": ""}
 
 
 class Denied(Exception):
@@ -155,7 +156,7 @@ class Access:
         who = session.user.name if session else None
         role = str(session.user.role) if session else None
         csrf = session.csrf if session else None
-        return JSONResponse({"who": who, "role": role, "csrf": csrf, "via": VIA, **await self._state()})
+        return JSONResponse({**NOBODY, "takes": True, "who": who, "role": role, "csrf": csrf, **await self._state()})
 
     async def _login(self, request: Request) -> Response:
         self._from_own_page(request)

@@ -17,7 +17,6 @@ export function onSession(listener) { listeners.push(listener); }
 export async function refresh() {
   try {
     const answer = await fetch("session.json");
-    session.takes = answer.status !== 404;
     if (answer.ok) Object.assign(session, await answer.json());
   } catch {
     return;  // the picture says that nobody answers

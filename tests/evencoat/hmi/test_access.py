@@ -78,7 +78,8 @@ def page(tmp_path, hashes) -> Iterator[Page]:
 
 
 def test_who_logs_in_asks_for_what_the_role_allows_and_is_named_in_the_record(page):
-    assert page.client.get("/session.json").json()["who"] is None
+    nobody = page.client.get("/session.json").json()
+    assert nobody["takes"] and nobody["who"] is None
     csrf = page.login()
     told = page.client.get("/session.json").json()
     assert (told["who"], told["role"], told["csrf"], told["holder"]) == ("omar", "operator", csrf, None)
