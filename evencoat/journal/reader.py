@@ -15,7 +15,7 @@ import numpy.typing as npt
 from controller.line.description import Array
 from evencoat.journal import audit as chain
 from evencoat.journal import salvage
-from evencoat.journal.audit import AuditRecord, Verdict
+from evencoat.journal.audit import AuditRecord, Verdict, What
 from evencoat.journal.tables import (
     AUDIT_COLUMNS,
     COLUMNS,
@@ -222,6 +222,12 @@ class JournalReader:
         """So many records of the chain that lie before a number, the newest first."""
         query = f"SELECT {', '.join(AUDIT_COLUMNS)} FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?"
         return [AuditRecord(*row) for row in self._rows(query, (seq, most))]
+
+    def audit_newest(self, what: What) -> AuditRecord | None:
+        """The newest record of one kind, or None while there is none."""
+        query = f"SELECT {', '.join(AUDIT_COLUMNS)} FROM audit WHERE what = ? ORDER BY seq DESC LIMIT 1"
+        rows = self._rows(query, (str(what),))
+        return AuditRecord(*rows[0]) if rows else None
 
     def audit_counts(self, from_unix_s: float, to_unix_s: float) -> dict[str, int]:
         """How many records of each kind the chain has of a stretch of wall time."""

@@ -6,11 +6,14 @@ with the version's hash; the target and the lips have their own records as well.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from evencoat.desk.client import Answer
 from evencoat.recipes.recipe import Recipe, RecipeError
+
+RECORD = re.compile(r"([A-Za-z0-9._-]+@\d+) sha256 ([0-9a-f]{64}): ")  # how a record of what was taken begins
 
 
 class Asks(Protocol):
@@ -27,6 +30,12 @@ class Step(NamedTuple):
     action: str
     accepted: bool
     reason: str
+
+
+def recorded(text: str) -> tuple[str, str] | None:
+    """Reference and hash of the version that a record of the audit chain speaks of; None where it speaks of none."""
+    found = RECORD.match(text)
+    return (found[1], found[2]) if found else None
 
 
 def applied(desk: Asks, recipe: Recipe, lips: bool, who: str, via: str, why: str) -> list[Step]:

@@ -8,13 +8,14 @@ import * as controls from "./controls.js";
 import { age, feed, listen, onCycle, recent } from "./feed.js";
 import * as overview from "./overview.js";
 import * as profile from "./profile.js";
+import * as recipes from "./recipes.js";
 import * as rolls from "./rolls.js";
 import { asked, byId, clock, element, fill, locale, number, onClosed, otherLanguage, said, words } from "./tell.js";
 import * as tuning from "./tuning.js";
 import * as zones from "./zones.js";
 
-const PAGES = { overview, profile, zones, tuning, alarms, rolls, audit }, NAMES = Object.keys(PAGES);
-const TITLES = { profile: "profilePage" };
+const PAGES = { overview, profile, zones, tuning, alarms, rolls, audit, recipes }, NAMES = Object.keys(PAGES);
+const TITLES = { profile: "profilePage", recipes: "recipesPage" };
 const STATES = { Held: "warn", Suspended: "warn", Aborted: "alarm" };  // of PackML, those that are not as they should be
 let here = "overview", waiting = false, polling = 0;
 
