@@ -86,7 +86,7 @@ function filled(alarm, said) {
 function since({ began_unix_s, lasted_s }, said) {
   if (began_unix_s === null) return "–";
   const length = lasted_s < 90 ? `${number(lasted_s, 0)} s` : `${number(lasted_s / 60, 0)} ${said.minutesShort}`;
-  return `${moment(began_unix_s)} (${length})`;
+  return `${moment(began_unix_s)}\n(${length})`;
 }
 
 function buttons() {

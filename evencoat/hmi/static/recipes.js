@@ -40,7 +40,7 @@ export function spoken() {
   const said = words();
   renewed(part(".rows"), [told, chosen], () => laid(said));
   part(".problem").textContent = told.problem || trouble;
-  part("#chosen h2").textContent = chosen ? fill(said.chosenRecipe, { x: chosen }) : said.noRecipes;
+  part("#chosen h2").textContent = differs?.against && chosen ? fill(said.against, { x: chosen, y: differs.against }) : chosen ?? said.noRecipes;
   facts(part("#chosen dl"), details(said));
   show();
 }
@@ -85,8 +85,8 @@ function details(said) {
   if (recipe.unfit) rows.push([said.unfit, recipe.unfit, "long warn"]);
   if (recipe.lips) rows.push([said.lastGood, fill(said.lipsWhere, { x: number(recipe.lips.web_m, 0), y: number(recipe.lips.roll_last, 0), z: number(recipe.lips.target_gsm, 2), t: moment(Date.parse(recipe.lips.to_at) / 1000) }), "long"]);
   if (!differs || differs.against === null) return rows;
-  if (differs.why) rows.push([fill(said.against, { x: differs.against }), differs.why, "long warn"]);
-  else rows.push([fill(said.against, { x: differs.against }), differs.fields.length || differs.lips ? "" : said.nothingDiffers, "long"]);
+  if (differs.why) rows.push([said.differing, differs.why, "long warn"]);
+  else if (!differs.fields.length && !differs.lips) rows.push([said.differing, said.nothingDiffers, "long"]);
   for (const [field, old, now] of differs.fields) rows.push([said[FIELDS[field]] ?? field, `${plain(old)} → ${plain(now)}`, "long"]);
   if (differs.lips) rows.push([said.lips, fill(said.lipsMoved, { x: signed(differs.lips.mean_um), y: differs.lips.zone, z: signed(differs.lips.most_um) }), "long"]);
   return rows;
