@@ -114,8 +114,10 @@ def _plain(recipe: Recipe, line: LineDescription) -> dict[str, Any]:
 
 
 def _lips(old: Recipe, new: Recipe) -> Mapping[str, Any] | None:
-    """How far the lips of one are from those of the other; None where they do not differ, or cannot be compared."""
-    if old.lips is None or new.lips is None or len(old.lips.gap_um) != len(new.lips.gap_um):
-        return None
+    """How far the lips of one are from those of the other, or whether it has any; None where all is the same."""
+    if old.lips is None or new.lips is None:
+        return None if old.lips is new.lips else {"taken": new.lips is not None}
+    if len(old.lips.gap_um) != len(new.lips.gap_um):
+        return None  # of another line: that differs, too
     mean_um, zone, most_um = moved_um(old.lips.gap_um, new.lips.gap_um)
     return {"mean_um": mean_um, "zone": zone, "most_um": most_um} if most_um else None

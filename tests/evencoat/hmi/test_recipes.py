@@ -89,6 +89,10 @@ def test_a_recipe_is_loaded_with_the_loop_closed_and_then_in_use_and_what_differ
     assert (used["ref"], used["who"]) == ("anode@2", "enid via page")
     told = page.client.get("/recipe.json?ref=anode@1").json()
     assert (told["against"], told["fields"], told["why"]) == ("anode@2", [["target_gsm", 91.5, 90.0]], "")
+    assert told["lips"] == {"taken": False}
+    saved(store_beside(page.desk.path), lips={**LIPS, "gap_um": [500.0] * 15 + [503.2]})
+    told = page.client.get("/recipe.json?ref=anode@3").json()["lips"]
+    assert told == {"mean_um": pytest.approx(0.2), "zone": 16, "most_um": pytest.approx(3.2)}
     page.channel.close()
     records = [(record.what, record.new.split(" sha256")[0], record.why) for record in page.desk.records()]
     assert records[-2:] == [
