@@ -276,15 +276,18 @@ class Watch:
         if dry is None or self.line.wet_gauge is None:
             return known
         taught_pct = float(np.mean(cycle["wet_bias_pct"]))
-        now, usual = known.bias[0].seen(taught_pct, dt_s, 5.0), known.bias[1].seen(taught_pct, dt_s, 60.0)
-        _one(values, "gauges-part", abs(now.value - usual.value), f"by {now.value - usual.value:+.1f} %")
+        # of web that a hold cut off from the wet gauge nothing is learnt
+        paired = known.unbroken_s > DRY_DELAYS * self._to_dry_s(_number(cycle["web_speed_mps"]))
+        now, usual = known.bias[0].seen(taught_pct, dt_s, 5.0), Smooth()
+        if paired:
+            usual = known.bias[1].seen(taught_pct, dt_s, 60.0)
+            _one(values, "gauges-part", abs(now.value - usual.value), f"by {now.value - usual.value:+.1f} %")
         scan, last_pct, idle = known.taught
         new = int(cycle["dry_scan_id"])
         if new >= 0 and new != scan:
             whole_pct = float(np.sum(np.abs(cycle["wet_bias_pct"]))) + taught_pct
             taught = abs(whole_pct - last_pct) >= TINY_PCT
-            paired = known.unbroken_s > DRY_DELAYS * self._to_dry_s(_number(cycle["web_speed_mps"]))
-            idle = 0 if taught else idle + paired  # of web that a hold cut off from the wet gauge nothing is learnt
+            idle = 0 if taught else idle + paired
             known = known._replace(taught=(new, whole_pct, idle))
         _one(values, "dry-idle", float(known.taught[2]))
         return known._replace(bias=(now, usual))

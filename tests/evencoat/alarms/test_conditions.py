@@ -186,6 +186,7 @@ def test_a_dry_gauge_that_holds_cut_off_from_the_wet_one_is_no_alarm(run):
     for _ in range(5):
         assert run.play(0.5, mode_actual=Mode.HOLD, outcome=Outcome.FEEDBACK_LOST, **same) <= {"hold-feedback"}
         assert run.play(60.0, **same) == set()
+        assert run.play(20.0, wet_bias_pct=np.full(LINE.zones, 1.5)) == set(), "nor is what is learnt anew"
     assert run.play(DRY_DELAYS * 63.0 + 25.0, **same) == {"dry-idle"}, "but one that goes on after that is"
 
 
