@@ -88,8 +88,8 @@ function details(said) {
   if (differs.why) rows.push([said.differing, differs.why, "long warn"]);
   else if (!differs.fields.length && !differs.lips) rows.push([said.differing, said.nothingDiffers, "long"]);
   for (const [field, old, now] of differs.fields) rows.push([said[FIELDS[field]] ?? field, `${plain(old)} → ${plain(now)}`, "long"]);
-  if (differs.lips?.taken !== undefined) rows.push([said.lastGood, differs.lips.taken ? said.lipsTaken : said.lipsNoMore, "long"]);
-  else if (differs.lips) rows.push([said.lastGood, fill(said.lipsMoved, { x: signed(differs.lips.mean_um), y: differs.lips.zone, z: signed(differs.lips.most_um) }), "long"]);
+  if (differs.lips?.taken !== undefined) rows.push([said.differing, differs.lips.taken ? said.lipsTaken : said.lipsNoMore, "long"]);
+  else if (differs.lips) rows.push([said.differing, fill(said.lipsMoved, { x: signed(differs.lips.mean_um), y: differs.lips.zone, z: signed(differs.lips.most_um) }), "long"]);
   return rows;
 }
 
