@@ -149,7 +149,7 @@ def simulate(plan: Plan, out_dir: Path | None = None, progress: Callable[[float]
     journal = None
     if out_dir is not None:
         out_dir.mkdir(parents=True, exist_ok=True)
-        journal = CycleJournal(out_dir / "journal.sqlite", plan.settings.line, plan.settings.text)
+        journal = CycleJournal(out_dir / "journal.sqlite", plan.settings.line, plan.settings.text, patient=True)
     try:
         line = SimulatedLine(plan, journal or NoSink(), progress)
         plant.compile_ahead(line.nodes.plant)

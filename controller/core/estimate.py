@@ -29,7 +29,7 @@ from controller.core.network import Network
 from controller.core.response import ResponseModel
 from controller.core.scales import Scales
 from controller.core.scanner import Scanner
-from controller.core.scans import GaugeModel, ZoneScan
+from controller.core.scans import GaugeModel, Look, ZoneScan
 from controller.core.statistics import TURN_OF_PULSE_S, Noise, Statistics, film_noise, offset_noise
 from controller.core.wander import Wander
 from controller.line.description import Array, BoolArray, LineDescription
@@ -232,6 +232,16 @@ def log_ratio(ratio_rpm_per_mps: float, trim_pct: float, nominal_rpm_per_mps: fl
     """Log of the pump's ratio over nominal: the pump's whole effect on the mean, by pre-metering."""
     factor = ratio_rpm_per_mps / nominal_rpm_per_mps * (1.0 + trim_pct / 100.0)
     return math.log(max(factor, 1e-3))
+
+
+def looks(estimator: Estimator, inputs: LineInputs) -> tuple[Look, Look]:
+    """The scans of this cycle as they came, wet and dry, for those who judge gauges later."""
+    wet = dry = scans.NO_LOOK
+    if estimator.wet is not None and inputs.wet is not None:
+        wet = scans.look(estimator.wet, estimator.target_gsm, inputs.wet, inputs.wet.film_um)
+    if estimator.dry is not None and inputs.dry is not None:
+        dry = scans.look(estimator.dry, estimator.target_gsm, inputs.dry, inputs.dry.areal_density_gsm)
+    return wet, dry
 
 
 def fused_profile_gsm(estimator: Estimator, state: EstimateState) -> Array:

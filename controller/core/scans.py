@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from controller.line.profile import GaugeScan
 OUTLIER_SIGMAS = 4.0
 REFERENCE_SHARE = 0.1  # how fast the outlier gate's picture of the profile follows
 IMPLAUSIBLE_LOG = 0.7  # a box at half or double its target measures something else than this film
+ABSURD_LOG = 10.0  # beyond this a box is told as this
 MAD_TO_SIGMA = 1.4826
 
 
@@ -69,6 +71,38 @@ class ZoneScan(NamedTuple):
     whole: bool
     reference: Array
     share: float
+
+
+class Look(NamedTuple):
+    """A scan as it came, for those who judge it later: nothing sorted out, nothing corrected.
+
+    gsm: (zones,), mean of the valid boxes as areal density, g/m2, NaN where a zone has none, empty where no scan came;
+    share: of valid boxes; rough_pct: rms difference of neighbouring boxes over the root of two, percent;
+    web_m: where the gauge stood on the web.
+    """
+
+    gsm: Array
+    share: float = math.nan
+    rough_pct: float = math.nan
+    web_m: float = math.nan
+
+
+NO_LOOK = Look(np.zeros(0))
+NO_LOOK.gsm.setflags(write=False)
+
+
+def look(gauge: GaugeModel, target_gsm: Array, scan: GaugeScan, reading: Array) -> Look:
+    """One scan as zones see it before any gate. `reading`: (boxes,), in the gauge's own unit."""
+    reading, valid = reading[gauge.counted], scan.valid[gauge.counted]
+    good = valid & (reading > 0.0) & (reading < np.inf)
+    error = np.clip(np.log(np.where(good, reading, 1.0)) - gauge.log_target, -ABSURD_LOG, ABSURD_LOG)
+    weight = gauge.weights.dot(good)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        zones = target_gsm * np.exp(gauge.weights.dot(np.where(good, error, 0.0)) / weight)
+    pairs = good[1:] & good[:-1]
+    jumps, count = np.diff(error)[pairs], np.count_nonzero(pairs)
+    rough_pct = 100.0 * math.sqrt(0.5 * float(jumps.dot(jumps)) / count) if count else math.nan
+    return Look(zones, np.count_nonzero(good) / good.size, rough_pct, scan.web_m)
 
 
 def to_zones(gauge: GaugeModel, reference: Array, scan: GaugeScan, reading: Array) -> ZoneScan:

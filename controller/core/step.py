@@ -36,7 +36,7 @@ from controller.core.candidates import Candidates
 from controller.core.harris import Harris
 from controller.core.network import Network
 from controller.core.statistics import Statistics
-from controller.core.trace import Trace, Verdict
+from controller.core.trace import Looked, Trace, Verdict
 from controller.line.command import (
     ActuatorCommand,
     Cause,
@@ -47,7 +47,7 @@ from controller.line.command import (
     Rung,
     UncertifiedCommand,
 )
-from controller.line.description import Array, BoolArray, LawName, LineDescription
+from controller.line.description import BoolArray, LawName, LineDescription
 from controller.line.profile import LineInputs
 
 MOST_OUT_SHARE = 0.25  # of the bolts can have their part done by others; beyond, each does its own
@@ -415,7 +415,6 @@ def _trace(
     sent: bool,
 ) -> Trace:
     seen = known[0]
-    profile: Array = estimate.fused_profile_gsm(config.estimator, seen)
     return Trace(
         cycle=state.cycle,
         t_line_ns=inputs.t_line_ns,
@@ -430,7 +429,7 @@ def _trace(
         outcome=judged.outcome,
         wet_scan_id=inputs.wet.scan_id if inputs.wet else -1,
         dry_scan_id=inputs.dry.scan_id if inputs.dry else -1,
-        profile_gsm=profile,
+        profile_gsm=estimate.fused_profile_gsm(config.estimator, seen),
         profile_valid=seen.reading.valid,
         wet_bias_pct=estimate.bias_pct(config.estimator, seen),
         gap_um=inputs.gap_um,
@@ -451,8 +450,24 @@ def _trace(
         model_news=state.news,
         target_gsm=target.gsm(config.line, persons[0]),
         zone_manual=persons[1].zones,
+        **_looked(config, inputs),
         **_verdict(config, *known),
         **expected.told(config.estimator, seen, known[3], inputs.web_m),
+    )
+
+
+def _looked(config: Config, inputs: LineInputs) -> Looked:
+    wet, dry = estimate.looks(config.estimator, inputs)
+    return Looked(
+        slurry_temperature_c=inputs.slurry_temperature_c,
+        wet_scan_gsm=wet.gsm,
+        wet_scan_share=wet.share,
+        wet_scan_rough_pct=wet.rough_pct,
+        wet_scan_m=wet.web_m,
+        dry_scan_gsm=dry.gsm,
+        dry_scan_share=dry.share,
+        dry_scan_rough_pct=dry.rough_pct,
+        dry_scan_m=dry.web_m,
     )
 
 

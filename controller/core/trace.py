@@ -42,6 +42,20 @@ class Expectation(TypedDict):
     guest_shown: Array
 
 
+class Looked(TypedDict):
+    """The part of a Trace that says what came in, as it came."""
+
+    slurry_temperature_c: float
+    wet_scan_gsm: Array
+    wet_scan_share: float
+    wet_scan_rough_pct: float
+    wet_scan_m: float
+    dry_scan_gsm: Array
+    dry_scan_share: float
+    dry_scan_rough_pct: float
+    dry_scan_m: float
+
+
 NOTHING: Array = np.zeros(0)
 NOTHING.setflags(write=False)
 NO_ZONES: BoolArray = np.zeros(0, dtype=bool)
@@ -104,4 +118,13 @@ class Trace(NamedTuple):
     guest_shown: Array = NOTHING  # taps and context of the head `mean`; empty where there is no network
     target_gsm: float = math.nan  # mean of the target profile, as it is now
     zone_manual: BoolArray = NO_ZONES  # zones that a person holds
+    slurry_temperature_c: float = math.nan  # as the pump's node tells it; NaN where it does not
+    wet_scan_gsm: Array = NOTHING  # the scan as it came, mean of a zone's valid boxes, g/m2; empty where none came
+    wet_scan_share: float = math.nan  # of its boxes that were valid
+    wet_scan_rough_pct: float = math.nan  # rms difference of neighbouring boxes over the root of two
+    wet_scan_m: float = math.nan  # where on the web the gauge stood
+    dry_scan_gsm: Array = NOTHING
+    dry_scan_share: float = math.nan
+    dry_scan_rough_pct: float = math.nan
+    dry_scan_m: float = math.nan
     model_news: str = ""  # a model of the map that was learnt and taken into use before this cycle

@@ -57,7 +57,8 @@ class Endurance:
         settings = at_rate(load_line(LINE), self.cycle_s)
         trial_s = (60.0 if self.days < 10 else 30.0) if quick else 3600.0
         path = folder / "journal.sqlite"
-        with CycleJournal(path, settings.line, settings.text, retention=Retention(None, MOST_BYTES)) as journal:
+        kept = Retention(None, MOST_BYTES)
+        with CycleJournal(path, settings.line, settings.text, retention=kept, patient=True) as journal:
             scenario = every_day(Scenario.load("a-day"), self.days)
             line = SimulatedLine(Plan(settings, scenario, Rival.NEURAL, 1.0, 1), journal)
             line.truth = Forgetful()  # type: ignore[assignment]
@@ -99,6 +100,7 @@ class Endurance:
         limits = {
             "memory_last_over_second": MEMORY_MOST if whole else math.inf,
             "journal_max_mb": JOURNAL_MOST * MOST_BYTES / 1e6,
+            "journal_cycles_lost": 0,
             "limits_broken": 0,
             "variance_last_over_second": VARIANCE_MOST,
             "not_finite": 0,

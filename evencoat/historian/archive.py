@@ -31,7 +31,7 @@ from controller.line.description import LineDescription
 from controller.line.profile import LineState
 from evencoat.atomic import write_whole
 from evencoat.historian.outbox import Rows, SinkError, Source
-from evencoat.journal import ARRAYS, LISTS
+from evencoat.journal import ARRAYS, LISTS, SCANS
 from evencoat.journal.export import arrow_table
 from evencoat.journal.tables import KINDS
 from evencoat.league.metrics import EDGE_TRIM_SHARE, OUT_WIDTH_SHARE
@@ -228,7 +228,7 @@ def _note(home: Path, journal_id: str, kept_row: int, gone: tuple[int, int] | No
 
 
 def _writer(path: Path, schema: pyarrow.Schema) -> parquet.ParquetWriter:
-    numbers = [f"{name}.list.element" for name in ARRAYS]
+    numbers = [f"{name}.list.element" for name in (*ARRAYS, *SCANS)]
     return parquet.ParquetWriter(
         path,
         schema,

@@ -17,7 +17,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from evencoat.historian.outbox import Rows, SinkDown, SinkError, Source
-from evencoat.journal import ARRAYS, COLUMNS, FLAGS, LISTS, SHOWN, TIMES
+from evencoat.journal import ARRAYS, COLUMNS, FLAGS, LISTS, SCANS, SHOWN, TIMES
 from evencoat.journal.tables import KINDS
 
 CONNECT_S, STATEMENT_MS, SILENT_MS = 5, 60_000, 20_000
@@ -30,7 +30,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def _type(name: str) -> str:
     if name == "sent":
         return "boolean"
-    if name in ARRAYS or name in SHOWN:
+    if name in (*ARRAYS, *SCANS, *SHOWN):
         return "real[]"
     if name in FLAGS:
         return "boolean[]"
@@ -163,7 +163,7 @@ def _time(t_unix_s: float) -> datetime:
 
 
 def _plain(name: str, values: np.ndarray[Any, Any]) -> list[Any]:
-    if name in SHOWN:
+    if name in SHOWN or name in SCANS:
         return [None if np.isnan(one).all() else one.tolist() for one in values]
     if values.dtype.kind == "f" and values.ndim == 1:
         return [None if math.isnan(value) else value for value in values.tolist()]

@@ -8,7 +8,7 @@ reads torn copies, `export` hands it on. docs/journal.md says what it promises.
 from evencoat.journal.audit import AuditRecord, Verdict, What, verify
 from evencoat.journal.reader import JournalReader, Newest, Roll
 from evencoat.journal.retention import Retention
-from evencoat.journal.tables import ARRAYS, COLUMNS, FLAGS, LISTS, SCALARS, SHOWN, TIMES, Event, JournalError
+from evencoat.journal.tables import ARRAYS, COLUMNS, FLAGS, LISTS, SCALARS, SCANS, SHOWN, TIMES, Event, JournalError
 from evencoat.journal.writer import CycleJournal, NoSink
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "FLAGS",
     "LISTS",
     "SCALARS",
+    "SCANS",
     "SHOWN",
     "TIMES",
     "AuditRecord",

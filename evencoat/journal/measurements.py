@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evencoat.journal.tables import ARRAYS, FLAGS, KINDS, LISTS, SHOWN, JournalError
+from evencoat.journal.tables import ARRAYS, FLAGS, KINDS, LISTS, SCANS, SHOWN, JournalError
 
 NS = 1e-9
 WORDS = (*(name for name, kind in KINDS.items() if kind == "TEXT"), *LISTS)
@@ -164,7 +164,7 @@ def _schema(part: str) -> dict[str, Any]:
 
 
 def _kind(name: str) -> dict[str, Any]:
-    if name in (*ARRAYS, *SHOWN):
+    if name in (*ARRAYS, *SCANS, *SHOWN):
         return {"type": "array", "items": {"type": ["number", "null"]}}
     if name in FLAGS:
         return {"type": "array", "items": {"type": "boolean"}}

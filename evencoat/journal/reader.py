@@ -66,6 +66,7 @@ class JournalReader:
                 self._save(sqlite3.DatabaseError("the file ends within a page"))
             self.meta: dict[str, str] = dict(self._rows("SELECT key, value FROM meta"))
             check_version(self.path, self.meta)
+            self._zones = len(json.loads(self.meta["target_gsm"]))
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise JournalError(f"{self.path}: not a cycle journal ({error})") from error
@@ -139,7 +140,9 @@ class JournalReader:
             f"SELECT id, {', '.join(_known(columns))} FROM cycles WHERE id >= ? ORDER BY id LIMIT ?", (first_row, most)
         )
         numbers = np.asarray([row[0] for row in found], dtype=np.int64)
-        return numbers, {name: column(name, [row[k] for row in found]) for k, name in enumerate(columns, start=1)}
+        return numbers, {
+            name: column(name, [row[k] for row in found], self._zones) for k, name in enumerate(columns, start=1)
+        }
 
     def looks(self, columns: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         """The same of those cycles in which is kept what the network was shown: one in a second of line time."""
@@ -273,7 +276,7 @@ class JournalReader:
 
     def _columns(self, columns: Sequence[str], where: str, bounds: tuple[object, ...]) -> dict[str, npt.NDArray[Any]]:
         rows = self._rows(f"SELECT {', '.join(_known(columns))} FROM cycles WHERE {where} ORDER BY id", bounds)
-        return {name: column(name, [row[k] for row in rows]) for k, name in enumerate(columns)}
+        return {name: column(name, [row[k] for row in rows], self._zones) for k, name in enumerate(columns)}
 
     def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
         return self._asked(lambda db: db.execute(query, values).fetchall())

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evencoat.journal.tables import ARRAYS, AUDIT_COLUMNS, COLUMNS, EVENT_COLUMNS, FLAGS, SHOWN, create_tables
+from evencoat.journal.tables import ARRAYS, AUDIT_COLUMNS, COLUMNS, EVENT_COLUMNS, FLAGS, SCANS, SHOWN, create_tables
 
 LEAF = 0x0D  # first byte of a page that holds rows of a table
 FILE_HEADER, WAL_HEADER, FRAME_HEADER = 100, 32, 24
@@ -111,11 +111,12 @@ def _sorted_out(pages: Pages) -> dict[str, dict[int, list[Value]]]:
 def _whole_cycles(cycles: dict[int, list[Value]], zones: int) -> dict[int, list[Value]]:
     """Cycles as they must be: arrays of the line's zones. Pruned ones whose page lies unused may be among them."""
     sizes = dict.fromkeys(ARRAYS, 4 * zones) | dict.fromkeys(FLAGS, zones)
+    sometimes = dict.fromkeys(SCANS, 4 * zones) | {name: 4 * size for name, size in SHOWN.items()}
 
     def whole(values: list[Value]) -> bool:
         told = dict(zip(COLUMNS, values[1:], strict=True))
         blobs = ((told[name], size) for name, size in sizes.items())
-        shown = all(told[name] is None or _is_long(told[name], 4 * size) for name, size in SHOWN.items())
+        shown = all(told[name] is None or _is_long(told[name], size) for name, size in sometimes.items())
         numbers = shown and isinstance(told["cycle"], int) and isinstance(told["t_line_ns"], int)
         return numbers and all(_is_long(blob, size) for blob, size in blobs)
 

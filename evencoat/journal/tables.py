@@ -17,10 +17,11 @@ from controller.core.network import BATCH_CONTEXT, BATCH_TAPS, MEAN_CONTEXT, MEA
 from controller.core.trace import NOTHING, Trace
 from controller.line.description import LineDescription
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 # Columns in the order of the table; names are those of Trace. Arrays are little-endian float32, flags one byte a zone;
-# what the network was SHOWN (so many numbers, whatever the zones) is kept once a second of line time.
+# SCANS have something only in cycles in which a scan came; what the network was SHOWN (so many numbers, whatever the
+# zones) is kept once a second of line time.
 SCALARS: tuple[tuple[str, str], ...] = (
     ("cycle", "INTEGER"),
     ("t_line_ns", "INTEGER"),
@@ -64,15 +65,23 @@ SCALARS: tuple[tuple[str, str], ...] = (
     ("guest_missed_pct", "REAL"),
     ("guest_missed_m", "REAL"),
     ("target_gsm", "REAL"),
+    ("slurry_temperature_c", "REAL"),
+    ("wet_scan_share", "REAL"),
+    ("wet_scan_rough_pct", "REAL"),
+    ("wet_scan_m", "REAL"),
+    ("dry_scan_share", "REAL"),
+    ("dry_scan_rough_pct", "REAL"),
+    ("dry_scan_m", "REAL"),
 )
 LISTS = ("limits", "link_faults")  # joined by "; "
 ARRAYS = ("profile_gsm", "wet_bias_pct", "gap_um", "gap_law_um", "gap_target_um")
 FLAGS = ("profile_valid", "zone_not_following", "zone_manual")
+SCANS = ("wet_scan_gsm", "dry_scan_gsm")  # as ARRAYS, NULL where no scan came
 SHOWN = {"batch_shown": BATCH_TAPS + BATCH_CONTEXT, "guest_shown": MEAN_TAPS + MEAN_CONTEXT}
 TIMES = ("step_us", "lateness_us", "t_unix_s")  # how long the step took, how late the cycle began, wall clock
 KINDS = dict(SCALARS)
 
-COLUMNS = (*(name for name, _ in SCALARS), *LISTS, *ARRAYS, *FLAGS, *SHOWN, *TIMES)
+COLUMNS = (*(name for name, _ in SCALARS), *LISTS, *ARRAYS, *FLAGS, *SCANS, *SHOWN, *TIMES)
 EVENT_COLUMNS = ("t_unix_s", "t_line_ns", "cycle", "kind", "text")
 AUDIT_COLUMNS = ("seq", "t_unix_ns", "who", "what", "old", "new", "why", "before", "hash")
 
@@ -205,7 +214,7 @@ def create_tables(db: sqlite3.Connection) -> None:
     columns = ", ".join(
         [f"{name} {kind}" for name, kind in SCALARS]
         + [f"{name} TEXT" for name in LISTS]
-        + [f"{name} BLOB" for name in (*ARRAYS, *FLAGS, *SHOWN)]
+        + [f"{name} BLOB" for name in (*ARRAYS, *FLAGS, *SCANS, *SHOWN)]
         + [f"{name} REAL" for name in TIMES]
     )
     db.execute("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
@@ -233,7 +242,7 @@ def cycle_row(item: Cycle) -> tuple[object, ...]:
         *("; ".join(getattr(trace, name)) for name in LISTS),
         *(np.asarray(getattr(trace, name), dtype="<f4").tobytes() for name in ARRAYS),
         *(np.asarray(getattr(trace, name), dtype=np.uint8).tobytes() for name in FLAGS),
-        *(np.asarray(getattr(trace, name), dtype="<f4").tobytes() or None for name in SHOWN),
+        *(np.asarray(getattr(trace, name), dtype="<f4").tobytes() or None for name in (*SCANS, *SHOWN)),
         item.step_us,
         item.lateness_us,
         item.t_unix_s,
@@ -245,11 +254,12 @@ def event_row(event: Event) -> tuple[object, ...]:
     return (event.t_unix_s, event.t_line_ns, event.cycle, event.kind, event.text)
 
 
-def column(name: str, values: list[Any]) -> npt.NDArray[Any]:
+def column(name: str, values: list[Any], zones: int) -> npt.NDArray[Any]:
     """One column as an array. SQLite stores NaN as NULL; it comes back as NaN, as does what was not shown."""
-    if name in SHOWN:
-        nothing = np.full(SHOWN[name], np.nan, dtype="<f4").tobytes()
-        return np.frombuffer(b"".join(value or nothing for value in values), dtype="<f4").reshape(-1, SHOWN[name])
+    if name in SHOWN or name in SCANS:
+        size = SHOWN.get(name, zones)
+        nothing = np.full(size, np.nan, dtype="<f4").tobytes()
+        return np.frombuffer(b"".join(value or nothing for value in values), dtype="<f4").reshape(len(values), size)
     if name in ARRAYS or name in FLAGS:
         flat = np.frombuffer(b"".join(values), dtype="<f4" if name in ARRAYS else np.bool_)
         return flat.reshape(len(values), -1) if values else flat.reshape(0, 0)

@@ -38,6 +38,7 @@ OWED_MAX = 10_000  # events that wait for a disk; the oldest give way beyond
 COMMIT_PERIOD_S = 0.25
 BATCH_MAX = 500
 TIDY_PERIOD_S = 60.0  # between two looks at age and size, and at whether a full disk has room again
+ROOM_S = 0.005  # from one look for room in the queue to the next, where somebody waits for it
 SHOWN_EVERY_NS = 1_000_000_000  # line time from one look at what the network was shown to the next
 RESERVE_BYTES = 4 << 20  # let go when the disk is full: what the pruning itself has to write
 FULL_SHARE = 0.1  # of the cycles that go when the disk is full
@@ -60,14 +61,19 @@ class CycleJournal:
         settings_text: str,
         queue_max: int = QUEUE_MAX,
         retention: Retention | None = None,
+        patient: bool = False,
     ) -> None:
-        """Open or create the file. Raises JournalError when it is something else, OSError when it cannot be made."""
+        """Open or create the file. Raises JournalError when it is something else, OSError when it cannot be made.
+
+        `patient` is for lines that are played faster than a disk writes: `record` waits for room instead of losing.
+        """
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.lost = 0
         self.written = 0
         self.error: str | None = None
         self._queue_max = queue_max
+        self._patient = patient
         self._retention = retention
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
         self._last = (0, -1)  # line time and number of the newest cycle: what an event is stamped with
@@ -84,7 +90,7 @@ class CycleJournal:
         self._thread.start()
 
     def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
-        """Keep one cycle. Never blocks and never raises; a full queue counts the cycle as lost."""
+        """Keep one cycle. Never raises, and blocks only where it is patient; a full queue counts the cycle as lost."""
         self._last = (trace.t_line_ns, trace.cycle)
         kept = 0 <= trace.t_line_ns - self._shown_ns < SHOWN_EVERY_NS
         self._shown_ns = self._shown_ns if kept else trace.t_line_ns
@@ -118,6 +124,8 @@ class CycleJournal:
         self.close()
 
     def _put(self, item: Cycle | Event) -> None:
+        while self._patient and self._queue.qsize() >= self._queue_max and self._thread.is_alive():
+            time.sleep(ROOM_S)
         if self._closed or self._queue.qsize() >= self._queue_max:
             self.lost += 1
         else:

@@ -20,7 +20,7 @@ from controller.core.trace import Trace
 from controller.line.command import Limit, Mode, Outcome
 from controller.line.profile import LineState
 from evencoat import journal as journal_module
-from evencoat.journal import ARRAYS, FLAGS, SHOWN, TIMES, CycleJournal, JournalError, JournalReader
+from evencoat.journal import ARRAYS, FLAGS, SCANS, SHOWN, TIMES, CycleJournal, JournalError, JournalReader
 from evencoat.settings import load_line
 
 LINE = load_line("pilot-16")
@@ -82,7 +82,7 @@ def test_what_comes_back_is_what_went_in(tmp_path: Path) -> None:
         assert (reader.line, reader.settings_text, reader.cycle_count()) == ("pilot-16", LINE.text, 21)
         columns = reader.cycles()
     for k, trace in enumerate(traces):
-        for name in columns.keys() - {*TIMES, *SHOWN, "limits", "link_faults"}:
+        for name in columns.keys() - {*TIMES, *SCANS, *SHOWN, "limits", "link_faults"}:
             expected = getattr(trace, name)
             if columns[name].dtype.kind == "U":
                 assert columns[name][k] == expected, name
@@ -118,6 +118,21 @@ def test_what_the_network_was_shown_is_kept_once_a_second_and_not_where_there_is
         assert kept.tolist() == [0, 10, 20], name
         np.testing.assert_array_equal(columns[name][10], np.arange(size) + 10)
         assert columns[name].shape == (26, size) and np.isnan(columns[name][25]).all()
+
+
+def test_a_scan_is_kept_in_the_cycle_in_which_it_came(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with open_journal(path) as journal:
+        for cycle in range(4):
+            scans = {name: np.arange(ZONES) + 10.0 * cycle for name in SCANS} if cycle == 2 else {}
+            journal.record(make_trace(cycle, dry_scan_m=3.5 if scans else np.nan, **scans), 1.0, 0.0)
+    with JournalReader(path) as reader:
+        whole, before = reader.cycles((*SCANS, "dry_scan_m")), reader.cycles(SCANS, last_cycle=1)
+    for name in SCANS:
+        assert np.isfinite(whole[name]).all(axis=1).tolist() == [False, False, True, False]
+        np.testing.assert_array_equal(whole[name][2], np.arange(ZONES) + 20.0)
+        assert before[name].shape == (2, ZONES) and np.isnan(before[name]).all()
+    assert np.isnan(whole["dry_scan_m"]).tolist() == [True, True, False, True]
 
 
 def test_a_part_of_the_cycles_can_be_asked_for(tmp_path: Path) -> None:
@@ -184,6 +199,15 @@ def test_a_full_queue_never_blocks_and_the_loss_is_counted_and_told(tmp_path: Pa
     told = [event for event in reader.events() if event.kind == "journal-overflow"]
     assert sum(int(event.text.split()[0]) for event in told) == journal.lost
     assert journal.error is None
+
+
+def test_a_patient_journal_waits_for_its_writer_and_loses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with CycleJournal(path, LINE.line, LINE.text, queue_max=8, patient=True) as journal:
+        for cycle in range(2000):
+            journal.record(make_trace(cycle), 1.0, 0.0)
+    with JournalReader(path) as reader:
+        assert (journal.lost, reader.cycle_count(), reader.events()) == (0, 2000, [])
 
 
 def test_a_disk_that_refuses_costs_rows_and_not_the_loop(tmp_path: Path) -> None:
@@ -326,4 +350,4 @@ def test_any_array_and_any_cycle_number_survive(
 def test_every_field_of_a_trace_has_its_column() -> None:
     """A field added to Trace and forgotten here would be lost without a word."""
     kept = {name for name, _ in journal_module.SCALARS} | set(journal_module.LISTS)
-    assert kept | {*ARRAYS, *FLAGS, *SHOWN} == set(Trace._fields)
+    assert kept | {*ARRAYS, *FLAGS, *SCANS, *SHOWN} == set(Trace._fields)
