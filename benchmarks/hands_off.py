@@ -123,7 +123,7 @@ def play(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     store, path = recipes(settings, law, day, arguments.seed, folder)
     plan = plans.load(path, store, settings.line)
     settings = replace(settings, automation=POLICY)
-    with CycleJournal(folder / "day.sqlite", settings.line, settings.text) as journal:
+    with CycleJournal(folder / "day.sqlite", settings.line, settings.text, patient=True) as journal:
         sink = Unattended(journal, settings.automation, plan, settings.line.lips.rate_um_per_s)
         wire = CutWire([(CUT_S * share, CUT_FOR_S)])
         whole = Plan(settings, day, law, 60.0 * arguments.hours, arguments.seed)

@@ -56,10 +56,6 @@ def run(
     from evencoat.recipes.store import RecipeStore
     from evencoat.settings import load_line
 
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-    )
     with _refusals():
         settings, journal = load_line(line), journal_of(run)
         policy = settings.automation
@@ -68,6 +64,7 @@ def run(
         planned = plans.Plan()
         if plan is not None:
             planned = plans.load(plan, RecipeStore(store or journal.parent / "recipes"), settings.line)
+        _log_to_stderr()
         stop, interrupted = _stop(stop_on_eof)
         serve(Service(settings, planned, journal), stop.is_set, stop.wait)
     if interrupted.is_set():
@@ -105,6 +102,13 @@ def _table(rolls: list[dict[str, Any]]) -> Table:
             str(roll["roll"]), length, minutes, auto, longest, str(roll["manual"]), str(len(roll["automatic"]))
         )
     return table
+
+
+def _log_to_stderr() -> None:
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    )
 
 
 def _stop(on_eof: bool) -> tuple[threading.Event, threading.Event]:

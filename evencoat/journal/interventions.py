@@ -27,14 +27,14 @@ class Interventions(NamedTuple):
 def interventions(reader: JournalReader, first_row: int, last_row: int) -> Interventions:
     """All that was asked between the row before `first_row` and `last_row`, in its order.
 
-    Nothing is left out at either end of a journal: what was asked before its first cycle counts to that one, and what
-    no cycle took in any more to the last; but what belonged to cycles that were pruned is nobody's. Wall time decides,
-    so a clock that was set back in between may move a record to another stretch.
+    What was asked before a journal's first cycle counts to that one; what no cycle took in any more, and what belonged
+    to cycles that were pruned, to none. Wall time decides, so a clock that was set back in between may move a record to
+    another stretch.
     """
     before = reader.wall_time(first_row - 1) or (reader.wall_time(first_row) if first_row > 1 else None)
-    last = None if last_row >= reader.last_row() else reader.wall_time(last_row)
+    last = reader.wall_time(min(last_row, reader.last_row()))
     from_ns = 0 if before is None else round(before * NS) + 1
-    to_ns = 2**63 - 1 if last is None else round(last * NS)
+    to_ns = 0 if last is None else round(last * NS)
     asked = [record for record in reader.audit_between(from_ns, to_ns) if record.what in KINDS]
     return Interventions(
         manual=tuple(one for one in asked if not (by_automation(one.who) or one.who == ITSELF)),

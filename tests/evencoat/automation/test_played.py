@@ -53,7 +53,7 @@ CUTS_S = ((500.0, 6.0),)
 def shift(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SimulatedLine, Unattended]:
     """The journal of a shift, the line at its end, and who sat at its desk."""
     path, settings = tmp_path_factory.mktemp("shift") / "journal.sqlite", at_rate(load_line("pilot-16"), 0.2)
-    with CycleJournal(path, settings.line, settings.text) as journal:
+    with CycleJournal(path, settings.line, settings.text, patient=True) as journal:
         sink = Unattended(journal, POLICY, Plan(FIRST, (Change(SECOND, roll=3),)), settings.line.lips.rate_um_per_s)
         line = SimulatedLine(Played(settings, SHIFT, Rival.IMC, MINUTES, 1), sink, medium=CutWire(CUTS_S))
         sink.sit(line)

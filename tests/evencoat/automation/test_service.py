@@ -125,6 +125,7 @@ def test_without_a_control_process_nothing_is_asked_for(beside: Beside) -> None:
     beside.gone = False
     beside.pass_s(1.0)
     assert newest(beside) is Mode.MANUAL and beside.tray.mode_by == "automation via automation"
+    beside.service.tick()
     state = beside.service._attendant.state
     beside.service.tick()
     assert beside.service._attendant.state is state, "no new cycle, nothing new"
