@@ -43,6 +43,7 @@ class Beside(DeskLine):
         """One cycle, and everything else that the control process does after it."""
         super().cycle()
         assert self.line.loop.trace is not None
+        self.journal.record(self.line.loop.trace, 0.0, 0.0)
         self.easel.show(self.line.loop.trace, 0.0)
 
     def pass_s(self, seconds: float) -> None:
