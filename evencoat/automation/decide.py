@@ -165,9 +165,9 @@ def _looked(policy: Automation, plan: Plan, state: State, seen: Seen) -> State:
         asked = tuple(min(at_s, seen.t_s) for at_s in state.rearms_s)
         state = state._replace(rearms_s=asked, clear_since_s=None, pause_s=-PAUSE_MOST_S, noted_s=seen.t_s)
     state = _next_recipe(plan, state, seen)
+    if state.stage is Stage.CLOSED and seen.t_s - state.changed_s >= ANEW_S:
+        state = state._replace(lips_owed=False)  # the law has found better ones by now
     state = state._replace(stage=_stage(policy, state, seen), mode_by=seen.mode_by)
-    waits = state.stage is Stage.CLOSED and policy.start and seen.t_s - state.changed_s < ANEW_S
-    lips_owed = state.lips_owed and (state.stage is Stage.START or waits)
     latched = seen.outcome is Outcome.NODES_LATCHED
     clear = latched and not seen.faults and seen.lost_bolts <= policy.lost_bolts_most
     since_s = seen.t_s if state.clear_since_s is None else state.clear_since_s
@@ -175,7 +175,7 @@ def _looked(policy: Automation, plan: Plan, state: State, seen: Seen) -> State:
     return state._replace(
         t_s=seen.t_s,
         cycle=seen.cycle,
-        lips_owed=lips_owed,
+        lips_owed=state.lips_owed and state.stage in (Stage.START, Stage.CLOSED),
         noted=state.noted if _trouble(policy, state, seen) else "",
         saw=state.saw or not (latched or seen.outcome is Outcome.SAFE_STOP),
         clear_since_s=since_s if clear else None,

@@ -102,6 +102,15 @@ def test_no_lips_are_put_where_none_are_known_or_a_zone_is_held_by_hand() -> Non
     assert after(FRESH._replace(read_share=0.4), plan=Plan()) == [None], "the gauge does not read it"
 
 
+def test_a_start_waits_for_links_and_goes_no_further_once_somebody_has_asked_for_auto() -> None:
+    silent = [later(FRESH, s, faults=("dry profile: silent",)) for s in (0.0, 1.0, 90.0)]
+    assert kinds(after(*silent, later(FRESH, 91.0))) == [Kind.GRADE, None, None, Kind.LIPS]
+    threading = FRESH._replace(line_state=LineState.THREADING, outcome=Outcome.LINE_STOPPED)
+    auto = later(threading, 2.0, mode_requested=Mode.AUTO, mode_by=OMAR)
+    runs = later(auto, 30.0, line_state=LineState.RUNNING, outcome=Outcome.OK, mode_actual=Mode.AUTO)
+    assert kinds(after(threading, auto, runs, later(runs, 1.0))) == [Kind.GRADE, None, None, None]
+
+
 def test_a_start_found_with_the_loop_closed_is_not_begun_again() -> None:
     assert kinds(after(WELL, later(WELL, 1.0), later(WELL, 400.0, line_state=LineState.THREADING))) == [None] * 3
 
@@ -120,9 +129,8 @@ def test_a_web_that_begins_anew_with_another_recipe_begins_from_its_lips() -> No
     assert kinds(after(WELL, stops, later(stops, 1.0), runs)) == [None, Kind.GRADE, None, Kind.LIPS]
     goes_on = later(WELL, 1.0, place=Place(2, 99.0))
     stops_late = later(goes_on, 200.0, line_state=LineState.STOPPED, outcome=Outcome.LINE_STOPPED)
-    assert kinds(after(WELL, goes_on, stops_late, later(stops_late, 60.0, line_state=LineState.RUNNING))) == [
-        None, Kind.GRADE, None, None,
-    ]  # fmt: skip
+    runs_again = later(stops_late, 60.0, line_state=LineState.RUNNING, outcome=Outcome.OK)
+    assert kinds(after(WELL, goes_on, stops_late, runs_again)) == [None, Kind.GRADE, None, None]
 
 
 def test_a_plan_goes_by_web_and_by_the_plcs_word_too() -> None:
