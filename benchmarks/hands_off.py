@@ -205,7 +205,7 @@ def text(result: dict[str, Any]) -> str:
     shown = [
         f"{result['line']}, {result['scenario']}, {result['hours']:g} h, law {result['law']}, seed {result['seed']}: "
         f"manual interventions {result['manual']}, asked for by the automation {result['automatic']}, limits broken "
-        f"{result['limits_broken']} of {result['commands']} commands; {result['took_s']:g} s of one core",
+        f"{result['limits_broken']} of {result['commands']} commands; took {result['took_s']:g} s",
         f"in AUTO {asked['auto_of_running_pct']} % of the time that the web ran; held: "
         + ", ".join(f"{s:.0f} s {outcome}" for outcome, s in asked["hold_s"].items()),
         "",

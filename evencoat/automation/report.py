@@ -5,7 +5,7 @@ The journal is only read, some rows at a time.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,14 +28,15 @@ Columns = dict[str, npt.NDArray[Any]]
 def told(reader: JournalReader) -> dict[str, Any]:
     """All rolls of a journal, oldest first, and the whole of it; what `--json` prints."""
     rolls = [_roll(reader, roll) for roll in reversed(reader.rolls(reader.last_row() + 1, ROLLS_MOST))]
-    hold_s: Counter[str] = Counter()
+    hold_s: dict[str, float] = defaultdict(float)
     for roll in rolls:
-        hold_s.update(roll["hold_s"])
+        for outcome, held_s in roll["hold_s"].items():
+            hold_s[outcome] += held_s
     sums = {name: sum(roll[name] for roll in rolls) for name in ("line_s", "running_s", "auto_s", "web_m", "manual")}
     return {
         **{name: round(value, 3) for name, value in sums.items()},
         "auto_of_running_pct": _pct(sums["auto_s"], sums["running_s"]),
-        "hold_s": dict(hold_s),
+        "hold_s": _longest_first(hold_s),
         "rolls": rolls,
     }
 
@@ -43,7 +44,7 @@ def told(reader: JournalReader) -> dict[str, Any]:
 def _roll(reader: JournalReader, roll: Roll) -> dict[str, Any]:
     """One roll. `auto_s` is of the time in which the web ran."""
     line_s = running_s = auto_s = web_m = 0.0
-    hold_s: Counter[str] = Counter()
+    hold_s: dict[str, float] = defaultdict(float)
     for rows in _blocks(reader, roll):
         dt_s = np.diff(rows["t_line_ns"], prepend=rows["t_line_ns"][:1]) / 1e9
         dt_s = np.where((dt_s > 0.0) & (dt_s < STEP_MOST_S), dt_s, 0.0)
@@ -64,11 +65,15 @@ def _roll(reader: JournalReader, roll: Roll) -> dict[str, Any]:
         "auto_s": round(auto_s, 1),
         "auto_of_running_pct": _pct(auto_s, running_s),
         "web_m": round(web_m, 1),
-        "hold_s": {outcome: round(s, 1) for outcome, s in hold_s.most_common()},
+        "hold_s": _longest_first(hold_s),
         "manual": len(asked.manual),
         "manual_asked": [_asked(record) for record in asked.manual],
         "automatic": [_asked(record) for record in asked.automatic],
     }
+
+
+def _longest_first(hold_s: dict[str, float]) -> dict[str, float]:
+    return {outcome: round(s, 1) for outcome, s in sorted(hold_s.items(), key=lambda held: -held[1])}
 
 
 def _blocks(reader: JournalReader, roll: Roll) -> Iterator[Columns]:
