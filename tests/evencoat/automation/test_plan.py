@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from evencoat.automation.plan import Place, PlanError, chosen, load
+from evencoat.automation.plan import Place, Plan, PlanError, chosen, load
 from evencoat.cli import app
 from evencoat.journal import CycleJournal
 from evencoat.recipes.store import RecipeStore
@@ -50,7 +50,7 @@ def test_a_plan_has_the_versions_of_when_it_was_read(tmp_path: Path, store: Reci
     found = [chosen(plan, place) for place in (Place(1, 0.0), Place(3, 0.0), Place(3, 600.0), Place(1, 0.0, "4711"))]
     assert [one.ref for one in found if one] == ["anode@2", "anode@1", "other@1", "anode@2"]
     nothing = load(read(tmp_path, ""), store, LINE)
-    assert nothing == (None, ()) and chosen(nothing, Place(9, 1e6)) is None
+    assert nothing == Plan() and chosen(nothing, Place(9, 1e6)) is None
 
 
 @pytest.mark.parametrize(
