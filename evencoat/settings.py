@@ -82,6 +82,17 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
+class Automation:
+    """What may be done without a person; see AutomationTable for what each means."""
+
+    start: bool = False
+    rearm_most_per_hour: int = 0
+    clear_s: float = 10.0
+    lost_bolts_most: int = 1
+    acts_as: str = "automation"
+
+
+@dataclass(frozen=True, slots=True)
 class Plc:
     """The PLC's OPC UA server, and what is read there; see OpcuaTable for what each means."""
 
@@ -125,6 +136,7 @@ class Settings:
     canopen_nodes: tuple[int, ...] = ()  # foreign nodes on the same bus
     retention: Retention = KEPT_FOR_GOOD
     restart: Restart = Restart()
+    automation: Automation = Automation()
     realtime: Realtime = ORDINARY
     model: ModelFile | None = None  # what commissioning found; in `line` already where it is signed off
     named_law: LawName | None = None
@@ -177,6 +189,7 @@ def read_line(text: str, path: Path) -> Settings:
         canopen_nodes=tuple(file.bus.canopen_nodes),
         retention=Retention(file.journal.keep_days, int(file.journal.max_mb * 1e6)),
         restart=Restart(file.restart.policy == "resume", file.restart.web_max_m, file.restart.snapshot_s),
+        automation=Automation(**file.automation.model_dump()),
         realtime=Realtime(**{**file.realtime.model_dump(), "cpus": tuple(file.realtime.cpus)}),
         named_law=None if file.control.law is None else LawName(file.control.law),
         plc=None if file.opcua is None else _plc(file.opcua, path.parent),

@@ -232,10 +232,21 @@ class JournalReader:
         rows = self._rows(query, (str(what),))
         return AuditRecord(*rows[0]) if rows else None
 
-    def audit_counts(self, from_unix_s: float, to_unix_s: float) -> dict[str, int]:
-        """How many records of each kind the chain has of a stretch of wall time."""
-        query = "SELECT what, COUNT(*) FROM audit WHERE t_unix_ns BETWEEN ? AND ? GROUP BY what"
-        return dict(self._rows(query, (int(1e9 * from_unix_s), int(1e9 * to_unix_s))))
+    def audit_between(self, from_unix_ns: int, to_unix_ns: int) -> list[AuditRecord]:
+        """Every record of the chain of a stretch of wall time, both ends included."""
+        query = f"SELECT {', '.join(AUDIT_COLUMNS)} FROM audit WHERE t_unix_ns BETWEEN ? AND ? ORDER BY seq"
+        return [AuditRecord(*row) for row in self._rows(query, (from_unix_ns, to_unix_ns))]
+
+    def last_remark(self, who: str, beginning: str) -> str:
+        """The newest remark of somebody's that begins so; "" where there is none."""
+        query = "SELECT new FROM audit WHERE who = ? AND what = ? AND substr(new, 1, ?) = ? ORDER BY seq DESC LIMIT 1"
+        found = self._rows(query, (who, str(chain.What.REMARK), len(beginning), beginning))
+        return str(found[0][0]) if found else ""
+
+    def wall_time(self, row: int) -> float | None:
+        """When a cycle was, UTC in seconds; None where there is no row of that number."""
+        found = self._rows("SELECT t_unix_s FROM cycles WHERE id = ?", (row,))
+        return float(found[0][0]) if found else None
 
     def head(self) -> AuditRecord | None:
         """The last record of the chain, or None while there is none."""

@@ -240,6 +240,7 @@ export const SAID = {
   good: "正常", "maintenance required": "需要维护", "out of specification": "超出规格", "function check": "功能检查", failure: "失效",
   viewer: "查看者", operator: "操作员", engineer: "工程师", admin: "管理员", page: "页面", opcua: "OPC UA", shell: "命令行",
   "another process keeps the alarms of this line: they are acknowledged and put aside on its page": "本产线的报警由另一进程管理：请在其页面上确认和搁置",
+  automation: "自动化",
   "nobody is in command": "无人持有指挥权", "log in first": "请先登录", "on record": "已记录",
   "name and password do not belong together": "用户名与密码不符",
   heartbeat: "的心跳", sync: "同步", "line state": "产线状态", "pump command": "泵命令", "pump feedback": "泵反馈", "die command": "模头命令",

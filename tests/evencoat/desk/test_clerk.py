@@ -297,3 +297,17 @@ def test_what_an_engineer_takes_back_is_not_written_down_wrongly(
     assert desk.ask("omar", "mode", mode="manual") == (False, "it could not be recorded: no words")
     desk.cycle()
     assert desk.line.loop.trace is not None and desk.line.loop.trace.mode_requested is Mode.AUTO
+
+
+def test_it_is_known_who_asked_for_the_mode_and_whether_a_law_has_moved_the_line(desk: DeskLine) -> None:
+    assert (desk.clerk.state()["mode_by"], desk.clerk.state()["acted"]) == ("", False)
+    desk.cycle()
+    for _ in range(200):
+        desk.cycle()
+    assert (desk.clerk.state()["mode_by"], desk.clerk.state()["acted"]) == ("", True)
+    desk.ask("omar", "take_command")
+    assert not desk.ask("omar", "gap_um", targets={"3": 500.0})[0] and desk.clerk.state()["mode_by"] == ""
+    desk.ask("vera", "mode", mode="hold")
+    assert desk.clerk.state()["mode_by"] == "", "she may not"
+    desk.ask("omar", "mode", mode="hold")
+    assert desk.clerk.state()["mode_by"] == "omar via page"
