@@ -6,7 +6,7 @@ not have is never filled with what an older one had.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -90,8 +90,19 @@ TOLD = (
     Told("loop", "harris_md", DOUBLE, "Harris index of the mean along the web"),
     Told("loop", "sent", FLAG, "whether commands go out"),
 )  # fmt: skip
+# What does not come with the picture: how the alarms stand, as whoever keeps them has it.
+OF_ALARMS = (
+    Told("alarms", "alarms_standing", WHOLE, "alarms that are so, acknowledged or not"),
+    Told("alarms", "alarms_waiting", WHOLE, "alarms that nobody has acknowledged"),
+    Told("alarms", "alarms_shelved", WHOLE, "alarms that somebody has put aside"),
+    Told("alarms", "alarms_highest_priority", TEXT, "of what stands or waits: urgent, high, medium, low, or nothing"),
+    Told("alarms", "alarms_highest_severity", WHOLE, "the same as a severity, 1 to 1000; 0 where there is none"),
+    Told("alarms", "alarm_ids", TEXT, "ids of what stands or waits: waiting ones first, then by priority", array=True),
+    Told("alarms", "alarm_texts", TEXT, "the same in words, with state and priority", array=True),
+)
 FOLDERS = {
     "state": "State", "web": "Web", "profile": "Profile", "lips": "Lips", "pump": "Pump", "loop": "Control loop",
+    "alarms": "Alarms",
 }  # fmt: skip
 KEPT_OTHERWISE = ("line_state", "limits", "link_faults")  # the journal has them otherwise than they are shown
 HISTORY = tuple(told for told in TOLD if told.name in COLUMNS and told.name not in KEPT_OTHERWISE)
@@ -136,7 +147,7 @@ class Nodes:
         for name, words in FOLDERS.items():
             folders[name] = await root.add_folder(id_of(f"folder.{name}"), ua.QualifiedName(words, NS))
         within = ranges(line)
-        for told in TOLD:
+        for told in (*TOLD, *OF_ALARMS):
             await _variable(folders[told.folder], told, within.get(told.name), line.zones)
         return Nodes(server, line, root)
 
@@ -154,10 +165,16 @@ class Nodes:
                 code = NOTHING_YET
             await self._put(told.name, ua.DataValue(as_variant(told, given), ua.StatusCode(code), at))
 
-    async def silent(self, code: int = SILENT) -> None:
+    async def show_beside(self, told_of: Sequence[Told], values: Mapping[str, Any], at_unix_s: float) -> None:
+        """Values that come from elsewhere than the picture, with the time at which they were so."""
+        at = datetime.fromtimestamp(at_unix_s, UTC)
+        for told in told_of:
+            await self._put(told.name, ua.DataValue(as_variant(told, values[told.name]), ua.StatusCode(GOOD), at))
+
+    async def silent(self, told_of: Sequence[Told] = TOLD, code: int = SILENT) -> None:
         """Nobody tells what the line does: no value is good, and none is kept."""
         now = datetime.now(UTC)
-        for told in TOLD:
+        for told in told_of:
             await self._put(told.name, ua.DataValue(ua.Variant(None), ua.StatusCode(code), now))
 
     def _fixed(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from controller.line.description import LineDescription
 from evencoat.desk.actions import ACTIONS, MODES
 from evencoat.desk.client import Answer, Desk, DeskError
 from evencoat.desk.users import Users, UsersError
+from evencoat.opcua.alarms import ACKNOWLEDGE, SHELVE, AlarmDesk
 from evencoat.opcua.nodes import LINE, NS, id_of, ranges
 from evencoat.opcua.people import VIA
 
@@ -49,7 +50,10 @@ ANSWER = (
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """Something to be called: what the desk calls it, and how its arguments become the desk's values."""
+    """Something to be called: what the desk calls it, and how its arguments become the desk's values.
+
+    What is done with alarms is asked of whoever keeps them, by way of the desk: see evencoat.opcua.alarms.
+    """
 
     name: str
     action: str
@@ -83,14 +87,26 @@ METHODS = (
         "note", "note", "put a remark into the audit chain",
         (Argument("text", TEXT, False, "a sentence"),), lambda text: {"what": "remark", "text": text},
     ),
+    Method(
+        "acknowledge_alarm", ACKNOWLEDGE, "say that an alarm has been seen",
+        (Argument("alarm", TEXT, False, "its id, of alarm_ids or of its event"),), lambda alarm: {"alarm": alarm},
+    ),
+    Method(
+        "shelve_alarm", SHELVE, "put an alarm aside for a while; takes a reason",
+        (
+            Argument("alarm", TEXT, False, "its id"),
+            Argument("minutes", DOUBLE, False, "for how long: eight hours at most"),
+        ),
+        lambda alarm, minutes: {"alarm": alarm, "minutes": minutes},
+    ),
 )  # fmt: skip
 
 
 class Requests:
     """The road from a session to the desk."""
 
-    def __init__(self, desk: Desk, users: Users, line: LineDescription) -> None:
-        self._desk, self._users, self._zones = desk, users, line.zones
+    def __init__(self, desk: Desk, users: Users, alarms: AlarmDesk, line: LineDescription) -> None:
+        self._desk, self._users, self._alarms, self._zones = desk, users, alarms, line.zones
         self._within = ranges(line)
         self._methods = {id_of(f"method.{method.name}"): method for method in METHODS}
         self._writes: Mapping[ua.NodeId, tuple[str, Callable[[Any], Mapping[str, Any]]]] = {
@@ -151,6 +167,8 @@ class Requests:
         return ua.CallMethodResult(ua.StatusCode(GOOD), [ua.StatusCode(GOOD) for _ in given], [], told)
 
     async def _asked(self, who: str, action: str, values: Mapping[str, Any], why: str) -> Answer:
+        if action in (ACKNOWLEDGE, SHELVE):
+            return await asyncio.to_thread(self._alarms.ask, who, action, values, why)
         return await asyncio.to_thread(self._desk.ask, who, VIA, action, values, why)
 
     async def _why_not(self, who: str, action: str, node: ua.NodeId, told: Any) -> int:
