@@ -15,7 +15,7 @@ from asyncua.common.utils import ServiceError
 from asyncua.server.history import HistoryStorageInterface
 
 from evencoat.journal import JournalError, JournalReader
-from evencoat.opcua.nodes import HISTORY, NOTHING_YET, NS, Told, as_variant, profile_status
+from evencoat.opcua.nodes import HISTORY, KEPT_AS, NOTHING_YET, NS, Told, as_variant, profile_status, target_of
 
 VALUES_MOST, ARRAYS_MOST = 5000, 500  # in one answer; the rest with a continuation point
 KEPT = {told.name: told for told in HISTORY}
@@ -93,11 +93,12 @@ class JournalHistory(HistoryStorageInterface):
 def _values(reader: JournalReader, told: Told, first: int, last: int, most: int, backwards: bool) -> list[ua.DataValue]:
     """Values of rows, at most so many from the end that comes first."""
     first, last = (max(first, last - most + 1), last) if backwards else (first, min(last, first + most - 1))
-    columns = ["t_unix_s", told.name] + (["profile_valid"] if told.name == "profile_gsm" else [])
+    name = KEPT_AS.get(told.name, told.name)
+    columns = ["t_unix_s", name] + (["profile_valid"] if told.name == "profile_gsm" else [])
     rows = reader.rows(columns, first, last)
     found = []
     for k, t_unix_s in enumerate(rows["t_unix_s"]):
-        given = rows[told.name][k]
+        given = target_of(reader.target_gsm, rows[name][k]) if told.name == "target_gsm" else rows[name][k]
         code = profile_status(rows["profile_valid"][k]) if told.name == "profile_gsm" else ua.StatusCodes.Good
         plain = given if told.array else given.item() if isinstance(given, np.generic) else given
         if isinstance(plain, float) and not math.isfinite(plain):

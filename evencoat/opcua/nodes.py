@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from asyncua import Node, Server, ua
 
+from controller.core.target import bounds_gsm
 from controller.line.description import LineDescription
 from controller.line.profile import LineState
 from evencoat.journal import COLUMNS
@@ -74,10 +75,12 @@ TOLD = (
     Told("web", "batch", WHOLE, "number of the slurry's batch"),
     Told("profile", "profile_gsm", FLOAT, "areal density of each zone at the gauge that closes the loop", GSM, True),
     Told("profile", "profile_valid", FLAG, "whether that zone was measured", array=True),
-    Told("profile", "target_gsm", FLOAT, "target of each zone", GSM, True),
+    Told("profile", "target_gsm", FLOAT, "target of each zone, as it is now", GSM, True),
+    Told("profile", "target_mean_gsm", DOUBLE, "its mean; may be written by an engineer", GSM, False, True),
     Told("profile", "tolerance_pct", DOUBLE, "half the width of the tolerance band, percent of target", PERCENT),
     Told("lips", "gap_um", FLOAT, "lip gap of each zone, fed back", UM, True),
-    Told("lips", "gap_target_um", FLOAT, "lip gap asked of each zone; may be written in manual", UM, True, True),
+    Told("lips", "gap_target_um", FLOAT, "lip gap asked of each zone; may be written by hand", UM, True, True),
+    Told("lips", "zone_manual", FLAG, "zones that a person holds by hand while the loop is closed", array=True),
     Told("lips", "zone_not_following", FLAG, "bolts that do not go where they are sent", array=True),
     Told("pump", "pump_trim_pct", DOUBLE, "trim of pump to web speed; may be written in manual", PERCENT, False, True),
     Told("pump", "pump_speed_rpm", DOUBLE, "speed of the pump", RPM),
@@ -105,7 +108,10 @@ FOLDERS = {
     "alarms": "Alarms",
 }  # fmt: skip
 KEPT_OTHERWISE = ("line_state", "limits", "link_faults")  # the journal has them otherwise than they are shown
-HISTORY = tuple(told for told in TOLD if told.name in COLUMNS and told.name not in KEPT_OTHERWISE)
+KEPT_AS = {"target_mean_gsm": "target_gsm"}  # the journal has the mean of the target alone
+HISTORY = tuple(
+    told for told in TOLD if KEPT_AS.get(told.name, told.name) in COLUMNS and told.name not in KEPT_OTHERWISE
+)
 
 
 def id_of(name: str) -> ua.NodeId:
@@ -121,6 +127,7 @@ def ranges(line: LineDescription) -> Mapping[str, tuple[float, float]]:
     return {
         "profile_gsm": (0.0, density),
         "target_gsm": (0.0, density),
+        "target_mean_gsm": bounds_gsm(line),
         "gap_um": gap,
         "gap_target_um": gap,
         "pump_trim_pct": (-trim, trim),
@@ -156,7 +163,13 @@ class Nodes:
     ) -> None:
         """A picture's values, with the time that it was taken."""
         at = datetime.fromtimestamp(head["t_unix_s"], UTC)
-        values = {**head, **arrays, **self._fixed(), "packml_state": str(packml[0]), "packml_mode": str(packml[1])}
+        values = {
+            **head,
+            **arrays,
+            **self._target(head["target_gsm"]),
+            "packml_state": str(packml[0]),
+            "packml_mode": str(packml[1]),
+        }
         values["line_state"] = LineState(head["line_state"]).name.lower()
         for told in TOLD:
             given = values[told.name]
@@ -177,12 +190,19 @@ class Nodes:
         for told in told_of:
             await self._put(told.name, ua.DataValue(ua.Variant(None), ua.StatusCode(code), now))
 
-    def _fixed(self) -> dict[str, Any]:
-        return {"target_gsm": self.line.target_profile_gsm, "tolerance_pct": self.line.target.tolerance_pct}
+    def _target(self, mean_gsm: float | None) -> dict[str, Any]:
+        profile = None if mean_gsm is None else target_of(self.line.target_profile_gsm, mean_gsm)
+        tolerance_pct = self.line.target.tolerance_pct
+        return {"target_gsm": profile, "target_mean_gsm": mean_gsm, "tolerance_pct": tolerance_pct}
 
     async def _put(self, name: str, value: ua.DataValue) -> None:
         value.ServerTimestamp = datetime.now(UTC)
         await self.server.write_attribute_value(id_of(name), value)
+
+
+def target_of(recipe_gsm: np.ndarray[Any, Any], mean_gsm: float) -> np.ndarray[Any, Any]:
+    """The target of each zone, (zones,), g/m2, where people have moved its mean: the recipe's shape stays."""
+    return np.asarray(recipe_gsm * (mean_gsm / recipe_gsm.mean()))
 
 
 def as_variant(told: Told, given: Any) -> ua.Variant:

@@ -42,6 +42,7 @@ class Argument(NamedTuple):
 
 TEXT, FLAG, DOUBLE, INT = ua.VariantType.String, ua.VariantType.Boolean, ua.VariantType.Double, ua.VariantType.Int32
 WHY = Argument("why", TEXT, False, "the reason, for the audit chain")
+ZONES = Argument("zones", INT, True, "numbers of the zones, counted from 1")
 ANSWER = (
     Argument("accepted", FLAG, False, "whether the desk took it"),
     Argument("reason", TEXT, False, "why not, or what the line does now"),
@@ -70,9 +71,9 @@ METHODS = (
         (Argument("mode", TEXT, False, "manual, hold or auto"),), lambda mode: {"mode": mode},
     ),
     Method(
-        "set_lips", "gap_um", "ask lips of some zones for a gap, in manual",
+        "set_lips", "gap_um", "ask lips of some zones for a gap: in manual, or zones that are held by hand",
         (
-            Argument("zones", INT, True, "numbers of the zones, counted from 1"),
+            ZONES,
             Argument("gap_um", DOUBLE, True, "a gap for each of them, um"),
         ),
         lambda zones, gap_um: {"targets": _each(zones, gap_um)},
@@ -81,6 +82,19 @@ METHODS = (
         "set_pump_trim", "pump_trim_pct", "ask the pump for a trim, in manual",
         (Argument("trim_pct", DOUBLE, False, "of the pump's ratio to web speed, percent"),),
         lambda trim_pct: {"value": trim_pct},
+    ),
+    Method(
+        "set_target", "target_gsm", "ask for another mean areal density, by a ramp of web; takes an engineer",
+        (Argument("target_gsm", DOUBLE, False, "the mean of the target profile, g/m2"),),
+        lambda target_gsm: {"value": target_gsm},
+    ),
+    Method(
+        "hold_zones", "zone_manual", "hold zones by hand while the loop is closed: their lips are yours",
+        (ZONES,), lambda zones: {"zones": zones, "manual": True},
+    ),
+    Method(
+        "give_back_zones", "zone_manual", "let the law have zones again, without a bump",
+        (ZONES,), lambda zones: {"zones": zones, "manual": False},
     ),
     Method("rearm", "rearm", "let nodes that latched follow commands again", (), dict),
     Method(
@@ -112,6 +126,7 @@ class Requests:
         self._writes: Mapping[ua.NodeId, tuple[str, Callable[[Any], Mapping[str, Any]]]] = {
             id_of("mode_requested"): ("mode", lambda given: {"mode": given}),
             id_of("pump_trim_pct"): ("pump_trim_pct", lambda given: {"value": given}),
+            id_of("target_mean_gsm"): ("target_gsm", lambda given: {"value": given}),
             id_of("gap_target_um"): ("gap_um", self._all_lips),
         }
 
