@@ -64,7 +64,7 @@ class Ledger(NamedTuple):
         names = {**self.lot.named(), **naming.names}
         if names == self.lot.named():
             return self
-        lot = replace(self.lot, from_row=next_row, t_unix_s=naming.t_unix_s, **names)
+        lot = Lot(next_row, naming.t_unix_s, self.lot.roll, **names)
         if "roll_name" not in naming.names:
             return self._replace(lot=lot)
         return self._replace(lot=replace(lot, roll=self.roll), named_ns=self.t_line_ns)

@@ -93,7 +93,7 @@ TOLD = (
     Told("loop", "harris_md", DOUBLE, "Harris index of the mean along the web"),
     Told("loop", "sent", FLAG, "whether commands go out"),
 )  # fmt: skip
-# What does not come with the picture: how the alarms stand, as whoever keeps them has it.
+# What does not come with the picture: how the alarms stand, and what the plant calls what runs.
 OF_ALARMS = (
     Told("alarms", "alarms_standing", WHOLE, "alarms that are so, acknowledged or not"),
     Told("alarms", "alarms_waiting", WHOLE, "alarms that nobody has acknowledged"),
@@ -103,14 +103,21 @@ OF_ALARMS = (
     Told("alarms", "alarm_ids", TEXT, "ids of what stands or waits: waiting ones first, then by priority", array=True),
     Told("alarms", "alarm_texts", TEXT, "the same in words, with state and priority", array=True),
 )
+OF_LOT = (
+    Told("lot", "production_order", TEXT, "order that runs; may be written by an operator", writable=True),
+    Told("lot", "material_lot", TEXT, "lot of the slurry; may be written by an operator", writable=True),
+    Told("lot", "roll_name", TEXT, "what the plant calls this roll; may be written by an operator", writable=True),
+)
+BESIDE = (*OF_ALARMS, *OF_LOT)
 FOLDERS = {
     "state": "State", "web": "Web", "profile": "Profile", "lips": "Lips", "pump": "Pump", "loop": "Control loop",
-    "alarms": "Alarms",
+    "alarms": "Alarms", "lot": "Lot",
 }  # fmt: skip
 KEPT_OTHERWISE = ("line_state", "limits", "link_faults")  # the journal has them otherwise than they are shown
 KEPT_AS = {"target_mean_gsm": "target_gsm"}  # the journal has the mean of the target alone
-HISTORY = tuple(
-    told for told in TOLD if KEPT_AS.get(told.name, told.name) in COLUMNS and told.name not in KEPT_OTHERWISE
+HISTORY = (
+    *(told for told in TOLD if KEPT_AS.get(told.name, told.name) in COLUMNS and told.name not in KEPT_OTHERWISE),
+    *OF_LOT,
 )
 
 
@@ -154,7 +161,7 @@ class Nodes:
         for name, words in FOLDERS.items():
             folders[name] = await root.add_folder(id_of(f"folder.{name}"), ua.QualifiedName(words, NS))
         within = ranges(line)
-        for told in (*TOLD, *OF_ALARMS):
+        for told in (*TOLD, *BESIDE):
             await _variable(folders[told.folder], told, within.get(told.name), line.zones)
         return Nodes(server, line, root)
 

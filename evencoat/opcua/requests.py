@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from asyncua import Node, ua
@@ -18,6 +19,7 @@ from controller.line.description import LineDescription
 from evencoat.desk.actions import ACTIONS, MODES
 from evencoat.desk.client import Answer, Desk, DeskError
 from evencoat.desk.users import Users, UsersError
+from evencoat.journal import LOT_NAMES
 from evencoat.opcua.alarms import ACKNOWLEDGE, SHELVE, AlarmDesk
 from evencoat.opcua.nodes import LINE, NS, id_of, ranges
 from evencoat.opcua.people import VIA
@@ -89,6 +91,15 @@ METHODS = (
         lambda target_gsm: {"value": target_gsm},
     ),
     Method(
+        "set_lot", "lot", "say what the plant calls what runs from now on; moves nothing, and takes no command",
+        (
+            Argument("production_order", TEXT, False, "the order; empty where it is not known"),
+            Argument("material_lot", TEXT, False, "the slurry's lot"),
+            Argument("roll_name", TEXT, False, "this roll"),
+        ),
+        lambda *names: dict(zip(LOT_NAMES, (name or "" for name in names), strict=True)),
+    ),
+    Method(
         "hold_zones", "zone_manual", "hold zones by hand while the loop is closed: their lips are yours",
         (ZONES,), lambda zones: {"zones": zones, "manual": True},
     ),
@@ -128,6 +139,7 @@ class Requests:
             id_of("pump_trim_pct"): ("pump_trim_pct", lambda given: {"value": given}),
             id_of("target_mean_gsm"): ("target_gsm", lambda given: {"value": given}),
             id_of("gap_target_um"): ("gap_um", self._all_lips),
+            **{id_of(name): ("lot", partial(_named, name)) for name in LOT_NAMES},
         }
 
     async def add_methods(self, root: Node) -> None:
@@ -150,7 +162,7 @@ class Requests:
     async def write(self, who: str, node: ua.NodeId, given: ua.Variant) -> ua.StatusCode:
         """Ask for what was written; see above for what the status means."""
         action, values = self._writes[node]
-        if not _of_kind(given, TEXT if action == "mode" else DOUBLE, action == "gap_um"):
+        if not _of_kind(given, TEXT if action in ("mode", "lot") else DOUBLE, action == "gap_um"):
             return ua.StatusCode(ua.StatusCodes.BadTypeMismatch)
         told = given.Value
         if action == "gap_um" and len(told) != self._zones:
@@ -199,9 +211,9 @@ class Requests:
         return int(ua.StatusCodes.BadInvalidState if self._can_be(node, told) else ua.StatusCodes.BadOutOfRange)
 
     def _can_be(self, node: ua.NodeId, told: Any) -> bool:
-        """Whether the value lies within its bounds."""
+        """Whether the value lies within its bounds. Of a name nothing else can be wrong."""
         if isinstance(told, str):
-            return told in MODES
+            return node == id_of("mode_requested") and told in MODES
         low, high = self._within[str(node.Identifier)]
         return all(low <= one <= high for one in (told if isinstance(told, list) else [told]))
 
@@ -219,6 +231,10 @@ def _each(zones: Sequence[int], gap_um: Sequence[float]) -> dict[str, float]:
             f"set_lips: {len(zones)} zones and {len(gap_um)} gaps; there must be one for each, and none twice"
         )
     return {str(zone): gap for zone, gap in zip(zones, gap_um, strict=True)}
+
+
+def _named(name: str, given: str) -> Mapping[str, str]:
+    return {name: given}
 
 
 def _of_kind(given: ua.Variant, kind: ua.VariantType, array: bool) -> bool:

@@ -108,8 +108,8 @@ def test_where_the_disk_refuses_names_wait_until_there_is_room(tmp_path: Path) -
         journal._commit([])
         (pages,) = journal._db.execute("PRAGMA page_count").fetchone()
         journal._db.execute(f"PRAGMA max_page_count = {pages}")  # a full disk, as SQLite sees it
-        batch = [Naming(1.0, {"production_order": "4711"}), *(Cycle(make_trace(k), 1.0, 0.0, 1.0) for k in range(300))]
-        journal._keep(batch)
+        naming = Naming(1.0, {"production_order": "4711"})
+        journal._keep([naming, *(Cycle(make_trace(k), 1.0, 0.0, 1.0) for k in range(300))])
         assert journal.error is not None and journal.lost == 300 and journal.lot == Lot()
         journal._db.execute("PRAGMA max_page_count = 100000")
         journal._keep([Cycle(make_trace(300), 1.0, 0.0, 1.0)])

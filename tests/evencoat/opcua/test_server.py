@@ -344,6 +344,47 @@ def test_zones_are_held_by_hand_and_given_back_and_only_their_lips_are_a_person_
     assert scene.audited("omar via opcua", "zones held by hand: [2, 3]", "a streak", what="mode")
 
 
+def test_an_operator_names_order_lot_and_roll_without_command_and_each_cycle_has_them(scene, play, read):
+    journal, trace = scene.desk.journal, scene.desk.line.sink.all[-1]
+    began = datetime.now(UTC)
+
+    async def asked(client):
+        order = client.get_node("ns=2;s=production_order")
+        await order.write_value("4711")
+        with pytest.raises(uaerrors.BadOutOfRange):
+            await order.write_value("x" * 81)
+        with pytest.raises(uaerrors.BadTypeMismatch):
+            await order.write_value(4711)
+        named = await client.get_node(LINE).call_method("2:set_lot", "4712", "SL-09", "卷 7", "the sheet")
+        journal.record(trace, 1.0, 2.0)
+        until_s = time.monotonic() + 10.0
+        while time.monotonic() < until_s:
+            history = await order.read_raw_history(began, None, numvalues=5)
+            if history and history[-1].Value.Value == "4712":
+                break
+            await asyncio.sleep(0.02)
+        return named, history
+
+    (accepted, reason), history = play_as(scene, play, "omar", asked)
+    assert accepted, reason
+    assert [one.Value.Value for one in history] == ["4712"]
+    scene.show()
+    scene.within(scene.server.tell())
+    shown = [read(f"ns=2;s={name}").Value.Value for name in ("production_order", "material_lot", "roll_name")]
+    assert shown == ["4712", "SL-09", "卷 7"]
+    assert scene.audited("omar via opcua", '"production_order": "4711"', "written over OPC UA", what="lot")
+    assert scene.audited("omar via opcua", "卷 7", "the sheet", what="lot")
+
+
+def test_a_viewer_names_nothing(scene, play):
+    async def asked(client):
+        with pytest.raises(uaerrors.BadUserAccessDenied):
+            await client.get_node("ns=2;s=roll_name").write_value("R-9")
+
+    play_as(scene, play, "vera", asked)
+    assert scene.audited("vera via opcua", "lot", "viewer", what="refused")
+
+
 def test_a_viewer_writes_and_calls_nothing(scene, play):
     async def asked(client):
         for node, value in ((MODE, "hold"), (TRIM, 0.1)):
