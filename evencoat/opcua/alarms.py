@@ -21,7 +21,7 @@ from evencoat.alarms.store import KEPT_S, Asked, Onlooker, StoreError, Told
 from evencoat.desk.actions import Refused, shown, text
 from evencoat.desk.client import Answer, Desk
 from evencoat.desk.users import Role, Users, UsersError
-from evencoat.opcua.nodes import NS, OF_ALARMS, Nodes
+from evencoat.opcua.nodes import OF_ALARMS, Nodes, event_type
 from evencoat.opcua.people import VIA
 
 SEVERITIES = {Priority.URGENT: 900, Priority.HIGH: 700, Priority.MEDIUM: 500, Priority.LOW: 300}  # of 1 to 1000
@@ -52,7 +52,7 @@ class AlarmTeller:
     @staticmethod
     async def made(server: Server, nodes: Nodes, onlooker: Onlooker) -> AlarmTeller:
         """Make the type of event."""
-        kind = await server.create_custom_event_type(NS, "LineAlarmEventType", ua.ObjectIds.BaseEventType, list(FIELDS))
+        kind = await event_type(server, "LineAlarmEventType", FIELDS)
         generator = await server.get_event_generator(kind, ua.ObjectIds.Server)
         generator.event.SourceNode, generator.event.SourceName = nodes.root.nodeid, nodes.line.name
         return AlarmTeller(onlooker, nodes, generator)

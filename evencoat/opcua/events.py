@@ -11,7 +11,7 @@ from typing import Any
 
 from asyncua import Node, Server, ua
 
-from evencoat.opcua.nodes import NS
+from evencoat.opcua.nodes import event_type
 
 SEVERITY = 100  # of 1 to 1000
 TEXT_MOST = 2000
@@ -28,9 +28,7 @@ class Happenings:
     @staticmethod
     async def made(server: Server, root: Node, name: str) -> Happenings:
         """Make the type of event, with the kind that the journal has it under."""
-        kind = await server.create_custom_event_type(
-            NS, "LineEventType", ua.ObjectIds.BaseEventType, [("Kind", ua.VariantType.String)]
-        )
+        kind = await event_type(server, "LineEventType", [("Kind", ua.VariantType.String)])
         generator = await server.get_event_generator(kind, ua.ObjectIds.Server)
         generator.event.SourceNode, generator.event.SourceName = root.nodeid, name
         return Happenings(generator)

@@ -252,6 +252,16 @@ async def _variable(folder: Node, told: Told, within: tuple[float, float] | None
         await _analog(node, told, within)
 
 
+async def event_type(server: Server, name: str, fields: Sequence[tuple[str, ua.VariantType]]) -> Node:
+    """A type of event with these fields, under ids that stay: clients filter by them."""
+    base = server.get_node(ua.NodeId(ua.ObjectIds.BaseEventType))
+    made = await base.add_object_type(id_of(name), ua.QualifiedName(name, NS))
+    for field, kind in fields:
+        empty = ua.get_default_value(kind)
+        await made.add_property(id_of(f"{name}.{field}"), ua.QualifiedName(field, NS), empty, varianttype=kind)
+    return made
+
+
 async def _analog(node: Node, told: Told, within: tuple[float, float] | None) -> None:
     """Unit, and range where there is one, as part 8 of the standard has them."""
     assert told.unit is not None
