@@ -100,7 +100,7 @@ INSERT_LOT = _insert("lots", LOT_COLUMNS)
 
 def without_shown(trace: Trace) -> Trace:
     """The same cycle, without what the network was shown in it."""
-    return trace._replace(**dict.fromkeys(SHOWN, NOTHING))
+    return trace._replace(batch_shown=NOTHING, guest_shown=NOTHING)
 
 
 class JournalError(Exception):

@@ -237,7 +237,7 @@ def test_what_happens_is_an_event_and_what_happened_before_is_none(scene, play):
     until_s = time.monotonic() + 10.0
     while time.monotonic() < until_s:
         with JournalReader(scene.desk.path) as reader:
-            if reader.newest_events(1):
+            if [one.text for one in reader.newest_events(1)] == ["long ago"]:
                 break
         time.sleep(0.02)
     scene.within(scene.server.tell())
