@@ -106,6 +106,8 @@ class Plc:
     web_speed: str | None
     web_speed_mps_per_unit: float
     roll: str | None
+    production_order: str | None
+    material_lot: str | None
     recipe: str | None
     permit: str | None
     patience_s: float
@@ -113,8 +115,8 @@ class Plc:
     @property
     def nodes(self) -> dict[str, str]:
         """Nodes that are read, by what they are."""
-        named = {"web_speed": self.web_speed, "roll": self.roll, "recipe": self.recipe, "permit": self.permit}
-        return {name: node for name, node in named.items() if node is not None}
+        read = ("web_speed", "roll", "production_order", "material_lot", "recipe", "permit")
+        return {name: node for name in read if (node := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)

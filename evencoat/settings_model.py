@@ -262,7 +262,9 @@ class OpcuaTable(Table):
     web_speed_mps_per_unit: float = Field(
         default=1.0, gt=0, le=1000, description="m/s in one unit of that node (m/min: 0.0166667)"
     )
-    roll: NodeId | None = Field(default=None, description="node of the roll's id")
+    roll: NodeId | None = Field(default=None, description="node of the roll's id; becomes the journal's roll_name")
+    production_order: NodeId | None = Field(default=None, description="node of the order that runs")
+    material_lot: NodeId | None = Field(default=None, description="node of the lot of the slurry")
     recipe: NodeId | None = Field(default=None, description="node of the recipe's name or number")
     permit: NodeId | None = Field(default=None, description="node of the permit, true or false; false asks for HOLD")
     patience_s: float = Field(

@@ -24,7 +24,7 @@ from evencoat.alarms.conditions import Memory, Surroundings, Watch, silent
 from evencoat.alarms.engine import Engine, EngineError, EngineState, Key, Standing, State, Transition
 from evencoat.alarms.figures import ANNOUNCED, DAY_S, figures
 from evencoat.alarms.health import health
-from evencoat.alarms.store import AlarmStore, KeptElsewhere, StoreError, Told, kept, path_beside
+from evencoat.alarms.store import KEPT_S, AlarmStore, Asked, KeptElsewhere, Onlooker, StoreError, Told, path_beside
 from evencoat.guest import usual
 from evencoat.journal import JournalError, JournalReader
 from evencoat.journal.audit import What
@@ -34,7 +34,7 @@ from evencoat.settings import Settings
 LOOK_S = 0.02  # between two looks at the picture
 QUIET_S = 0.5  # without a new cycle: what is so then is looked at so often
 AROUND_S = 10.0  # between two looks at disk, model and the journal's events
-KEPT_S = 30.0  # between two writings where nothing moved
+ASKED_S = 0.2  # between two looks at what other processes ask for
 HISTORY_TOLD = 200
 CAME_MOST = 20_000
 FOLLOWED_S, FOLLOWED_MOST = 2.0, 500  # where another process keeps them: between looks at its file, and of its moves
@@ -75,7 +75,7 @@ class AlarmService:
         except KeptElsewhere:
             self.problem, self.elsewhere = ELSEWHERE, True
             with contextlib.suppress(sqlite3.Error):  # what cannot be read now is read the next time
-                self._know(*kept(path, now_unix_s, FOLLOWED_MOST))
+                self._know(*Onlooker(path).kept(now_unix_s, FOLLOWED_MOST))
         except (StoreError, sqlite3.Error) as error:
             self.problem, self.elsewhere = str(error), False
 
@@ -86,13 +86,16 @@ class AlarmService:
 
     async def run(self) -> None:
         """Look for ever."""
-        around_s = -AROUND_S
+        around_s = asked_s = -AROUND_S
         while True:
             now_s = time.monotonic()
             if now_s - around_s >= AROUND_S:
                 around_s = now_s
                 self._around = await asyncio.to_thread(self.look_around)
             self.look()
+            if now_s - asked_s >= ASKED_S:
+                asked_s = now_s
+                self.heed()
             await asyncio.sleep(LOOK_S)
 
     def look(self) -> None:
@@ -163,6 +166,27 @@ class AlarmService:
         """Raises EngineError where what people do has to be done elsewhere."""
         if self.elsewhere:
             raise EngineError(f"{key}: {ELSEWHERE}")
+
+    def heed(self) -> None:
+        """Do what other processes ask for by way of the store, for people they have made sure of, and answer them."""
+        if self._store is None:
+            return
+        try:
+            for number, asked in self._store.asked():
+                self._store.answer(number, self._heeded(asked))
+        except sqlite3.Error as error:
+            self.problem = f"{self._store.path}: {error}; what other processes ask for is not heard"
+
+    def _heeded(self, asked: Asked) -> str:
+        """Why it was not done; "" where it was."""
+        try:
+            if asked.what == "acknowledge":
+                self.acknowledge(asked.who, asked.key, asked.why)
+            else:
+                self.shelve(asked.who, asked.key, asked.minutes, asked.why)
+        except EngineError as error:
+            return str(error)
+        return ""
 
     def told(self) -> dict[str, Any]:
         """All of it, as /alarms.json has it: what stands, figures, health, the line in one word."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from controller.core.trace import Trace
 from controller.line.command import Mode, OperatorRequest
-from evencoat.desk.actions import ACTIONS, Action, Refused, Release, Remark, Standing, Take, Wish, shown, text
+from evencoat.desk.actions import ACTIONS, Action, Names, Refused, Release, Remark, Standing, Take, Wish, shown, text
 from evencoat.desk.quota import Clock, Quota
 from evencoat.desk.tray import Errand, Tray
 from evencoat.desk.users import NAME, Role, Users, UsersError
@@ -220,6 +220,9 @@ class Clerk:
                 return self._release(request, force)
             case Remark(what, words):
                 self._journal.audit(str(request.person), What(what), "", words, request.why)
+            case Names(names):
+                self._journal.name(str(request.person), names, request.why)
+                return "on record, and so from the next cycle on"
         return "on record"
 
     def _take(self, request: Request, force: bool) -> str:

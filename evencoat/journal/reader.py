@@ -14,12 +14,14 @@ import numpy.typing as npt
 
 from controller.line.description import Array
 from evencoat.journal import audit as chain
-from evencoat.journal import salvage
+from evencoat.journal import lots, salvage
 from evencoat.journal.audit import AuditRecord, Verdict, What
+from evencoat.journal.lots import Lot
 from evencoat.journal.tables import (
     AUDIT_COLUMNS,
     COLUMNS,
     EVENT_COLUMNS,
+    LOT_COLUMNS,
     SHOWN,
     Event,
     JournalError,
@@ -196,6 +198,23 @@ class JournalReader:
             else:
                 outside = middle
         return inside
+
+    def lots(self) -> list[Lot]:
+        """Order, material lot and roll in the order in which they began to hold."""
+        if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'lots'"):
+            return []  # of a journal that was begun before there were names
+        return [Lot(*row) for row in self._rows(f"SELECT {', '.join(LOT_COLUMNS)} FROM lots ORDER BY id")]
+
+    def lot_at(self, row: int) -> Lot:
+        """What the cycle with that row number was, and what of it held since when."""
+        return next((lot for lot in reversed(self.lots()) if lot.from_row <= row), Lot())
+
+    def lots_of(self, numbers: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.str_]]:
+        """Names of each of these cycles, (T,), by column; "" where nobody gave one.
+
+        Ask after the cycles were read: names that hold from a cycle on are on the file no later than it is.
+        """
+        return lots.of_rows(self.lots(), numbers)
 
     def newest_events(self, most: int) -> list[Event]:
         """So many of the newest events, the newest first."""

@@ -248,7 +248,7 @@ export const SAID = {
   "safe stop": "安全停止", rearm: "重新启用", controller: "控制器", die: "模头", pump: "泵", "wet gauge": "湿膜仪", "dry gauge": "干膜仪", encoder: "编码器",
   silent: "无消息", faulty: "故障", "never seen": "从未出现", ok: "正常", many: "多处",
   start: "启动", stop: "停止", mode: "模式", setpoint: "设定", acknowledgement: "确认", recipe: "配方", model: "模型", restore: "恢复",
-  prune: "清理", alarm: "报警", command: "指挥权", user: "用户", refused: "拒绝", remark: "备注",
+  prune: "清理", alarm: "报警", command: "指挥权", user: "用户", refused: "拒绝", remark: "备注", lot: "批号",
 };
 
 // Sentences of the desk that have values in them; {1} is the first of them.

@@ -29,6 +29,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "zone_manual": {"zones": [3], "manual": True},
     "target_gsm": {"value": TARGET_GSM},
     "rearm": {},
+    "lot": {"production_order": "4711"},
 }
 
 
