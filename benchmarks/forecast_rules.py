@@ -24,7 +24,17 @@ from scipy.optimize import minimize
 
 from controller.line.description import Array, LineDescription
 from evencoat.forecast import core, corpus
-from evencoat.forecast.core import HORIZONS_S, CHANCE_FEATURES, LEVELS, MEAN_FEATURES, MEAN_SIGNS, SHAPE_FEATURES, SHAPE_SIGNS, Forecaster, Rules
+from evencoat.forecast.core import (
+    CHANCE_FEATURES,
+    HORIZONS_S,
+    LEVELS,
+    MEAN_FEATURES,
+    MEAN_SIGNS,
+    SHAPE_FEATURES,
+    SHAPE_SIGNS,
+    Forecaster,
+    Rules,
+)
 
 FROM_S = 300.0  # of a run: what comes before is its start
 EVERY = 5  # looks of which one is learnt from: neighbours say the same

@@ -250,17 +250,25 @@ class Forecaster:
         self._mean_unrest += calm * (away.mean() ** 2 - self._mean_unrest)
         shape_x, mean_x = self._features(cycle, fused)
         signs = self._signs(cycle, fused, shape_x, mean_x, speed, dt_s)
-        shape_weights, mean_weights = self._weights
-        expected, mean = shape_weights @ shape_x.T, mean_weights @ mean_x  # (horizons, zones), (horizons,)
-        expected -= expected.mean(axis=1, keepdims=True)
-        shape_var = np.einsum("hs,hsz->hz", self.rules.shape_spread, signs[0])
-        mean_var = np.einsum("hs,hs->h", self.rules.mean_spread, signs[1])
+        expected, mean = self._expected(shape_x, mean_x)
+        shape_var, mean_var = self._spread(signs)
         web_m = _number(cycle["web_m"])
         at_m = web_m + speed * np.asarray(HORIZONS_S)
         look = Look(web_m, target, fused, at_m, shape_x, mean_x, expected, mean, shape_var, mean_var, signs)
         self._keep(look)
         self.newest = look
         self.forecast = self._told(look, int(cycle["t_line_ns"]))
+
+    def _expected(self, shape_x: Array, mean_x: Array) -> tuple[Array, Array]:
+        """Shapes (horizons, zones) and mean (horizons,), in tolerances."""
+        shape_weights, mean_weights = self._weights
+        expected = shape_weights @ shape_x.T
+        return expected - expected.mean(axis=1, keepdims=True), mean_weights @ mean_x
+
+    def _spread(self, signs: tuple[Array, Array]) -> tuple[Array, Array]:
+        """Variances of the shapes (horizons, zones) and of the mean (horizons,), squares of tolerances."""
+        shape = np.einsum("hs,hsz->hz", self.rules.shape_spread, signs[0])
+        return shape, np.einsum("hs,hs->h", self.rules.mean_spread, signs[1])
 
     def _off(self, gsm: Array, target: float, instead: Array) -> Array:
         """Deviation from target in tolerances; what is missing is told as `instead`."""
@@ -391,6 +399,9 @@ class Forecaster:
             look = self._look_of(horizon, at_m)
             if look is not None:
                 self._judge(horizon, look, off, at_m, period_s)
+        self._renew()
+
+    def _renew(self) -> None:
         self._weights = self._shape.weights(), self._mean.weights()
 
     def _look_of(self, horizon: int, at_m: float) -> Look | None:
@@ -416,11 +427,7 @@ class Forecaster:
         mean_half = np.sqrt(self.rules.mean_half[horizon] ** 2 * mean_seen + NORMAL**2 * (noise / zones))
         inside = (np.abs(whole) <= self._factor[horizon][:, None] * half).mean(axis=1)
         mean_inside = np.abs(mean_missed) <= self._mean_factor[horizon] * mean_half
-        step = STEP * min(period_s, 5.0)
-        wanted = np.asarray(LEVELS)
-        for factor, was in ((self._factor, inside), (self._mean_factor, mean_inside)):
-            moved = factor[horizon] * np.exp(step * (wanted - was))
-            factor[horizon] = np.clip(moved, FACTOR_LEAST, FACTOR_MOST)
+        self._follow(horizon, inside, mean_inside, STEP * min(period_s, 5.0))
         late, long = (min(1.0, period_s / over_s) for over_s in (MISSED_LATE_S, MISSED_LONG_S))
         missed2 = np.maximum(missed**2 - noise * (1.0 - 1.0 / zones), -noise)
         self._missed_long[horizon] = np.maximum(
@@ -431,15 +438,24 @@ class Forecaster:
         mean2 = max(mean_missed**2 - noise / zones, 0.0)
         self._mean_long[horizon] += long * (mean2 - self._mean_long[horizon])
         self._mean_late[horizon] += late * (mean2 - self._mean_late[horizon])
-        keep = math.exp(-period_s / MEMORY_S)
-        self._shape.learn(horizon, look.shape_x, shape, keep)
-        self._mean.learn(horizon, look.mean_x[None, :], np.array([mean]), keep)
+        self._learn(horizon, look, shape, mean, math.exp(-period_s / MEMORY_S))
         percent = self._tolerance
         self.found.append(
             Found(
                 horizon, at_m, percent * whole, percent * mean_missed, inside, mean_inside, percent * math.sqrt(noise)
             )
         )
+
+    def _follow(self, horizon: int, inside: Array, mean_inside: Array, step: float) -> None:
+        """Wider where too few fell inside, narrower where too many did."""
+        wanted = np.asarray(LEVELS)
+        for factor, was in ((self._factor, inside), (self._mean_factor, mean_inside)):
+            moved = factor[horizon] * np.exp(step * (wanted - was))
+            factor[horizon] = np.clip(moved, FACTOR_LEAST, FACTOR_MOST)
+
+    def _learn(self, horizon: int, look: Look, shape: Array, mean: float, keep: float) -> None:
+        self._shape.learn(horizon, look.shape_x, shape, keep)
+        self._mean.learn(horizon, look.mean_x[None, :], np.array([mean]), keep)
 
 
 def beyond(expected: Array, sd: Array) -> Array:
