@@ -3,9 +3,9 @@
     python benchmarks/forecast.py [--runs N] [--minutes M] [--corpus DIR] [--workers N] [--json] [--out DIR]
 
 Runs are those that evencoat.forecast.corpus keeps for judging; beside the forecaster stand persistence and an online
-AR(4) of each zone. Judged by what was really coated, a metre at a time, from minute 10 on, and by the scans of the gauge
-behind the dryer. Runs in which that gauge is made to lie are told apart. The threshold of warnings is chosen for each on
-the runs that may be learnt from: the one with the best F1 there. `--out` keeps forecast.json, .txt and .png.
+AR(4) of each zone. Judged by what was really coated, a metre at a time, from minute 10 on, and by the scans of the
+gauge behind the dryer. Runs in which that gauge is made to lie are told apart. The threshold of warnings is chosen for each
+kind on the runs that may be learnt from: the one with the best F1 there. `--out` keeps forecast.json, .txt and .png.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _one(forecaster: Forecaster, line: LineDescription, run: dict[str, Any]) -> 
         look, told = forecaster.newest, forecaster.forecast
         if not new or look is None or told is None:
             continue
-        looks.append((now_s, float(told.metre_out.max())))
+        looks.append((now_s, told.soon))
         truth = really(line, run, row, look.at_m)
         if truth is None:
             continue

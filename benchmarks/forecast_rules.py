@@ -32,6 +32,7 @@ from evencoat.forecast.core import (
     MEAN_SIGNS,
     SHAPE_FEATURES,
     SHAPE_SIGNS,
+    SOON_S,
     Forecaster,
     Rules,
 )
@@ -50,7 +51,7 @@ def nothing_learnt() -> Rules:
     shape_spread, mean_spread = np.zeros((count, len(SHAPE_SIGNS))), np.zeros((count, len(MEAN_SIGNS)))
     shape_spread[:, [0, -1]] = mean_spread[:, [0, -1]] = 1.0
     half, chance = np.tile([0.674, 1.282, 1.96], (count, 1)), np.zeros((count, len(CHANCE_FEATURES)))
-    return Rules(shape, mean, shape_spread, mean_spread, half, half, chance)
+    return Rules(shape, mean, shape_spread, mean_spread, half, half, chance, chance[0])
 
 
 def cycles(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -73,8 +74,8 @@ def really(line: LineDescription, run: dict[str, Any], row: int, at_m: Array) ->
 
 
 def samples(case: corpus.Case, folder: Path, rules: Rules) -> Iterator[tuple[core.Look, Array, Array, Array]]:
-    """Some looks of an online forecaster, with what became of their metres, whether those were out, and what the odds
-    of that are made of."""
+    """Some looks of an online forecaster, with what became of their metres, whether those were out (and last, whether
+    any of the next SOON_S was), and what the odds of that are made of."""
     line, run = corpus.match_of(case).line, corpus.recalled(case, folder)
     forecaster, looked = Forecaster(line, rules), 0
     for row, cycle in enumerate(cycles(run)):
@@ -86,7 +87,10 @@ def samples(case: corpus.Case, folder: Path, rules: Rules) -> Iterator[tuple[cor
             continue
         found = really(line, run, row, look.at_m)
         if found is not None:
-            yield look, *found, forecaster.chance_x
+            speed = float(cycle["web_speed_mps"])
+            until = np.searchsorted(run["web_m"], look.web_m + speed * SOON_S)
+            out = np.append(found[1], run["true_out"][row : until + 1].any())
+            yield look, found[0], out, np.vstack((forecaster.chance_x, forecaster.soon_x))
 
 
 def weights(cases: list[corpus.Case], folder: Path, rules: Rules) -> Rules:
@@ -190,8 +194,8 @@ def odds(cases: list[corpus.Case], folder: Path, rules: Rules) -> Rules:
         return float((np.logaddexp(0.0, z) - y[:, h] * z).mean() + 1e-3 * theta @ theta), slope
 
     begin = np.zeros(len(CHANCE_FEATURES))
-    found = [minimize(cost, begin, args=(h,), jac=True, method="L-BFGS-B").x for h in range(len(HORIZONS_S))]
-    return rules._replace(chance=np.array(found))
+    found = [minimize(cost, begin, args=(h,), jac=True, method="L-BFGS-B").x for h in range(len(HORIZONS_S) + 1)]
+    return rules._replace(chance=np.array(found[:-1]), soon=found[-1])
 
 
 def main() -> None:
@@ -200,11 +204,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=40.0)
     parser.add_argument("--corpus", type=Path, default=Path("runs/forecast"), help="where played runs are kept")
     parser.add_argument("--out", type=Path, default=Path("evencoat/forecast/rules.json"))
+    parser.add_argument(
+        "--again", default="", help="only these passes, from the rules as they are: weights,spread,halves,odds"
+    )
     arguments = parser.parse_args()
     cases = [case for case in corpus.cases(True, arguments.runs, arguments.minutes) if not corpus.lies(case)]
-    rules = nothing_learnt()
-    for step in (weights, spread, halves, odds):
-        rules = step(cases, arguments.corpus, rules)
+    rules = core.shipped() if arguments.again else nothing_learnt()
+    steps = {step.__name__: step for step in (weights, spread, halves, odds)}
+    for name in arguments.again.split(",") if arguments.again else steps:
+        rules = steps[name](cases, arguments.corpus, rules)
     told = {name: np.round(value, 4).tolist() for name, value in rules._asdict().items()}
     lines = ",\n".join(f' "{name}": {json.dumps(value)}' for name, value in told.items())
     arguments.out.write_text("{\n" + lines + "\n}\n", encoding="utf-8")

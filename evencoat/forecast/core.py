@@ -3,11 +3,11 @@
 What is forecast is the areal density of a metre of web by zone, at the moment it leaves the die, so many seconds of web
 from now. It is judged by the gauge behind the dryer (the only one where there is no other) when that metre gets there.
 
-Each horizon has a regression of its own, one for the shapes, shared by all zones, and one for the mean: what the closed
-loop leaves is a few weights on what is known now, learnt from every scan with old ones fading, from priors that were
-learnt before (rules.json). The spread is a sum of what misses were of late and of signs of unrest, less the noise of the
-gauge that found them. Factors on it follow how often scans really fell inside (adaptive conformal inference: Gibbs and
-Candes 2021), so that intervals cover what they say also where the rest is wrong.
+Each horizon has a regression of its own, one for the shapes, shared by all zones, and one for the mean: what the
+closed loop leaves is a few weights on what is known now, learnt from every scan with old ones fading, from priors that
+were learnt before (rules.json). The spread is a sum of what misses were of late and of signs of unrest, less the noise
+of the gauge that found them. Factors on it follow how often scans really fell inside (adaptive conformal inference:
+Gibbs and Candes 2021), so that intervals cover what they say also where the rest is wrong.
 """
 
 from __future__ import annotations
@@ -36,20 +36,29 @@ MEAN_SIGNS = (
     "missed long", "missed late", "now", "unrest", "dry less belief", "batch", "trim under way", "speed", "noise",
     "pulse", "floor",
 )  # fmt: skip
-CHANCE_FEATURES = ("always", "normal log odds", "out of late", "nearest to tolerance", "batch in doubt")
+CHANCE_FEATURES = (
+    "always",
+    "normal log odds",
+    "out of late",
+    "nearest to tolerance",
+    "batch in doubt",
+    "batch is young",
+)
+SOON_S = 120.0  # of web that a warning is about
 LOOK_S = 1.0  # between two forecasts
 LATE_S, LONG_SCANS, LATE_SCANS = 30.0, 100.0, 15.0
 MISSED_LONG_S, MISSED_LATE_S = 600.0, 45.0
 MEMORY_S = 900.0  # of the regressions
 RIDGE = 4.0  # how much the priors weigh, in squares of tolerances
 BATCH_S = 900.0  # for which a new batch is in doubt
-UNREST_S = 60.0
+UNREST_S, YOUNG_S = 60.0, 90.0
 PULSE_S = 60.0
 OUT_LATE_SCANS = 15.0
 FLOOR = 0.03  # of the tolerance
 NORMAL = np.array((0.67449, 1.28155, 1.95996))  # half widths of LEVELS where all is normal, in standard deviations
 ACCURACY_PCT = {True: (0.5, 0.4), False: (0.05, 0.04)}  # of a wet gauge, and a dry one: of zones, of all; data sheets
 SEEN_LEAST = 0.25  # of the spread that a gauge sees in any case
+NORMAL_ODDS_MOST = 7.0  # beyond it the tails of a normal distribution say nothing of a line
 ODDS_MOST = 12.0  # log odds, either way
 STEP = 0.01  # of the factors, for one scan
 FACTOR_LEAST, FACTOR_MOST = 0.3, 5.0
@@ -57,7 +66,7 @@ START_MISSED = 0.2  # of the tolerance, before anything was seen
 JUMP_M = 0.75  # seconds of web beside its metre that a scan may lie
 CLIP = 10.0  # tolerances; beyond this a zone is told as this
 LEAST_SPEED = 0.05  # of nominal, below which nothing is forecast
-NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
 MISSING = 12.0  # normal deviations that stand for never
 
@@ -72,6 +81,7 @@ class Rules(NamedTuple):
     half: Array  # (horizons, levels): half widths of intervals in standard deviations, of a zone
     mean_half: Array  # the same of the mean
     chance: Array  # (horizons, chance features): of the log odds of a metre out
+    soon: Array  # (chance features,): of the log odds of any metre out in the next SOON_S
 
 
 def shipped() -> Rules:
@@ -85,8 +95,9 @@ class Forecast(NamedTuple):
     """What is expected of the metre that leaves the die in each of HORIZONS_S. Percent are of deviation from target.
 
     expected_pct, sd_pct: (horizons, zones); half_pct: (horizons, levels, zones), half widths of LEVELS; mean_*: the
-    same of the mean of the profile; out: (horizons, zones), chance that the zone's metre is beyond tolerance; metre_out:
-    (horizons,), that more than OUT_WIDTH_SHARE of the width is.
+    same of the mean of the profile; out: (horizons, zones), chance that the zone's metre is beyond tolerance;
+    metre_out: (horizons,), that more than OUT_WIDTH_SHARE of the width is; soon: that it is in any metre of
+    the next SOON_S.
     """
 
     t_ns: int
@@ -101,6 +112,7 @@ class Forecast(NamedTuple):
     mean_half_pct: Array
     out: Array
     metre_out: Array
+    soon: float
 
 
 class Found(NamedTuple):
@@ -175,7 +187,7 @@ class Forecaster:
         self.forecast: Forecast | None = None
         self.found: list[Found] = []  # by the newest scan
         self.newest: Look | None = None
-        self.chance_x = np.zeros((count, len(CHANCE_FEATURES)))
+        self.chance_x, self.soon_x = np.zeros((count, len(CHANCE_FEATURES))), np.zeros(len(CHANCE_FEATURES))
         self._looks: list[Look] = []
         self._looked_m: list[float] = []
         self._at = [0] * count  # of each horizon: the look whose metre was found last
@@ -337,24 +349,26 @@ class Forecaster:
         shape_sd = wide[:, None] * np.sqrt(look.shape_var)
         chance = metre_chance(look.mean, mean_wide * mean_sd, look.expected, shape_sd)
         self.chance_x = self._chance_features(chance, expected)
-        odds = np.einsum("hf,hf->h", self.rules.chance, self.chance_x)
-        metre_out = 1.0 / (1.0 + np.exp(-np.clip(odds, -ODDS_MOST, ODDS_MOST)))
+        metre_out = _share_of(np.einsum("hf,hf->h", self.rules.chance, self.chance_x))
+        self.soon_x = self.chance_x[: bisect_right(HORIZONS_S, SOON_S)].max(axis=0)
+        soon = float(_share_of(self.rules.soon @ self.soon_x))
         out = beyond(expected, wide[:, None] * sd)
         percent = self._tolerance
         return Forecast(
             t_ns, look.web_m, look.at_m, look.target_gsm * self._share, percent * expected, percent * sd,
-            percent * half, percent * look.mean, percent * mean_sd, percent * mean_half, out, metre_out,
+            percent * half, percent * look.mean, percent * mean_sd, percent * mean_half, out, metre_out, soon,
         )  # fmt: skip
 
     def _chance_features(self, chance: Array, expected: Array) -> Array:
         """(horizons, chance features): what the odds of a metre out are made of."""
         made = np.empty((chance.size, len(CHANCE_FEATURES)))
         made[:, 0] = 1.0
-        made[:, 1] = np.clip(np.log(chance) - np.log1p(-chance), -ODDS_MOST, ODDS_MOST)
+        made[:, 1] = np.clip(np.log(chance) - np.log1p(-chance), -NORMAL_ODDS_MOST, NORMAL_ODDS_MOST)
         share = min(max(self._out_late, 0.005), 0.995)
         made[:, 2] = math.log(share / (1.0 - share))
         made[:, 3] = np.minimum(np.abs(expected).max(axis=1), 2.0)
         made[:, 4] = min(self._doubt, 2.0)
+        made[:, 5] = math.exp(-self._batch_s / YOUNG_S)
         return made
 
     def _keep(self, look: Look) -> None:
@@ -489,6 +503,12 @@ def normal(z: Array) -> Array:
     series = t * (0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))))
     above = np.exp(-0.5 * size**2) * series / math.sqrt(2.0 * math.pi)
     return np.where(z > 0.0, 1.0 - above, above)
+
+
+def _share_of(odds: Array) -> Array:
+    """A chance from its log odds."""
+    share: Array = 1.0 / (1.0 + np.exp(-np.clip(odds, -ODDS_MOST, ODDS_MOST)))
+    return share
 
 
 def _number(value: Any) -> float:

@@ -1,8 +1,8 @@
 """Runs to learn and judge forecasts on: lines of the families with faults drawn from the catalogue, traces and truth.
 
-A run is played on the league's field (plant and controller directly, twice a second) with the law `adaptive`, and kept as
-arrays by the names of Trace, with what was really coated beside them. Families and seeds that forecasts were developed
-on, and those that they are judged by, are apart.
+A run is played on the league's field (plant and controller directly, twice a second) with the law `adaptive`, and kept
+as arrays by the names of Trace, with what was really coated beside them. Families and seeds that forecasts were
+developed on, and those that they are judged by, are apart.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ SPEED_SHARE, TARGET_SHARE = 0.03, 0.002  # other than these, trim and pressure b
 
 
 class Ahead(NamedTuple):
-    """One limit ahead. now and limit in `unit`; hours: left at this rate, from and to with four fifths' chance; infinite
-    where the doubt leaves standing still or turning round."""
+    """One limit ahead. now and limit in `unit`; hours: left at this rate, from and to with four fifths' chance;
+    infinite where the doubt leaves standing still or turning round."""
 
     what: str
     where: str
@@ -58,7 +58,7 @@ class Lines:
         self._first: Array | None = None
 
     def see(self, values: Array, dt_s: float) -> None:
-        """One more value each, dt_s after the last. Values are kept relative to the first: sums of squares stay small."""
+        """One more value each, dt_s after the last. Kept relative to the first: sums of squares stay small."""
         if self._first is None:
             self._first, dt_s = values.copy(), 0.0
         y, keep = values - self._first, math.exp(-dt_s / FADE_S)

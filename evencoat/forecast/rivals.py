@@ -20,7 +20,7 @@ def _plain() -> Rules:
     chance = np.zeros((count, len(CHANCE_FEATURES)))
     chance[:, CHANCE_FEATURES.index("normal log odds")] = 1.0
     half = np.tile(NORMAL, (count, 1))
-    return shipped()._replace(half=half, mean_half=half, chance=chance)
+    return shipped()._replace(half=half, mean_half=half, chance=chance, soon=chance[0])
 
 
 class Persistence(Forecaster):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from controller.line.description import LineDescription
-from evencoat.forecast.core import HORIZONS_S, LEVELS, Forecast, Forecaster, Found
+from evencoat.forecast.core import HORIZONS_S, LEVELS, SOON_S, Forecast, Forecaster, Found
 from evencoat.forecast.limits import Limits
 from evencoat.forecast.warnings import Warner
 from evencoat.forecast.what_if import answer
@@ -22,7 +22,7 @@ COLUMNS = (
     "wet_scan_m", "dry_scan_gsm", "dry_scan_m",
 )  # fmt: skip
 BLOCK_ROWS = 5000
-THRESHOLD = 0.35  # of the chance of a metre out, from which is warned: benchmarks/forecast.py chooses it
+THRESHOLD = 0.35  # of the chance of any metre out soon, from which is warned: benchmarks/forecast.py chooses it
 WARNINGS_MOST = 1000
 
 
@@ -47,9 +47,9 @@ class Teller:
         if not new or told is None:
             return
         t_s, stood = told.t_ns / 1e9, self._warner.since_s
-        stands = self._warner.see(t_s, float(told.metre_out.max()))
+        stands = self._warner.see(t_s, told.soon)
         if stands and math.isnan(stood) and len(self.warnings) < WARNINGS_MOST:
-            self.warnings.append({"from_s": t_s, "web_m": told.web_m, "chance": float(told.metre_out.max())})
+            self.warnings.append({"from_s": t_s, "web_m": told.web_m, "chance": told.soon})
         elif not stands and not math.isnan(stood) and self.warnings:
             self.warnings[-1]["to_s"] = t_s
 
@@ -73,6 +73,8 @@ class Teller:
             "levels": LEVELS,
             "horizons": [_horizon(told, k) for k in range(len(HORIZONS_S))],
             "warning": None if math.isnan(self._warner.since_s) else {"since_s": self._warner.since_s},
+            "soon": round(told.soon, 4),
+            "soon_s": SOON_S,
             "threshold": THRESHOLD,
             "limits": [_plain(one._asdict()) for one in self.limits.ahead()],
             "kept": self.kept(),

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from controller.line.description import Array
+from evencoat.forecast.core import SOON_S
 
-AHEAD_S = 300.0
+AHEAD_S = SOON_S
 PERSIST_LOOKS = 3  # above the threshold, until a warning comes
 QUIET_S = 30.0  # below half of it, until it goes
 CALM_M = 30.0  # of web inside of tolerance before what counts as a new event

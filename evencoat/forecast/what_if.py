@@ -157,7 +157,7 @@ def _change(line: LineDescription, old_gsm: float, new_gsm: float, speed: float,
 
 
 def _web(line: LineDescription, forecast: Forecast | None, faster: float) -> dict[str, Any]:
-    """How the web would lie in tolerance: the spread of now, that of the mean as if drifts went on for the new delay."""
+    """How the web would lie in tolerance: the spread of now, that of the mean as if it drifted for the new delay."""
     if forecast is None:
         return {}
     tolerance = line.target.tolerance_pct
@@ -185,7 +185,9 @@ def _assumes(
         "The oven dries as well as before; what it has to take off is told, whether it can is not known.",
     ]
     if solids_pct:
-        said.append("The next batch differs in solids alone, and its whole step comes at once: a slow front costs less.")
+        said.append(
+            "The next batch differs in solids alone, and its whole step comes at once: a slow front costs less."
+        )
         said.append(f"Most of a step is answered within {ADAPTIVE_DELAYS:g} transport times to the gauge that sees it.")
     if now is None:
         said.append("Lips stand at the nominal gap and the trim at nothing: no journal was given.")
