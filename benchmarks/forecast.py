@@ -4,8 +4,8 @@
 
 Runs are those that evencoat.forecast.corpus keeps for judging; beside the forecaster stand persistence and an online
 AR(4) of each zone. Judged by what was really coated, a metre at a time, from minute 10 on, and by the scans of the
-gauge behind the dryer. Runs in which that gauge is made to lie are told apart. The threshold of warnings is chosen for each
-kind on the runs that may be learnt from: the one with the best F1 there. `--out` keeps forecast.json, .txt and .png.
+gauge behind the dryer. Runs in which that gauge is made to lie are told apart. The threshold of warnings is chosen for
+each on runs that may be learnt from: the one with the best F1 there. `--out` keeps forecast.json, .txt and .png.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def picture(document: dict[str, Any], runs: Sequence[dict[str, Any]], path: Path
     for one in axes[:2]:
         one.set_xticks(at, [f"{horizon:g} s" for horizon in HORIZONS_S])
         one.legend(frameon=False)
-    axes[0].set_ylabel("of zones' metres inside, %; grey: within 2 points of 50, 80, 95")
+    axes[0].set_ylabel("metres inside, %; grey: within 2 points")
     axes[1].set_ylabel("interval score at 80 %, % of target (less is better)")
     axes[2].plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
     axes[2].set(xlabel="chance of a metre out, as told", ylabel="share that was")

@@ -37,13 +37,8 @@ MEAN_SIGNS = (
     "pulse", "floor",
 )  # fmt: skip
 CHANCE_FEATURES = (
-    "always",
-    "normal log odds",
-    "out of late",
-    "nearest to tolerance",
-    "batch in doubt",
-    "batch is young",
-)
+    "always", "normal log odds", "out of late", "nearest to tolerance", "batch in doubt", "batch is young", "seen out",
+)  # fmt: skip
 SOON_S = 120.0  # of web that a warning is about
 LOOK_S = 1.0  # between two forecasts
 LATE_S, LONG_SCANS, LATE_SCANS = 30.0, 100.0, 15.0
@@ -51,7 +46,7 @@ MISSED_LONG_S, MISSED_LATE_S = 600.0, 45.0
 MEMORY_S = 900.0  # of the regressions
 RIDGE = 4.0  # how much the priors weigh, in squares of tolerances
 BATCH_S = 900.0  # for which a new batch is in doubt
-UNREST_S, YOUNG_S = 60.0, 90.0
+UNREST_S, YOUNG_S, SEEN_OUT_S = 60.0, 90.0, 5.0
 PULSE_S = 60.0
 OUT_LATE_SCANS = 15.0
 FLOOR = 0.03  # of the tolerance
@@ -61,6 +56,7 @@ SEEN_LEAST = 0.25  # of the spread that a gauge sees in any case
 NORMAL_ODDS_MOST = 7.0  # beyond it the tails of a normal distribution say nothing of a line
 ODDS_MOST = 12.0  # log odds, either way
 STEP = 0.01  # of the factors, for one scan
+PATIENCE_S = 60.0
 FACTOR_LEAST, FACTOR_MOST = 0.3, 5.0
 START_MISSED = 0.2  # of the tolerance, before anything was seen
 JUMP_M = 0.75  # seconds of web beside its metre that a scan may lie
@@ -160,8 +156,8 @@ class Regression:
     def weights(self) -> Array:
         """(horizons, features)."""
         ridge = RIDGE * np.eye(self.prior.shape[1])
-        found: Array = np.linalg.solve(self.squares + ridge, (self.sums + RIDGE * self.prior)[..., None])[..., 0]
-        return found
+        found = np.linalg.solve(self.squares + ridge, (self.sums + RIDGE * self.prior)[..., None])[..., 0]
+        return np.asarray(found, dtype=np.float64)
 
     def learn(self, horizon: int, x: Array, y: Array, keep: float) -> None:
         """One scan: x (samples, features), y (samples,)."""
@@ -201,12 +197,13 @@ class Forecaster:
         self._apart = np.zeros(zones)  # dry less belief
         self._before: Array | None = None
         self._blind = [(size / self._tolerance) ** 2 for size in ACCURACY_PCT[self._gauge.is_wet]]
-        self._noise = (0.5 * self._gauge.noise_pct / self._tolerance) ** 2
+        self._noise: float = (0.5 * self._gauge.noise_pct / self._tolerance) ** 2
         start = START_MISSED**2
         self._missed_long, self._missed_late = np.full((count, zones), start), np.full(count, start)
         self._mean_long, self._mean_late = np.full(count, start), np.full(count, start)
         self._factor, self._mean_factor = np.ones((count, len(LEVELS))), np.ones((count, len(LEVELS)))
         self._out_late = 0.0  # share of scans that were out
+        self._seen_out = 0.0  # share of looks in which the web was believed out
         self._doubt = 0.0  # of the newest batch
         self._pulse, self._wet_mean, self._wet_scan = 0.0, math.nan, -1
         self._wet_before: Array | None = None
@@ -254,6 +251,8 @@ class Forecaster:
         target = _number(cycle["target_gsm"])
         target = target if math.isfinite(target) else float(self.line.target_profile_gsm.mean())
         fused = self._off(np.asarray(cycle["profile_gsm"], dtype=np.float64), target, self._late)
+        out = float(np.count_nonzero(np.abs(fused) > 1.0) > OUT_WIDTH_SHARE * fused.size)
+        self._seen_out += (1.0 - math.exp(-dt_s / SEEN_OUT_S)) * (out - self._seen_out)
         share = 1.0 - math.exp(-dt_s / LATE_S)
         self._late = self._late + share * (fused - self._late)
         calm = 1.0 - math.exp(-dt_s / UNREST_S)
@@ -369,6 +368,7 @@ class Forecaster:
         made[:, 3] = np.minimum(np.abs(expected).max(axis=1), 2.0)
         made[:, 4] = min(self._doubt, 2.0)
         made[:, 5] = math.exp(-self._batch_s / YOUNG_S)
+        made[:, 6] = self._seen_out
         return made
 
     def _keep(self, look: Look) -> None:
@@ -441,7 +441,8 @@ class Forecaster:
         mean_half = np.sqrt(self.rules.mean_half[horizon] ** 2 * mean_seen + NORMAL**2 * (noise / zones))
         inside = (np.abs(whole) <= self._factor[horizon][:, None] * half).mean(axis=1)
         mean_inside = np.abs(mean_missed) <= self._mean_factor[horizon] * mean_half
-        self._follow(horizon, inside, mean_inside, STEP * min(period_s, 5.0))
+        patience = 1.0 + HORIZONS_S[horizon] / PATIENCE_S  # who is answered late must not narrow in a lull
+        self._follow(horizon, inside, mean_inside, STEP * min(period_s, 5.0) / patience)
         late, long = (min(1.0, period_s / over_s) for over_s in (MISSED_LATE_S, MISSED_LONG_S))
         missed2 = np.maximum(missed**2 - noise * (1.0 - 1.0 / zones), -noise)
         self._missed_long[horizon] = np.maximum(
@@ -493,7 +494,8 @@ def metre_chance(mean: Array, mean_sd: Array, shape: Array, shape_sd: Array) -> 
     for k in range(1, need):
         term = term * expected / k
         fewer = fewer + term
-    return np.clip((1.0 - fewer) @ WEIGHTS, 1e-9, 1.0 - 1e-9)
+    chance: Array = np.clip((1.0 - fewer) @ WEIGHTS, 1e-9, 1.0 - 1e-9)
+    return chance
 
 
 def normal(z: Array) -> Array:

@@ -100,7 +100,9 @@ def _faults(case: Case, line: LineDescription) -> tuple[Play, ...]:
     """What befalls a run: none to three faults, each of a kind of its own, and often a batch of another size."""
     rng = generator(case.seed, "forecast.story")
     last_s = 60.0 * case.minutes - 300.0
-    plays = []
+    plays: list[Play] = []
+    if last_s <= FIRST_S:  # too short for anything to be seen of it
+        return ()
     if rng.random() < 0.7:
         front_s = float(np.exp(rng.uniform(np.log(30.0), np.log(900.0))))
         plays.append(

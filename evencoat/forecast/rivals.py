@@ -85,4 +85,4 @@ class Autoregression(Persistence):
             self._past = [*self._past[-ORDER:], self._before]
         if self._scans % 5 == 0:
             ridge = RIDGE * np.eye(ORDER + 1)
-            self._fit = np.linalg.solve(self._squares + ridge, self._sums[..., None])[..., 0]
+            self._fit[:] = np.linalg.solve(self._squares + ridge, self._sums[..., None])[..., 0]

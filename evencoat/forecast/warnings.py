@@ -105,7 +105,15 @@ class Tally(NamedTuple):
     leads_seen_s: tuple[float, ...] = ()
 
     def plus(self, other: Tally) -> Tally:
-        return Tally(*(a + b for a, b in zip(self, other, strict=True)))  # type: ignore[arg-type]
+        return Tally(
+            self.warnings + other.warnings,
+            self.right + other.right,
+            self.events + other.events,
+            self.before_coated + other.before_coated,
+            self.before_seen + other.before_seen,
+            self.leads_coated_s + other.leads_coated_s,
+            self.leads_seen_s + other.leads_seen_s,
+        )
 
     def figures(self) -> dict[str, float | int | None]:
         """As programs read them; None where there was nothing to divide by."""

@@ -71,7 +71,7 @@ def test_room_is_that_of_the_bolt_nearest_to_an_end() -> None:
         ({"target_gsm": math.nan}, "target = nan"),
     ],
 )
-def test_questions_out_of_bounds_are_refused_with_the_bounds(asked: dict[str, float], named: str) -> None:
+def test_questions_out_of_bounds_are_refused_with_the_bounds(asked: dict[str, Any], named: str) -> None:
     with pytest.raises(WhatIfError, match=named) as refused:
         answer(LINE, **asked)
     assert "must lie between" in str(refused.value)
@@ -79,7 +79,7 @@ def test_questions_out_of_bounds_are_refused_with_the_bounds(asked: dict[str, fl
 
 def test_a_simulated_line_does_what_was_said_of_another_target() -> None:
     line = Line(story(), "pilot-16")
-    line.play_s(60.0)
+    line.play_s(240.0)
     before = line.sink.all[-1]
     told = answer(line.line, target_gsm=91.8, now=before._asdict())
     line.request(OperatorRequest(target_gsm=91.8))
