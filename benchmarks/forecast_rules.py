@@ -37,7 +37,7 @@ from evencoat.forecast.core import (
     Rules,
 )
 
-FROM_S, SETTLED_S = 300.0, 600.0  # of a run: what comes before is its start
+FROM_S = 300.0  # of a run: what comes before is its start
 EVERY = 5  # looks of which one is learnt from: neighbours say the same
 RIDGE = 1e-3  # of the mean square, per sample
 MOST_OFF = 4.0  # tolerances: what is further off is no longer told apart
@@ -91,22 +91,6 @@ def samples(case: corpus.Case, folder: Path, rules: Rules) -> Iterator[tuple[cor
             until = np.searchsorted(run["web_m"], look.web_m + speed * SOON_S)
             out = np.append(found[1], run["true_out"][row : until + 1].any())
             yield look, found[0], out, np.vstack((forecaster.chance_x, forecaster.soon_x))
-
-
-def judged(case: corpus.Case, folder: Path, rules: Rules) -> Iterator[tuple[core.Forecast, Array]]:
-    """Some forecasts of an online forecaster from SETTLED_S on, with what became of their metres, in tolerances."""
-    line, run = corpus.match_of(case).line, corpus.recalled(case, folder)
-    forecaster, looked = Forecaster(line, rules), 0
-    for row, cycle in enumerate(cycles(run)):
-        if not forecaster.see(cycle) or cycle["t_line_ns"] < 1e9 * SETTLED_S:
-            continue
-        looked += 1
-        look, told = forecaster.newest, forecaster.forecast
-        if looked % EVERY or look is None or told is None:
-            continue
-        found = really(line, run, row, look.at_m)
-        if found is not None:
-            yield told, found[0]
 
 
 def weights(cases: list[corpus.Case], folder: Path, rules: Rules) -> Rules:
@@ -177,23 +161,21 @@ def _likeliest(signs: Array, missed: Array) -> Array:
 
 
 def halves(cases: list[corpus.Case], folder: Path, rules: Rules) -> Rules:
-    """Rules with half widths that would have held what was coated as often as their level says, factors and all."""
+    """Rules with half widths that would have held what was coated as often as their level says."""
+    plain = rules._replace(half=nothing_learnt().half, mean_half=nothing_learnt().half)
     zone: list[Array] = []
     mean: list[Array] = []
     for case in cases:
-        percent = corpus.match_of(case).line.target.tolerance_pct
-        for told, off in judged(case, folder, rules):
-            off_pct = percent * off
+        for look, off, _, _ in samples(case, folder, plain):
+            level = off.mean(axis=1)
             some = np.linspace(0, off.shape[1] - 1, 8).round().astype(int)
-            missed = np.abs(off_pct - told.expected_pct)[:, None, some] / told.half_pct[:, :, some]
-            zone.append(missed)
-            mean.append(np.abs(off_pct.mean(axis=1) - told.mean_pct)[:, None] / told.mean_half_pct)
-    zones, means = np.array(zone), np.array(mean)
-    wider, mean_wider = np.empty_like(rules.half), np.empty_like(rules.mean_half)
-    for k, level in enumerate(LEVELS):
-        wider[:, k] = np.quantile(zones[:, :, k], level, axis=(0, 2))
-        mean_wider[:, k] = np.quantile(means[:, :, k], level, axis=0)
-    return rules._replace(half=rules.half * wider, mean_half=rules.mean_half * mean_wider)
+            sd = np.sqrt(look.shape_var + look.mean_var[:, None])
+            zone.append((np.abs(off - look.expected - look.mean[:, None]) / sd)[:, some])
+            mean.append(np.abs(level - look.mean) / np.sqrt(look.mean_var))
+    zones = np.array(zone).transpose(1, 0, 2).reshape(len(HORIZONS_S), -1)
+    return rules._replace(
+        half=np.quantile(zones, LEVELS, axis=1).T, mean_half=np.quantile(np.array(mean), LEVELS, axis=0).T
+    )
 
 
 def odds(cases: list[corpus.Case], folder: Path, rules: Rules) -> Rules:
@@ -229,7 +211,7 @@ def main() -> None:
     cases = [case for case in corpus.cases(True, arguments.runs, arguments.minutes) if not corpus.lies(case)]
     rules = core.shipped() if arguments.again else nothing_learnt()
     steps = {step.__name__: step for step in (weights, spread, halves, odds)}
-    for name in arguments.again.split(",") if arguments.again else (*steps, "halves"):
+    for name in arguments.again.split(",") if arguments.again else steps:
         rules = steps[name](cases, arguments.corpus, rules)
     told = {name: np.round(value, 4).tolist() for name, value in rules._asdict().items()}
     lines = ",\n".join(f' "{name}": {json.dumps(value)}' for name, value in told.items())
