@@ -22,7 +22,7 @@ COLUMNS = (
     "wet_scan_m", "dry_scan_gsm", "dry_scan_m",
 )  # fmt: skip
 BLOCK_ROWS = 5000
-THRESHOLD = 0.35  # of the chance of any metre out soon, from which is warned: benchmarks/forecast.py chooses it
+THRESHOLD = 0.25  # of the chance of any metre out soon, from which is warned: benchmarks/forecast.py chooses it
 WARNINGS_MOST = 1000
 
 
