@@ -34,6 +34,7 @@ from evencoat import (
     campaign_commands,
     doctor_command,
     first_hour_commands,
+    forecast_command,
     historian_commands,
     hub_commands,
     journal_commands,
@@ -88,6 +89,8 @@ app.command()(doctor_command.doctor)
 app.command()(first_hour_commands.init)
 app.command()(first_hour_commands.listen)
 app.command()(alarms_command.alarms)
+app.command()(forecast_command.forecast)
+app.command("what-if")(forecast_command.what_if)
 app.command()(serve_command.serve)
 app.command()(historian_commands.historian)
 app.command()(historian_commands.query)
