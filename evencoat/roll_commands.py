@@ -39,7 +39,16 @@ SystematicOption = Annotated[
         min=0.0,
         max=20.0,
         help="Standard uncertainty common to all readings of the dry gauge, percent: calibration, drift, foil. "
-        "Without it, 0.12.",
+        "Without it, 0.08.",
+    ),
+]
+BoundOption = Annotated[
+    float | None,
+    typer.Option(
+        "--scrap-bound",
+        min=0.0001,
+        max=0.9,
+        help="Cells are marked that are out of tolerance with more than this chance. Without it, 0.02.",
     ),
 ]
 KeyArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A private key's file.")]
@@ -72,10 +81,11 @@ def show(
     journal: JournalArgument,
     roll: RollOption = None,
     systematic_pct: SystematicOption = None,
+    bound: BoundOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """What the passport of a roll would say: figures, stretches out of tolerance with their causes, interventions."""
-    made = _made(journal, roll, systematic_pct, not as_json)
+    made = _made(journal, roll, (systematic_pct, bound), not as_json)
     if as_json:
         sys.stdout.write(made.record.model_dump_json(indent=2) + "\n")
         return
@@ -107,6 +117,7 @@ def export(
     job_order: Annotated[str, typer.Option("--job-order", help="ISA-95 job order.")] = "",
     material_lot: Annotated[str, typer.Option("--material-lot", help="ISA-95 material lot.")] = "",
     systematic_pct: SystematicOption = None,
+    bound: BoundOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a roll's passport: HTML with pictures, the map as Parquet, the record as JSON, and the seal.
@@ -119,7 +130,7 @@ def export(
         from evencoat.passport.signing import read_key
 
         signing_key = read_key(key) if key is not None else None
-        made = _made(journal, roll, systematic_pct, not as_json, Told(name, job_order, material_lot))
+        made = _made(journal, roll, (systematic_pct, bound), not as_json, Told(name, job_order, material_lot))
         signer = passport_export.export(made, to, signing_key)
     if as_json:
         print_json({"out": str(to), "roll": made.record.identity.roll, "signed_by": signer or None})
@@ -193,15 +204,20 @@ def public_key(file: KeyArgument) -> None:
     sys.stdout.write(text.decode())
 
 
-def _made(journal: Path, roll: int | None, systematic_pct: float | None, shown: bool, told: Any = None) -> Made:
+def _made(
+    journal: Path, roll: int | None, asked: tuple[float | None, float | None], shown: bool, told: Any = None
+) -> Made:
+    """A passport. `asked` are systematic part and bound, None for the usual ones."""
     with _refusals():
         from evencoat.journal import JournalReader
         from evencoat.passport import Told, make, roll_named
+        from evencoat.passport.scrap import BOUND
         from evencoat.passport.weigh import SYSTEMATIC_PCT
 
-        assumed = SYSTEMATIC_PCT if systematic_pct is None else systematic_pct
+        systematic_pct = SYSTEMATIC_PCT if asked[0] is None else asked[0]
+        bound = BOUND if asked[1] is None else asked[1]
         with JournalReader(journal) as reader, _bar("cycles", shown) as tell:
-            return make(reader, roll_named(reader, roll), told or Told(), assumed, tell)
+            return make(reader, roll_named(reader, roll), told or Told(), systematic_pct, bound, tell)
 
 
 def _listed(reader: Any, roll: Any) -> dict[str, Any]:

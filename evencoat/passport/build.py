@@ -92,6 +92,7 @@ def make(
     roll: Roll,
     told: Told = Told(),
     systematic_pct: float = SYSTEMATIC_PCT,
+    bound: float = scrap.BOUND,
     tell: Tell | None = None,
 ) -> Made:
     """The passport of one roll. Raises PassportError; JournalError, sqlite3.Error where the journal cannot be read."""
@@ -103,7 +104,7 @@ def make(
     roll_map = weigh(web, systematic_pct)
     tolerance_pct = line.target.tolerance_pct
     chance = probability_out(roll_map, tolerance_pct)
-    cells = scrap.marked(chance, roll_map.coated)
+    cells = scrap.marked(chance, roll_map.coated, bound)
     chain = journal.audit()
     interventions = _interventions(chain, web)
     record = Passport(
@@ -112,7 +113,7 @@ def make(
         figures=_figures(web, roll_map, chance, cells),
         uncertainty=_uncertainty(web, roll_map),
         stretches=_stretches(journal, web, roll_map, cells, told.causes),
-        scrap_bound=scrap.BOUND,
+        scrap_bound=bound,
         scrap=[_scrap_mark(mark, web) for mark in scrap.marks(cells)],
         run=_run(journal, web, chain),
         interventions=interventions,

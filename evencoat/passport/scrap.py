@@ -14,9 +14,7 @@ import numpy.typing as npt
 from controller.line.description import BoolArray
 from evencoat.passport.web import Float32
 
-BOUND = (
-    0.07  # a cell is marked when it is out of tolerance with more than this chance; docs/passport.md has the figures
-)
+BOUND = 0.02  # a cell is marked when its chance of being out of tolerance is above this; docs/passport.md has figures
 NEAR_M = 5  # marks that lie nearer along the web, in the same or neighbouring lanes, are one stretch for people
 
 

@@ -27,6 +27,10 @@ NEAR_M = 10  # "here" reaches so far to either side
 BELIEF = 20.0  # how many samples the whole roll's variance is worth against those near by
 FASTEST, SLOWEST = 1e4, 0.05  # local variance over the whole roll's
 LEAST = 1e-12
+NOISE_REACH, NOISE_MOST = (
+    8.0,
+    0.1**2,
+)  # how far below its description, as a variance, a gauge's noise may lie; and above
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +102,21 @@ def likeliest(readings: Readings, first_guess: Walk) -> Walk:
             for name in sorted(told):
                 for factor in (step, 1.0 / step):
                     tried = replace(best, **{name: max(getattr(best, name) * factor, LEAST)})
+                    if not _decent(tried, first_guess):
+                        continue
                     value = _forward(parts, tried).unlikely
                     if value < least - 1e-9:
                         best, least, moved = tried, value, True
                         break
     return best
+
+
+def _decent(walk: Walk, first_guess: Walk) -> bool:
+    """Whether gauges are as noisy as their description says, within reason: less than that is another's noise."""
+    return all(
+        getattr(walk, name) * NOISE_REACH >= getattr(first_guess, name) and getattr(walk, name) <= NOISE_MOST
+        for name in ("wet", "dry")
+    )
 
 
 def _beside(parts: list[Readings]) -> Readings:

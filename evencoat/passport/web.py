@@ -23,6 +23,7 @@ Tell = Callable[[int, int], None]  # (rows read, of how many)
 
 ROWS_AT_ONCE = 20_000
 METRES_MAX = 200_000  # of one roll: three times the longest there is
+WIDE_M = 1.2  # a reading of more web than this counts for its middle only: shared out, it would pass for several
 SPIKE_SIGMAS = 6.0
 SPIKE_WINDOW = 7  # scans: what lasts for more than three is no spike
 SPIKES_MAX = 200_000
@@ -214,6 +215,7 @@ def _see(web: Web, seen: Seen, scan_m: Array, gsm: Float32, speed_mps: Array) ->
     values[~np.isfinite(values)] = np.nan
     middle = scan_m[came] - seen.gauge.distance_m - web.first_m
     half = np.maximum(0.5 * np.nan_to_num(speed_mps[came]) * seen.gauge.period_s, 1e-3)
+    half[2.0 * half > WIDE_M] = 1e-3
     excess = _spikes(values)
     spiky = np.isfinite(excess)
     calm = np.where(spiky, values - np.nan_to_num(excess), values)

@@ -13,9 +13,7 @@ from controller.line.description import Array, BoolArray
 from evencoat.passport.smooth import Readings, Walk, likeliest, smoothed, split
 from evencoat.passport.web import Float32, Seen, Web
 
-SYSTEMATIC_PCT = (
-    0.12  # standard uncertainty that is common to all scans of a dry gauge: nothing in a journal tells of it
-)
+SYSTEMATIC_PCT = 0.08  # standard uncertainty common to all scans of a dry gauge: nothing in a journal tells of it
 WET_ALONE_PCT = 1.5  # the same of a line that has no dry gauge: the wet one is blind to solids
 COVERAGE_SIGMAS = 1.96  # of an interval of 95 %
 ZONES_AT_ONCE = 40

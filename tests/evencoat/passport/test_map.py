@@ -125,7 +125,7 @@ def test_noise_and_pace_are_found_in_the_data() -> None:
     o = np.cumsum(rng.normal(0, 0.0002, (n, channels)), axis=0)
     ones = np.ones((n, channels))
     readings = Readings(x + o + rng.normal(0, 0.003, x.shape), ones, x + rng.normal(0, 0.002, x.shape), ones)
-    walk = likeliest(readings, Walk(x=1e-7, o=1e-9, wet=1e-4, dry=1e-4))
+    walk = likeliest(readings, Walk(x=1e-7, o=1e-9, wet=3e-5, dry=1e-5))
     assert np.sqrt([walk.wet, walk.dry, walk.x]) == pytest.approx([0.003, 0.002, 0.001], rel=0.25)
     found = smoothed(readings, walk)
     assert (np.abs(found.x - x) < 1.96 * np.sqrt(found.variance)).mean() == pytest.approx(0.95, abs=0.02)
