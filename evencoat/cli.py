@@ -30,6 +30,7 @@ from evencoat import (
     __version__,
     alarms_command,
     ask_command,
+    automation_command,
     campaign_commands,
     doctor_command,
     first_hour_commands,
@@ -77,6 +78,7 @@ app = typer.Typer(
 )
 app.add_typer(model_commands.app, name="model")
 app.add_typer(recipe_commands.app, name="recipe")
+app.add_typer(automation_command.app, name="automation")
 app.add_typer(key_commands.app, name="key")
 app.add_typer(opcua_commands.app, name="opcua")
 app.command()(hub_commands.play_on)

@@ -13,12 +13,15 @@ from starlette.routing import Route
 
 from evencoat.hmi.belief import Belief, BeliefError
 from evencoat.hmi.pages import Pages
+from evencoat.hmi.recipes import Recipes
 from evencoat.hmi.source import Source
+from evencoat.recipes.recipe import RecipeError
 
 MINUTES_MOST, MINUTES_USUAL = 24.0 * 60.0, 30.0
 CAPABILITY_MOST, CAPABILITY_USUAL = 240.0, 10.0
 ROLLS_MOST, ROLLS_USUAL = 40.0, 12.0
 RECORDS_MOST, RECORDS_USUAL = 200.0, 50.0
+REF_MOST = 80  # characters of NAME@VERSION
 NEWEST = float(2**53)  # beyond every row and record
 
 
@@ -40,7 +43,7 @@ def number(request: Request, name: str, usual: float, least: float, most: float)
     return value
 
 
-def routes(source: Source) -> list[Route]:
+def routes(source: Source, recipes: Recipes) -> list[Route]:
     """All that can be read of one line."""
     pages, belief = Pages(source.journal, source.settings.line), Belief(source)
     return [
@@ -51,6 +54,8 @@ def routes(source: Source) -> list[Route]:
         Route("/rolls.json", partial(_json, partial(_rolls, pages))),
         Route("/audit.json", partial(_json, partial(_audit, pages))),
         Route("/verify.json", partial(_json, lambda _: pages.verdict())),
+        Route("/recipes.json", partial(_json, lambda _: recipes.told())),
+        Route("/recipe.json", partial(_json, partial(_recipe, recipes))),
         Route("/belief.json", partial(_json, lambda _: _believed(belief.told))),
         Route("/virtual.json", partial(_json, lambda _: _believed(belief.web))),
     ]
@@ -77,6 +82,13 @@ def _rolls(pages: Pages, request: Request) -> list[dict[str, Any]]:
 def _audit(pages: Pages, request: Request) -> list[dict[str, Any]]:
     before = number(request, "before", NEWEST, 1.0, NEWEST)
     return pages.audit(int(before), int(number(request, "most", RECORDS_USUAL, 1.0, RECORDS_MOST)))
+
+
+def _recipe(recipes: Recipes, request: Request) -> dict[str, Any]:
+    try:
+        return recipes.differing(request.query_params.get("ref", "")[:REF_MOST])
+    except (RecipeError, OSError) as error:
+        raise Refused(str(error)) from None
 
 
 def _believed(told: Callable[[], dict[str, Any]]) -> dict[str, Any]:
