@@ -20,6 +20,8 @@ from controller.line.description import Array, BoolArray, LineDescription
 from evencoat import __version__
 from evencoat.journal import JournalReader, Roll, What
 from evencoat.journal.audit import ITSELF, AuditRecord
+from evencoat.journal.interventions import by_automation
+from evencoat.journal.lots import Lot
 from evencoat.keys import iso
 from evencoat.league.metrics import moments
 from evencoat.passport import causes, scrap
@@ -38,7 +40,6 @@ from evencoat.passport.web import Float32, PassportError, Seen, Tell, Web, read_
 from evencoat.passport.weigh import SYSTEMATIC_PCT, RollMap, probability_out, weigh
 from evencoat.settings import SettingsError, read_line
 
-AUTOMATION = "automation"  # who acts where a start-up or a grade change runs by itself
 INTERVENTIONS = (What.MODE, What.SETPOINT, What.ACKNOWLEDGEMENT, What.RECIPE, What.MODEL, What.COMMAND)
 HARRIS_LEAST_M = 300
 TEXT_MOST = 400  # characters of a record's old and new; a settings file is one
@@ -50,7 +51,7 @@ GAUGES_NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a journal cannot know and somebody may tell: names, and causes that were found elsewhere."""
+    """What somebody tells beside the journal: names in place of its own, and causes that were found elsewhere."""
 
     name: str = ""
     job_order: str = ""
@@ -108,7 +109,7 @@ def make(
     chain = journal.audit()
     interventions = _interventions(chain, web)
     record = Passport(
-        identity=_identity(web, roll, told),
+        identity=_identity(journal.lot_at(web.to_row), web, roll, told),
         target=_target(web),
         figures=_figures(web, roll_map, chance, cells),
         uncertainty=_uncertainty(web, roll_map),
@@ -126,14 +127,14 @@ def make(
     return Made(record, web, roll_map, chance, cells)
 
 
-def _identity(web: Web, roll: Roll, told: Told) -> Identity:
+def _identity(lot: Lot, web: Web, roll: Roll, told: Told) -> Identity:
     batches = web.laid.batch
     return Identity(
         line=web.line.name,
         roll=roll.roll,
-        name=told.name,
-        job_order=told.job_order,
-        material_lot=told.material_lot,
+        name=told.name or lot.roll_name,
+        job_order=told.job_order or lot.production_order,
+        material_lot=told.material_lot or lot.material_lot,
         batches=[int(batch) for batch in dict.fromkeys(batches.tolist()) if batch >= 0],
         from_at=_at(web, 0),
         to_at=_at(web, web.metres - 1),
@@ -297,7 +298,7 @@ def _interventions(chain: list[AuditRecord], web: Web) -> list[Intervention]:
 
 
 def _by(who: str) -> Literal["person", "automation", "evencoat"]:
-    return "automation" if who == AUTOMATION else "evencoat" if who == ITSELF else "person"
+    return "automation" if by_automation(who) else "evencoat" if who == ITSELF else "person"
 
 
 def _notes(journal: JournalReader, web: Web, roll_map: RollMap) -> list[str]:

@@ -82,7 +82,7 @@ def write(path: Path, told: Story, settings: Settings, first_trace: Trace) -> No
                 journal.audit(
                     "anna", What.SETPOINT, "pump trim, percent: 0.000", "pump trim, percent: 0.500", "too thin"
                 )
-                journal.audit("automation", What.MODE, "hold", "auto", "start-up is done")
+                journal.audit("anna via automation", What.MODE, "hold", "auto", "start-up is done")
 
 
 @pytest.fixture(scope="session")
