@@ -43,6 +43,7 @@ from evencoat import (
     opcua_commands,
     recipe_commands,
     replay_commands,
+    roll_commands,
     serve_command,
     train_command,
     user_commands,
@@ -97,6 +98,7 @@ app.command()(historian_commands.query)
 app.command()(train_command.train)
 app.command()(ask_command.ask)
 app.add_typer(user_commands.app, name="user")
+app.add_typer(roll_commands.app, name="roll")
 
 
 LINE_HELP = "A line file, or the name of a shipped line: pilot-16, line-40, wide-120."
