@@ -3,12 +3,12 @@
     python benchmarks/historian.py [--days 31] [--quick] [--json]
 
 An hour of line-40 is simulated, every cycle of it at 10 Hz, and its rows are laid behind each other for a month: each
-hour has the profiles, lips and words of that hour, and row numbers, times, metres and rolls of its own (a roll of two
-hours). They go through the archive as a journal's rows do, but for being read from SQLite, which is timed apart. What
-one hour cannot show is how a month of other hours would compress. Sigma CD, MD and total, Cpk and metres out of
-tolerance are asked of `evencoat query --rolls`, opening included, and the sigmas of two rivals on the same data:
-a SQLite table of just the columns that are needed, and Arrow's own group-by over the Parquet files. The files may well
-lie in the memory of the system: nothing empties that in between.
+hour has the profiles, lips and words of that hour, and row numbers, times, metres, rolls (of two hours), slurry lots
+(of six) and orders (of a week) of its own. They go through the archive as a journal's rows do, but for being read
+from SQLite, which is timed apart. What one hour cannot show is how a month of other hours would compress. Sigma CD,
+MD and total, Cpk and metres out of tolerance are asked of `evencoat query --rolls`, opening included, and the sigmas
+of two rivals on the same data: a SQLite table of just the columns that are needed, and Arrow's own group-by over the
+Parquet files. The files may well lie in the memory of the system: nothing empties that in between.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from evencoat.campaigns.frame import whereabouts
 from evencoat.historian import query
 from evencoat.historian.archive import HOUR_S, Archive
 from evencoat.historian.outbox import Outbox, Rows, Source
-from evencoat.journal import COLUMNS, JournalReader
+from evencoat.journal import COLUMNS, LOT_NAMES, JournalReader
 from evencoat.league.rivals import Rival
 from evencoat.settings import load_line
 from evencoat.simulate import Plan, simulate
@@ -68,6 +68,8 @@ def of_hour(tile: Rows, hour: int) -> Rows:
     columns["t_line_ns"] = columns["t_line_ns"] + hour * round(1e9 * HOUR_S)
     columns["web_m"] = columns["web_m"] + hour * float(tile.columns["web_m"][-1])
     columns["roll"] = np.full(count, 1 + hour // HOURS_A_ROLL)
+    names = (f"PO-{1 + hour // 168}", f"SL-{1 + hour // 6}", f"R-{1 + hour // HOURS_A_ROLL}")
+    columns |= {name: np.full(count, text) for name, text in zip(LOT_NAMES, names, strict=True)}
     columns["t_unix_s"] = BEGAN_S + HOUR_S * (hour + np.arange(count) / count)
     return Rows(tile.numbers + hour * count, columns)
 

@@ -30,10 +30,12 @@ from evencoat import (
     __version__,
     alarms_command,
     ask_command,
+    automation_command,
     campaign_commands,
     diagnose_command,
     doctor_command,
     first_hour_commands,
+    forecast_command,
     historian_commands,
     hub_commands,
     journal_commands,
@@ -42,6 +44,7 @@ from evencoat import (
     opcua_commands,
     recipe_commands,
     replay_commands,
+    roll_commands,
     serve_command,
     train_command,
     user_commands,
@@ -77,6 +80,7 @@ app = typer.Typer(
 )
 app.add_typer(model_commands.app, name="model")
 app.add_typer(recipe_commands.app, name="recipe")
+app.add_typer(automation_command.app, name="automation")
 app.add_typer(key_commands.app, name="key")
 app.add_typer(opcua_commands.app, name="opcua")
 app.command()(hub_commands.play_on)
@@ -88,12 +92,15 @@ app.command()(first_hour_commands.init)
 app.command()(first_hour_commands.listen)
 app.command()(alarms_command.alarms)
 app.command()(diagnose_command.diagnose)
+app.command()(forecast_command.forecast)
+app.command("what-if")(forecast_command.what_if)
 app.command()(serve_command.serve)
 app.command()(historian_commands.historian)
 app.command()(historian_commands.query)
 app.command()(train_command.train)
 app.command()(ask_command.ask)
 app.add_typer(user_commands.app, name="user")
+app.add_typer(roll_commands.app, name="roll")
 
 
 LINE_HELP = "A line file, or the name of a shipped line: pilot-16, line-40, wide-120."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import os
 import shutil
 import stat
@@ -218,7 +219,7 @@ def _disk(settings: Settings, journal: Path, machine: Machine) -> Iterator[Findi
 
 
 def _room(settings: Settings, folder: Path) -> Finding:
-    free_mb, most_mb = shutil.disk_usage(folder).free / 1e6, settings.retention.max_bytes / 1e6
+    free_mb, most_mb = shutil.disk_usage(folder).free / 1e6, (settings.retention.max_bytes or math.inf) / 1e6
     words = f"{folder}: {free_mb:,.0f} MB free, the journal may grow to {most_mb:,.0f} MB"
     if free_mb < FREE_FAIL_MB:
         return Finding("disk", Level.FAIL, words, "make room: there is none even for a day")

@@ -122,7 +122,10 @@ def _batches(looks: Columns, part: npt.NDArray[np.bool_]) -> Announced:
     rows = []
     for first in begins[part[begins]].tolist():
         last = int(ends[np.searchsorted(ends, first, side="right")]) - 1
-        found = _found(*(looks[name] for name in COLUMNS[4:8]), first, last)
+        found = _found(
+            looks["batch_foretold_pct"], looks["batch_foretold_sd_pct"],
+            looks["batch_step_pct"], looks["batch_step_sd_pct"], first, last,
+        )  # fmt: skip
         if shown[first, BATCH_TAPS] > 0.0 and found is not None:
             rows.append((shown[first], *found))
     known = np.array([row[0] for row in rows]).reshape(-1, shown.shape[1])
@@ -146,7 +149,7 @@ def _stretches(looks: Columns, part: npt.NDArray[np.bool_]) -> Iterator[Stretch]
     """Web that passed without a break in a part of the journal while a network stood beside."""
     from controller.learn.further import Stretch
 
-    beside = np.isfinite(looks["guest_shown"]).all(axis=1)
+    beside: npt.NDArray[np.bool_] = np.asarray(np.isfinite(looks["guest_shown"]).all(axis=1))
     after_s = np.diff(looks["t_line_ns"], prepend=0) * 1e-9
     broken = (after_s <= 0.0) | (after_s > BREAK_S) | (np.diff(looks["web_m"], prepend=-np.inf) < -1.0) | ~beside
     for whole in np.split(np.arange(broken.size), np.flatnonzero(broken)):

@@ -53,7 +53,7 @@ def _changes(words: list[str]) -> dict[str, Any]:
     """Names and values, checked against what a medium takes."""
     from firmware_bridge.medium import Played
 
-    kinds = {field.name: type(field.default) for field in dataclasses.fields(Played)}
+    kinds: dict[str, Any] = {field.name: type(field.default) for field in dataclasses.fields(Played)}
     changes: dict[str, Any] = {}
     try:
         for word in words:

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from controller.core.trace import Trace
+from evencoat.packml import packml
 
 SCALARS = (
     "cycle", "t_line_ns", "web_m", "web_speed_mps", "line_state", "roll", "batch", "mode_requested", "mode_actual",
@@ -54,11 +55,16 @@ class PictureError(Exception):
 
 
 def message(values: Mapping[str, Any], lateness_us: float, t_unix_s: float) -> bytes:
-    """One cycle. `values` by the names of Trace, from a Trace or from a journal's row; NaN is told as null."""
+    """One cycle. `values` by the names of Trace, from a Trace or from a journal's row; NaN is told as null.
+
+    The head also has the line in PackML's words, so that nobody who is shown a cycle works them out anew.
+    """
     head: dict[str, Any] = {name: _plain(values[name]) for name in SCALARS}
     for name in LISTS:
         told = values[name]
         head[name] = [str(one) for one in told] if isinstance(told, tuple) else [w for w in str(told).split("; ") if w]
+    state, unit_mode = packml(head["mode_requested"], head["outcome"], head["line_state"])
+    head |= {"packml_state": str(state), "packml_mode": str(unit_mode)}
     head |= {"lateness_us": lateness_us, "t_unix_s": t_unix_s, "arrays": ARRAYS, "zones": len(values["profile_gsm"])}
     text = json.dumps(head, separators=(",", ":")).encode()
     if len(text) > TEXT_MOST:

@@ -33,6 +33,7 @@ from evencoat.desk.users import Users, UsersError, default_path
 from evencoat.errors import RunFailed
 from evencoat.guest import Guest, invited
 from evencoat.journal import CycleJournal, NoSink, What
+from evencoat.journal.audit import ITSELF
 from evencoat.keys import authenticator
 from evencoat.past import Past, config_and_resume, mode_to_start, told_start
 from evencoat.picture import Easel, PictureError, path_of
@@ -116,6 +117,7 @@ class Newsroom:
         self.easel: Easel | None = None
         self.tray: Tray | None = None
         self.then: Mode | None = None  # to be asked for once the line is held
+        self.started_by_person = True  # False after a crash: then nobody has asked for the mode of the start
         self.health: Callable[[], Mapping[Telegram, LinkHealth]] = dict
         self._journal, self._stop, self._alive = journal, stop, alive
         self._limit_s = None if minutes is None else 60.0 * minutes
@@ -219,6 +221,7 @@ def run_daemon(
         released = not past.crashed or mode is options.mode
         first = Mode.HOLD if past.crashed and mode is Mode.AUTO else mode
         newsroom.then = mode if first is not mode else None
+        newsroom.started_by_person = not past.crashed
         ended = _control(
             settings, options, stop, codec or compile_codec(settings), journal, first, newsroom, released, guest
         )
@@ -272,7 +275,7 @@ def _control(
         beside = path_beside(journal.path)
         newsroom.keeper = Keeper(beside, identity, settings.restart.snapshot_s, lambda w: journal.event("alarm", w))
         newsroom.easel = _easel(journal, settings.line.zones)
-        newsroom.tray = Tray(journal)
+        newsroom.tray = Tray(journal, "" if newsroom.started_by_person else ITSELF)
         channel = _desk(journal, newsroom.tray, options, lambda: standing(loop, transmit))
     log.info(
         "daemon",

@@ -102,7 +102,7 @@ def save(
     --from reads the journal and changes nothing there. It takes the mean lips of the newest stretch of that many metres
     that was made in AUTO, with no zone held by hand and no bolt left alone, and then seen within tolerance.
     """
-    from evencoat.recipes.recipe import check
+    from evencoat.recipes.recipe import check, usual
 
     given = {
         "target_gsm": target_gsm, "tolerance_pct": tolerance_pct, "speed_m_per_min": speed_m_per_min,
@@ -114,15 +114,9 @@ def save(
         opened = _open(store, run)
         before = opened.load(name) if name in opened.names() else None
         described, lips = _line_of(run, line or (before.line if before else ""), changes, before, metres)
-        first = {
-            "line": described.name,
-            "target_gsm": lips.target_gsm if lips else float(described.target_profile_gsm.mean()),
-            "tolerance_pct": described.target.tolerance_pct,
-            "speed_m_per_min": lips.speed_m_per_min if lips else round(60.0 * described.web_speed_mps, 6),
-        }
         if lips is not None:
             changes["lips"] = lips.model_dump(mode="json")
-        fields = changes if before else {**first, **changes}
+        fields = changes if before else {**usual(described, lips), **changes}
         recipe = opened.save(name, fields, getpass.getuser(), why, lambda made: check(made, described))
     if as_json:
         print_json(_dict(recipe))
@@ -231,11 +225,11 @@ def history(name: NameArgument, store: StoreOption = None, as_json: JsonOption =
 
 def _open(folder: Path | None, run: Path | None = None) -> RecipeStore:
     from evencoat.hmi.source import journal_of
-    from evencoat.recipes.store import RecipeStore
+    from evencoat.recipes.store import RecipeStore, store_beside
 
-    if folder is None:
-        folder = Path("recipes") if run is None else journal_of(run).parent / "recipes"
-    return RecipeStore(folder)
+    if folder is None and run is not None:
+        return store_beside(journal_of(run))
+    return RecipeStore(folder or Path("recipes"))
 
 
 def _line_of(

@@ -82,6 +82,17 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
+class Automation:
+    """What may be done without a person; see AutomationTable for what each means."""
+
+    start: bool = False
+    rearm_most_per_hour: int = 0
+    clear_s: float = 10.0
+    lost_bolts_most: int = 1
+    acts_as: str = "automation"
+
+
+@dataclass(frozen=True, slots=True)
 class Plc:
     """The PLC's OPC UA server, and what is read there; see OpcuaTable for what each means."""
 
@@ -95,6 +106,8 @@ class Plc:
     web_speed: str | None
     web_speed_mps_per_unit: float
     roll: str | None
+    production_order: str | None
+    material_lot: str | None
     recipe: str | None
     permit: str | None
     patience_s: float
@@ -102,8 +115,8 @@ class Plc:
     @property
     def nodes(self) -> dict[str, str]:
         """Nodes that are read, by what they are."""
-        named = {"web_speed": self.web_speed, "roll": self.roll, "recipe": self.recipe, "permit": self.permit}
-        return {name: node for name, node in named.items() if node is not None}
+        read = ("web_speed", "roll", "production_order", "material_lot", "recipe", "permit")
+        return {name: node for name in read if (node := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +138,7 @@ class Settings:
     canopen_nodes: tuple[int, ...] = ()  # foreign nodes on the same bus
     retention: Retention = KEPT_FOR_GOOD
     restart: Restart = Restart()
+    automation: Automation = Automation()
     realtime: Realtime = ORDINARY
     model: ModelFile | None = None  # what commissioning found; in `line` already where it is signed off
     named_law: LawName | None = None
@@ -177,6 +191,7 @@ def read_line(text: str, path: Path) -> Settings:
         canopen_nodes=tuple(file.bus.canopen_nodes),
         retention=Retention(file.journal.keep_days, int(file.journal.max_mb * 1e6)),
         restart=Restart(file.restart.policy == "resume", file.restart.web_max_m, file.restart.snapshot_s),
+        automation=Automation(**file.automation.model_dump()),
         realtime=Realtime(**{**file.realtime.model_dump(), "cpus": tuple(file.realtime.cpus)}),
         named_law=None if file.control.law is None else LawName(file.control.law),
         plc=None if file.opcua is None else _plc(file.opcua, path.parent),

@@ -203,6 +203,28 @@ class RestartTable(Table):
     snapshot_s: float = Field(default=5.0, ge=0.2, le=3600, description="time between two snapshots, s")
 
 
+class AutomationTable(Table):
+    """[automation]: what `evencoat automation` may do by itself; left out, or as it stands here: nothing."""
+
+    start: bool = Field(
+        default=False, description="bring a line that was just started to AUTO, from the recipe's last good lips"
+    )
+    rearm_most_per_hour: int = Field(
+        default=0, ge=0, le=20, description="so often in an hour nodes that latched for want of commands are released"
+    )
+    clear_s: float = Field(
+        default=10.0, ge=1, le=3600, description="line time that the cause of a hold must have been gone before that, s"
+    )
+    lost_bolts_most: int = Field(
+        default=1, ge=0, le=140, description="bolts that may not follow; with more a person is waited for"
+    )
+    acts_as: Text = Field(
+        default="automation",
+        pattern=r"^[a-z][a-z0-9._-]{0,31}$",
+        description="user of ours in whose name it asks: an operator, for changes of grade an engineer",
+    )
+
+
 class RealtimeTable(Table):
     """[realtime]: what the control process asks the machine for; what is refused is told, and control goes on."""
 
@@ -240,7 +262,9 @@ class OpcuaTable(Table):
     web_speed_mps_per_unit: float = Field(
         default=1.0, gt=0, le=1000, description="m/s in one unit of that node (m/min: 0.0166667)"
     )
-    roll: NodeId | None = Field(default=None, description="node of the roll's id")
+    roll: NodeId | None = Field(default=None, description="node of the roll's id; becomes the journal's roll_name")
+    production_order: NodeId | None = Field(default=None, description="node of the order that runs")
+    material_lot: NodeId | None = Field(default=None, description="node of the lot of the slurry")
     recipe: NodeId | None = Field(default=None, description="node of the recipe's name or number")
     permit: NodeId | None = Field(default=None, description="node of the permit, true or false; false asks for HOLD")
     patience_s: float = Field(
@@ -264,6 +288,7 @@ class LineFile(Table):
     bus: BusTable = BusTable()
     journal: JournalTable = JournalTable()
     restart: RestartTable = RestartTable()
+    automation: AutomationTable = AutomationTable()
     realtime: RealtimeTable = RealtimeTable()
     opcua: OpcuaTable | None = Field(default=None, description="the PLC's OPC UA server; left out: none is followed")
     gate: GateTableModel

@@ -383,7 +383,7 @@ class WireChecker:
         if until.count(None) not in (0, len(until)):
             return False  # some of its messages say until when, and some do not
         if None not in until:
-            claimed_s = (np.diff(np.array(until, dtype=np.int64)) % 2**32) * self._sync_period_s
+            claimed_s = np.remainder(np.diff(np.array(until, dtype=np.int64)), 2**32) * self._sync_period_s
             elapsed_s = np.minimum(claimed_s, observed_s + self._sync_period_s)
         rated = values[:, limits.rated]
         moves, far = np.abs(rated[1:] - rated[:-1]), np.abs(rated[RATE_WINDOW:] - rated[:-RATE_WINDOW])

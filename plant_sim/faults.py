@@ -103,6 +103,7 @@ CATALOGUE: dict[str, Entry] = {
     "heavy-edges": Entry("film thicker at both edges", "percent of local film", -50.0, 50.0, ("width_mm",)),
     "threading": Entry("web threaded, die lifted", "share of nominal speed", 0.05, 1.0, ("ramp_s",)),
     "splice": Entry("rolls joined at reduced speed", "share of nominal speed", 0.05, 1.0, ("ramp_s",)),
+    "roll-change": Entry("the next roll begins", "not used", 0.0, 5.0),
     "patch-coating": Entry("intermittent coating", "m of each patch", 0.2, 10.0, ("gap_m",)),
     "encoder-loss": Entry("web speed and position not valid", "not used", 0.0, 5.0),
 }

@@ -8,6 +8,7 @@ tests.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -222,6 +223,7 @@ class PlantNodes:
         self.frames_unsent = 0
         self.bolt_travel_um = 0.0
         self._truth = truth
+        self._rolls_s = scenario.rolls_s()
         self._bus = bus
         listened = [Telegram.DIE_COMMAND, Telegram.PUMP_COMMAND, Telegram.REARM, Telegram.SAFE_STOP]
         expected = {Telegram.DIE_COMMAND: period_s, Telegram.PUMP_COMMAND: period_s}
@@ -308,7 +310,8 @@ class PlantNodes:
             self.cycle += 1
             self._send_sync(readings)
         if self._line_state.due(now_s):
-            state = {"state": int(readings.line_state), "roll": 1, "batch": readings.batch}
+            roll = 1 + bisect_right(self._rolls_s, now_s)
+            state = {"state": int(readings.line_state), "roll": roll, "batch": readings.batch}
             self._send(self._outlets.line_state, state, self.cycle)
         if self._feedback.due(now_s):
             self._send(self._outlets.lips, {"gap_um": readings.lip_fed_back_um}, self.cycle)

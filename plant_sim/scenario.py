@@ -112,6 +112,10 @@ class Scenario:
     def has_speed_changes(self) -> bool:
         return any(play.name in _SPEED_CHANGES for play in self.plays)
 
+    def rolls_s(self) -> tuple[float, ...]:
+        """When the second roll begins, the third, and so on."""
+        return tuple(sorted(play.onset_s for play in self.plays if play.name == "roll-change"))
+
     def fronts(self) -> tuple[Front, ...]:
         """Batch changes in order of onset."""
         changes = sorted((play for play in self.plays if play.name == "batch-change"), key=lambda play: play.onset_s)

@@ -21,7 +21,12 @@ from evencoat.hmi.access import Access
 from evencoat.hmi.source import Source
 from evencoat.journal import CycleJournal
 from evencoat.journal.audit import What
-from evencoat.settings import load_line
+from evencoat.recipes.recipe import check, usual
+from evencoat.recipes.store import store_beside
+from evencoat.settings import compile_codec, load_line
+from firmware_bridge.bus_pythoncan import open_bus
+from firmware_bridge.contract import Node, Telegram
+from firmware_bridge.link import Transmitter
 from tests.controller.core.test_step import Drive
 from tests.factories import ToyWeb
 from tests.test_end_to_end import PATIENCE_S, Scene
@@ -110,8 +115,10 @@ def test_people_command_the_line_from_its_page_and_all_of_it_is_on_record(
     until(lambda: page.locator("#sigma").inner_text() != before, "a profile that moves")
     until(lambda: "enid (page)" in page.locator("#command").inner_text(), "who is in command")
     trim_by_hand(page)
+    safe_stop_is_over(page, scene)
     target_um = lip_by_hand(page)
     target_gsm = round(1.005 * float(load_line(scene.line).line.target_profile_gsm.mean()), 2)
+    sha256 = recipe_loaded(page, scene)
     turned_to(page, "overview")
     assert "accepted" in confirmed(page, "#controls .target", value=target_gsm)
     page.locator("#controls .hold").click()
@@ -122,6 +129,9 @@ def test_people_command_the_line_from_its_page_and_all_of_it_is_on_record(
     turned_to(page, "audit")
     until(lambda: f"alarm {alarm}: seen" in page.locator("#page-audit tbody").inner_text(), "it is on record")
     rows = page.locator("#page-audit tbody").inner_text()
+    assert "the plant was stopped" in rows and "nodes may follow commands again" in rows
+    assert "alarm safe-stop: put aside for 1 minutes" in rows and "being looked at" in rows
+    assert f"anode@2 sha256 {sha256}" in rows and "recipe anode@2: order 4711" in rows
     assert f"target, g/m2: {target_gsm:.3f}" in rows and "enid via page" in rows and "the night shift" in rows
     assert "accepted" in confirmed(page, "#who") and mistakes == []
     scene.children.stop(daemon)
@@ -196,6 +206,40 @@ def trim_by_hand(page: playwright.Page) -> None:
     until(lambda: page.locator("#mode").inner_text() == "AUTO", "AUTO again")
 
 
+def safe_stop_is_over(page: playwright.Page, scene: Scene) -> None:
+    """A node stops the line, somebody releases it, and puts the alarm aside for a minute of the line's time."""
+    settings = load_line(scene.line)
+    bus = open_bus(scene.address, settings.wire)
+    for frame in Transmitter(compile_codec(settings)).frames(Telegram.SAFE_STOP, {"reason": 1}, node=Node.PUMP):
+        bus.send(frame)
+    until(lambda: page.locator("#state").inner_text() == "Aborted", "PackML's word for a safe stop")
+    bus.close()
+    assert "accepted" in confirmed(page, "#controls .rearm")
+    until(lambda: page.locator("#mode").inner_text() == "AUTO", "AUTO after a re-arm")
+    turned_to(page, "alarms")
+    row = "#page-alarms tr[data-alarm='safe-stop']"
+    assert "accepted" in confirmed(page, f"{row} .aside", minutes=1, why="being looked at")
+    assert page.locator(f"{row} td").first.inner_text().startswith("shelved")
+
+
+def recipe_loaded(page: playwright.Page, scene: Scene) -> str:
+    """A grade is changed with the loop closed; the hash of the version that is then in use."""
+    store = store_beside(scene.folder / "line.sqlite")
+    line = load_line(scene.line).line
+    newest = [
+        store.save("anode", {**usual(line, None), "target_gsm": gsm}, "enid", "", lambda recipe: check(recipe, line))
+        for gsm in (90.0, 90.3)
+    ][-1]
+    turned_to(page, "recipes")
+    row = page.locator("#page-recipes tr[data-recipe='anode@2']")
+    row.locator("button").click()
+    assert "accepted" in confirmed(page, "#page-recipes .load", why="order 4711")
+    until(lambda: "in use" in row.inner_text(), "which one is in use")
+    page.locator("#page-recipes tr[data-recipe='anode@1'] button").click()
+    until(lambda: "90.30 → 90.00" in page.locator("#chosen").inner_text(), "what differs from it")
+    return newest.sha256
+
+
 def lip_by_hand(page: playwright.Page) -> float:
     """A zone by hand, its lip moved, and given back; where the lip was sent, um."""
     turned_to(page, "zones")
@@ -218,14 +262,15 @@ def lip_by_hand(page: playwright.Page) -> float:
 
 def alarm_seen(page: playwright.Page, scene: Scene, plant: subprocess.Popen[bytes]) -> str:
     """The plant falls silent, and somebody has seen it; the alarm's name."""
-    scene.children.stop(plant)
     turned_to(page, "alarms")
+    until(lambda: page.locator("#page-alarms tr[data-alarm='safe-stop']").count() == 0, "the end of the shelf")
+    scene.children.stop(plant)
     row = page.locator("#page-alarms tbody tr", has=page.locator(".seen:enabled")).first
     row.wait_for()
     alarm: str = row.get_attribute("data-alarm")
     assert alarm and len(row.locator("td").nth(5).inner_text()) > 10, "what to do about it"
     chosen = f"#page-alarms tr[data-alarm='{alarm}']"
-    assert "accepted" in confirmed(page, f"{chosen} .seen")
+    assert "accepted" in confirmed(page, f"{chosen} .seen", why="the plant was stopped")
     until(lambda: page.locator(f"{chosen} .seen:enabled").count() == 0, "that it is acknowledged")
     return alarm
 

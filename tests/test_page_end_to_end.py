@@ -14,7 +14,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
 SIZE = {"width": 1280, "height": 800}
-PAGES = ("overview", "profile", "zones", "tuning", "alarms", "rolls", "audit")
+PAGES = ("overview", "profile", "zones", "tuning", "alarms", "rolls", "audit", "recipes")
 
 
 @pytest.fixture
@@ -64,6 +64,7 @@ def turned_over(page: playwright.Page) -> None:
         until(page.locator(f"#page-{name}").is_visible, name)
         assert page.locator(".page:visible").count() == 1
         assert page.evaluate(FITS), name
+    page.keyboard.press("7")
     until(lambda: page.locator("#page-audit tbody tr").count() > 0, "the record of the start")
     page.locator("#page-audit .verify").click()
     until(lambda: "The chain is whole" in page.locator("#page-audit output").inner_text(), "the verdict on the chain")

@@ -19,9 +19,10 @@ network is the same for any number of zones.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from controller.line.description import Array
 
@@ -96,7 +97,7 @@ def predictors(head: Head, context: Array, taps: Array) -> Array:
     return found
 
 
-def from_tensors(tensors: Mapping[str, Array]) -> Network:
+def from_tensors(tensors: Mapping[str, npt.NDArray[np.floating[Any]]]) -> Network:
     """The network of a file's tensors, in double precision. Raises NetworkError naming the first that is wrong."""
     named = {name: np.asarray(tensor, dtype=np.float64) for name, tensor in tensors.items()}
     network = Network(

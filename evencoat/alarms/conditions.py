@@ -18,7 +18,7 @@ from controller.line.command import Mode, Rung
 from controller.line.description import Array, LineDescription
 from controller.line.profile import LineState
 from evencoat.alarms.catalogue import CATALOGUE, HOLDS, Context
-from evencoat.alarms.engine import Condition, Conditions, Key
+from evencoat.alarms.engine import MOMENT_S, Condition, Conditions, Key
 from evencoat.league.metrics import OUT_WIDTH_SHARE
 
 STARTING_S = 90.0  # of a closed loop on a running web, until it is expected to be even
@@ -67,7 +67,9 @@ class Memory(NamedTuple):
 
     t_ns: int = -1
     web_m: float = math.nan
-    closed_s: float = 0.0  # how long the loop has been closed on a running web
+    closed_s: float = 0.0  # how long the loop has been closed on a running web, holds of a moment included
+    open_s: float = math.inf  # how long it has not been
+    unbroken_s: float = 0.0  # how long it has been, without even such a hold
     settle_s: float = SETTLE_START_S  # still to go until everything is expected to be steady
     steady_s: float = 0.0  # since then
     batch: int = -1
@@ -146,10 +148,10 @@ class Watch:
     def _settled(self, known: Memory, cycle: Mapping[str, Any], closed: bool, dt_s: float) -> Memory:
         """How long nothing has happened after which things are expected to change."""
         batch, speed_mps = int(cycle["batch"]), _number(cycle["web_speed_mps"])
-        dry = self.line.dry_gauge
-        to_dry_s = dry.distance_m / max(speed_mps, 0.1 * self.line.web_speed_mps) if dry is not None else 0.0
+        to_dry_s = self._to_dry_s(speed_mps)
         wait_s = max(known.settle_s - dt_s, 0.0)
-        if not closed:
+        open_s = 0.0 if closed else known.open_s + dt_s
+        if open_s >= MOMENT_S:
             wait_s = max(SETTLE_START_S, DRY_DELAYS * to_dry_s)
         if known.batch not in (-1, batch):
             wait_s = max(wait_s, SETTLE_BATCH_S + to_dry_s)
@@ -165,13 +167,20 @@ class Watch:
                 trim=(known.trim[0], Smooth()), bias=(known.bias[0], Smooth()), steady_s=0.0, taught=(-1, math.nan, 0),
             )  # fmt: skip
         return usual._replace(
-            closed_s=known.closed_s + dt_s if closed else 0.0,
+            closed_s=known.closed_s + dt_s if open_s < MOMENT_S else 0.0,
+            open_s=open_s,
+            unbroken_s=known.unbroken_s + dt_s if closed else 0.0,
             settle_s=wait_s,
             steady_s=usual.steady_s + dt_s,
             batch=batch,
             speed=known.speed.seen(speed_mps, dt_s, 30.0),
             target_share=known.target_share.seen(share, dt_s, 30.0),
         )
+
+    def _to_dry_s(self, speed_mps: float) -> float:
+        """How long the web takes to the dry gauge; 0 where there is none."""
+        dry = self.line.dry_gauge
+        return dry.distance_m / max(speed_mps, 0.1 * self.line.web_speed_mps) if dry is not None else 0.0
 
     def _target_share(self, cycle: Mapping[str, Any]) -> float:
         """The target of now over the line file's; 1 where the cycle does not tell."""
@@ -267,13 +276,18 @@ class Watch:
         if dry is None or self.line.wet_gauge is None:
             return known
         taught_pct = float(np.mean(cycle["wet_bias_pct"]))
-        now, usual = known.bias[0].seen(taught_pct, dt_s, 5.0), known.bias[1].seen(taught_pct, dt_s, 60.0)
-        _one(values, "gauges-part", abs(now.value - usual.value), f"by {now.value - usual.value:+.1f} %")
+        # of web that a hold cut off from the wet gauge nothing is learnt
+        paired = known.unbroken_s > DRY_DELAYS * self._to_dry_s(_number(cycle["web_speed_mps"]))
+        now, usual = known.bias[0].seen(taught_pct, dt_s, 5.0), Smooth()
+        if paired:
+            usual = known.bias[1].seen(taught_pct, dt_s, 60.0)
+            _one(values, "gauges-part", abs(now.value - usual.value), f"by {now.value - usual.value:+.1f} %")
         scan, last_pct, idle = known.taught
         new = int(cycle["dry_scan_id"])
         if new >= 0 and new != scan:
             whole_pct = float(np.sum(np.abs(cycle["wet_bias_pct"]))) + taught_pct
-            idle = idle + 1 if abs(whole_pct - last_pct) < TINY_PCT else 0
+            taught = abs(whole_pct - last_pct) >= TINY_PCT
+            idle = 0 if taught else idle + paired
             known = known._replace(taught=(new, whole_pct, idle))
         _one(values, "dry-idle", float(known.taught[2]))
         return known._replace(bias=(now, usual))

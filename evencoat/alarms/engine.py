@@ -17,6 +17,7 @@ from evencoat.alarms.catalogue import Alarm, Context
 
 SHELVED_MOST_S = 8 * 3600.0  # a shift: what stays shelved longer is forgotten
 STANDINGS_MOST = 1000  # alarms that are kept track of at once; beyond, the catalogue's later ones are not
+MOMENT_S = 20.0  # of being suppressed that an alarm outlasts: a hold of a moment neither ends nor renews it
 GROUP_S = 15.0  # an alarm that comes within this of the one before belongs to the same trouble
 
 
@@ -96,7 +97,8 @@ class Standing(NamedTuple):
     """An alarm that is not simply at NORMAL. Times are the engine's.
 
     beyond: the condition, after dead band, before delays; turned_s: since when; so: after delays. group and first_out:
-    the trouble that it came with, and whether it came first; group 0 is none. until_s: of a shelf.
+    the trouble that it came with, and whether it came first; group 0 is none. until_s: of a shelf. hidden_s: since when
+    it has been suppressed, None while it is not.
     """
 
     state: State = State.NORMAL
@@ -110,6 +112,7 @@ class Standing(NamedTuple):
     until_s: float = math.inf
     who: str = ""
     why: str = ""
+    hidden_s: float | None = None
 
 
 class Transition(NamedTuple):
@@ -167,13 +170,13 @@ class Engine:
             group, grouped_s = self._announce(state, now_s, coming, standings, moved)
         return EngineState(now_s, standings, frozenset(found.contexts), group, grouped_s), moved
 
-    def acknowledged(self, state: EngineState, key: Key, who: str) -> tuple[EngineState, Transition]:
-        """A person has seen it. Raises EngineError where there is nothing to acknowledge."""
+    def acknowledged(self, state: EngineState, key: Key, who: str, why: str = "") -> tuple[EngineState, Transition]:
+        """A person has seen it, and may say why it stands. Raises EngineError where there is nothing to acknowledge."""
         standing = state.standings.get(key)
         if standing is None or standing.state not in (State.ACTIVE, State.RETURNED):
             raise EngineError(f"{key}: is {self.state_of(state, key)}, there is nothing to acknowledge")
         after = State.ACKNOWLEDGED if standing.state is State.ACTIVE else State.NORMAL
-        return self._changed(state, key, standing._replace(state=after, who=who), Why.PERSON, who)
+        return self._changed(state, key, standing._replace(state=after, who=who, why=why), Why.PERSON, who)
 
     def shelved(
         self, state: EngineState, key: Key, who: str, why: str, seconds: float
@@ -214,8 +217,16 @@ class Engine:
     def _looked(
         self, alarm: Alarm, before: Standing, condition: Condition, now_s: float, contexts: Set[Context]
     ) -> tuple[Standing, Why | None]:
-        """An alarm after a look, and what moved it where something did."""
+        """An alarm after a look, and what moved it where something did.
+
+        One that stands is left as it is in the first moment of a suppression: its condition cannot be judged then, and
+        delays go on afterwards from where they were.
+        """
         hidden = bool(alarm.suppressed_while & contexts)
+        since_s = before.hidden_s if before.hidden_s is not None else now_s
+        before = before._replace(hidden_s=since_s if hidden else None)
+        if hidden and before.state in (State.ACTIVE, State.ACKNOWLEDGED) and now_s - since_s < MOMENT_S:
+            return before, None
         bound = alarm.limit - alarm.dead_band if before.beyond else alarm.limit
         beyond = not hidden and condition.value > bound  # NaN is not beyond anything
         turned_s = before.turned_s if beyond is before.beyond else now_s
@@ -237,7 +248,7 @@ class Engine:
         if state is State.SUPPRESSED and not hidden:
             return known._replace(state=State.NORMAL), Why.RELEASED
         if so and state in (State.NORMAL, State.RETURNED):
-            return known._replace(state=State.ACTIVE, began_s=now_s, who=""), Why.CAME
+            return known._replace(state=State.ACTIVE, began_s=now_s, who="", why=""), Why.CAME
         if not so and state in (State.ACTIVE, State.ACKNOWLEDGED):
             return known._replace(state=State.RETURNED if unheeded else State.NORMAL), Why.WENT
         return known, None

@@ -42,8 +42,15 @@ class Judgement:
 class Campaign(Protocol):
     """One campaign. `open` makes what its trials need, in a folder that outlives interruptions."""
 
-    name: str
-    summary: str
+    @property
+    def name(self) -> str:
+        """What it is called by."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """What it tries, in a line."""
+        ...
 
     def trials(self, quick: bool) -> int:
         """How many trials a whole campaign has."""

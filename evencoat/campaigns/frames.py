@@ -489,6 +489,7 @@ def _changed(
         assert plan.seal is not None
         if plan.header.segment is not None:
             body[plan.header.segment.shift // 8] = plan.segment
+    assert plan.seal is not None
     return plan.can_id, plan.seal.resealed(bytes(body))
 
 

@@ -1,7 +1,7 @@
 """How late cycles begin: the real control process at 10 and 100 Hz with forty zones, idle and beside load.
 
-A trial is one stretch of one condition: the rate; alone, or beside two processor hogs, a disk hog and twenty readers of
-journal and snapshot; as an ordinary process, or with SCHED_FIFO and locked memory. Lateness is what the loop itself
+A trial is one stretch of one condition: the rate; alone, or beside two processor hogs, a disk hog and the page's server
+with twenty clients; as an ordinary process, or with SCHED_FIFO and locked memory. Lateness is what the loop itself
 journals: wall time from a cycle's deadline to its beginning. Beside it, in the same stretch and with the same priority,
 a bare absolute-deadline loop says what the machine grants to anybody. Hub and plant stand in for hardware that is never
 late, and get a higher priority than the loop where the machine grants one.
@@ -207,7 +207,7 @@ class _Stage:
         return {**row, "words": f"{condition.name}: p99 {np.percentile(late, 99.0):.0f} us"}
 
     def _loads(self, journal: Path) -> tuple[tuple[str, ...], ...]:
-        return ("cpu",), ("cpu",), ("disk", str(self._folder)), ("readers", str(journal))
+        return ("cpu",), ("cpu",), ("disk", str(self._folder)), ("pages", str(journal))
 
     def _row_after(self, journal: Path, control: subprocess.Popen[bytes], cycles: int) -> int:
         """Wait until so many cycles are in the journal; the row after them."""

@@ -2,7 +2,8 @@
 
     python -m evencoat.campaigns.loads cpu
     python -m evencoat.campaigns.loads disk FOLDER
-    python -m evencoat.campaigns.loads readers JOURNAL
+    python -m evencoat.campaigns.loads pages JOURNAL
+    python -m evencoat.campaigns.loads clients PORT COUNT
     python -m evencoat.campaigns.loads bare PERIOD_S PRIORITY FILE
 
 `bare` is what the loop is measured against: an absolute deadline, a sleep, and nothing else. It keeps how late it woke
@@ -11,10 +12,12 @@ each time and writes that to FILE (.npy, us) when it is told to end.
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import signal
+import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -23,7 +26,7 @@ import numpy as np
 from evencoat.realtime import Realtime, claim
 
 DISK_BLOCK, DISK_BLOCKS = 1 << 20, 64  # bytes; so many are written over and over, each with fsync
-READERS, READS_PER_S, ROWS = 20, 10.0, 10  # as many pages would: each shows the newest cycles ten times a second
+CLIENTS = 20
 
 
 def cpu() -> None:
@@ -47,27 +50,43 @@ def disk(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def readers(journal: Path) -> None:
-    """Reads the newest cycles of a journal, all columns, and the snapshot beside it, for so many at once."""
-    threads = [threading.Thread(target=_read, args=(journal,), daemon=True) for _ in range(READERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def pages(journal: Path) -> None:
+    """`evencoat serve` on a journal, and so many clients that take every picture it sends, as browsers do."""
+    command = [sys.executable, "-m", "evencoat", "serve", str(journal), "--port", "0"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        clients(port_of(server), CLIENTS)
+    finally:
+        server.terminate()
+        server.wait()
 
 
-def _read(journal: Path) -> None:
-    from evencoat.journal import COLUMNS, JournalReader
-    from evencoat.snapshot.file import path_beside
+def port_of(server: subprocess.Popen[str]) -> int:
+    """The port that a page's server says it listens at. Raises RuntimeError where it ends without a word of it."""
+    assert server.stdout is not None
+    said = []
+    for line in server.stdout:
+        said.append(line)
+        if (found := re.search(r"https?://127\.0\.0\.1:(\d+)/", line)) is not None:
+            return int(found.group(1))
+    raise RuntimeError(f"the page's server ended: {''.join(said)}")
 
-    snapshot = path_beside(journal)
-    while True:
-        with JournalReader(journal) as reader:
-            last = reader.last_row()
-            reader.rows(COLUMNS, last - ROWS + 1, last)
-        if snapshot.is_file():
-            snapshot.read_bytes()
-        time.sleep(1.0 / READS_PER_S)
+
+def clients(port: int, count: int) -> None:
+    """So many that take every picture a page's server sends."""
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(_client(port) for _ in range(count)))
+
+    asyncio.run(all_of_them())
+
+
+async def _client(port: int) -> None:
+    from websockets.asyncio.client import connect
+
+    async with connect(f"ws://127.0.0.1:{port}/live", max_size=None, compression=None) as socket:
+        async for _ in socket:
+            pass
 
 
 def bare(period_s: float, priority: int, path: Path) -> None:
@@ -95,8 +114,10 @@ def main(kind: str, *more: str) -> None:
         cpu()
     elif kind == "disk":
         disk(Path(more[0]))
-    elif kind == "readers":
-        readers(Path(more[0]))
+    elif kind == "pages":
+        pages(Path(more[0]))
+    elif kind == "clients":
+        clients(int(more[0]), int(more[1]))
     else:
         bare(float(more[0]), int(more[1]), Path(more[2]))
 

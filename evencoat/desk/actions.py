@@ -19,8 +19,10 @@ from controller.core.trace import Trace
 from controller.line.command import Mode, OperatorRequest
 from controller.line.description import Array, LineDescription
 from evencoat.desk.users import Role
+from evencoat.journal import LOT_NAMES
 
 TEXT_MOST = 500  # characters of a note, or of a reason
+NAME_MOST = 80  # characters of an order's, a lot's or a roll's name
 MODES = (Mode.MANUAL, Mode.HOLD, Mode.AUTO)
 REMARKS = ("acknowledgement", "remark")
 
@@ -61,7 +63,14 @@ class Remark:
     text: str
 
 
-Wish = OperatorRequest | Take | Release | Remark
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the plant calls what runs from now on, by the names of the journal; what is not among them stays."""
+
+    names: Mapping[str, str]
+
+
+Wish = OperatorRequest | Take | Release | Remark | Names
 Values = Mapping[str, Any]
 
 
@@ -159,6 +168,13 @@ def _recipe(values: Values, _: Standing | None) -> Remark:
     return Remark("recipe", text("recipe.text", values.get("text")))
 
 
+def _lot(values: Values, _: Standing | None) -> Names:
+    _takes("lot", values, *LOT_NAMES)
+    if not values:
+        raise Refused(f"lot: must give one of {', '.join(LOT_NAMES)}, or more")
+    return Names({name: _name(f"lot.{name}", value) for name, value in values.items()})
+
+
 ACTIONS: Mapping[str, Action] = {
     "note": Action(Role.VIEWER, False, False, _note),
     "take_command": Action(Role.OPERATOR, False, False, _take),
@@ -170,6 +186,7 @@ ACTIONS: Mapping[str, Action] = {
     "target_gsm": Action(Role.ENGINEER, True, True, _target_gsm),
     "recipe": Action(Role.ENGINEER, True, False, _recipe),  # says which one was applied, after its parts were
     "rearm": Action(Role.OPERATOR, True, True, _rearm),
+    "lot": Action(Role.OPERATOR, False, False, _lot),  # moves nothing: a PLC names rolls while a person is in command
 }
 
 
@@ -179,6 +196,15 @@ def text(field: str, value: Any, least: int = 1) -> str:
         raise Refused(f"{field} = {shown(value)}: must be a text of {least} to {TEXT_MOST} characters")
     if not all(letter.isprintable() for letter in value):
         raise Refused(f"{field}: must be one line, without control characters")
+    return value.strip()
+
+
+def _name(field: str, value: Any) -> str:
+    """What a plant calls something; a whole number is its digits, "" says that it is not known. Raises Refused."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or len(value.strip()) > NAME_MOST or not all(one.isprintable() for one in value):
+        raise Refused(f"{field} = {shown(value)}: must be a text of at most {NAME_MOST} characters on one line")
     return value.strip()
 
 

@@ -15,14 +15,14 @@ from typing import Any
 
 from controller.core.trace import Trace
 from controller.line.command import Mode, OperatorRequest
-from evencoat.desk.actions import ACTIONS, Action, Refused, Release, Remark, Standing, Take, Wish, shown, text
+from evencoat.desk.actions import ACTIONS, Action, Names, Refused, Release, Remark, Standing, Take, Wish, shown, text
 from evencoat.desk.quota import Clock, Quota
 from evencoat.desk.tray import Errand, Tray
 from evencoat.desk.users import NAME, Role, Users, UsersError
 from evencoat.journal import CycleJournal, What
 from evencoat.journal.audit import ITSELF
 
-VIAS = ("page", "opcua", "shell")
+VIAS = ("page", "opcua", "shell", "automation")
 TOLD = {"refused": What.REFUSED, "user": What.USER}
 KEYS = {"id", "who", "via", "action", "values", "why"}
 COMMAND_IDLE_S = 30.0 * 60.0
@@ -122,6 +122,7 @@ class Clerk:
         standing, holder = self._standing(), self.token.holder
         held = {"who": holder.who, "via": holder.via, "release_s": round(self.token.left_s, 1)} if holder else None
         told: dict[str, Any] = {"holder": held, "idle_s": self.token.idle_s, "users": self._nobody_may()}
+        told |= {"mode_by": self._tray.mode_by, "acted": self._tray.acted}
         if standing is None:
             return told | {"mode_requested": None, "mode_actual": None, "outcome": None, "sends": None}
         trace = standing.trace
@@ -219,6 +220,9 @@ class Clerk:
                 return self._release(request, force)
             case Remark(what, words):
                 self._journal.audit(str(request.person), What(what), "", words, request.why)
+            case Names(names):
+                self._journal.name(str(request.person), names, request.why)
+                return "on record, and so from the next cycle on"
         return "on record"
 
     def _take(self, request: Request, force: bool) -> str:

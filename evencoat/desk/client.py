@@ -62,6 +62,8 @@ class Desk:
         `holder`: None, or `who` is in command, `via` which room, and `release_s`, seconds until that ends for want of
         use. `mode_requested`, `mode_actual`, `outcome`, and `sends` (False for a process that was started to listen
         only): None before the first cycle. `users`: a sentence where nobody can command for want of users, else "".
+        `mode_by`: who asked for the mode that stands, "" for whoever started the process; `acted`: whether a law has
+        moved the line since then.
         """
         told: dict[str, Any] = self._answer({"who": "", "via": "shell", "action": "state"})["state"]
         return told

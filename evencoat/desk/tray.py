@@ -14,7 +14,7 @@ import numpy as np
 import structlog
 
 from controller.core.trace import Trace
-from controller.line.command import OperatorRequest
+from controller.line.command import Mode, OperatorRequest
 from controller.loop import Loop
 from evencoat.desk.actions import Standing
 from evencoat.desk.record import ask
@@ -34,10 +34,15 @@ class Errand:
 
 
 class Tray:
-    """Requests for one loop, recorded in one journal before they act."""
+    """Requests for one loop, recorded in one journal before they act.
 
-    def __init__(self, journal: CycleJournal) -> None:
+    `mode_by`: who asked for the mode that stands, "" for whoever started the process; `acted`: whether the loop has
+    been in AUTO since. Read from the desk's thread, and replaced, never changed, from the paced one.
+    """
+
+    def __init__(self, journal: CycleJournal, mode_by: str = "") -> None:
         self._journal = journal
+        self.mode_by, self.acted = mode_by, False
         self._waiting: SimpleQueue[Errand] = SimpleQueue()
         self._taken: Errand | None = None
 
@@ -51,6 +56,8 @@ class Tray:
         Never raises: what people ask, and how it is written down, shall not stop a line.
         """
         taken, self._taken = self._taken, None
+        if not self.acted and loop.trace is not None:
+            self.acted = loop.trace.mode_actual is Mode.AUTO
         if taken is not None and loop.trace is not None:
             taken.done.set_result(loop.trace)
         while self._taken is None and not self._waiting.empty():
@@ -61,6 +68,7 @@ class Tray:
     def _give(self, loop: Loop, errand: Errand) -> None:
         try:
             ask(loop, self._journal, errand.asked, errand.who, errand.why)
+            self.mode_by = errand.who if errand.asked.mode is not None else self.mode_by
             self._taken = errand
         except Exception as error:
             log.exception("desk")

@@ -1,6 +1,6 @@
 """The bounds at which evidence begins to count, and how sure a diagnosis of so much of it is.
 
-The bounds were chosen on lines of the families set apart for development (`trials.DEVELOPED`) and never on those held out.
+The bounds were chosen on the families for development (`trials.DEVELOPED`) and never on those held out.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from controller.line.description import LineDescription
 from controller.line.profile import LineState
 from evencoat.atomic import write_whole
 from evencoat.historian.outbox import Rows, SinkError, Source
-from evencoat.journal import ARRAYS, LISTS, SCANS
+from evencoat.journal import ARRAYS, LISTS, LOT_NAMES, SCANS
 from evencoat.journal.export import arrow_table
 from evencoat.journal.tables import KINDS
 from evencoat.league.metrics import EDGE_TRIM_SHARE, OUT_WIDTH_SHARE
@@ -39,7 +39,7 @@ from evencoat.league.metrics import EDGE_TRIM_SHARE, OUT_WIDTH_SHARE
 HOUR_S, DAY_S = 3600.0, 86_400.0
 GRACE_S = 30.0  # after an hour: what the journal's writer still had in its hands belongs to it
 GROUP_ROWS = 6000  # of a row group: ten minutes at 10 Hz
-WORDS = (*LISTS, *(name for name, kind in KINDS.items() if kind == "TEXT"), "journal_id", "tolerance_pct")
+WORDS = (*LISTS, *LOT_NAMES, *(name for name, kind in KINDS.items() if kind == "TEXT"), "journal_id", "tolerance_pct")
 NUMBERED = ("roll", "batch", "line_state", "limited_zones", "wet_scan_id", "dry_scan_id")
 LINE_NAME, JOURNAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*"), re.compile(r"[0-9a-f]{32}")
 FILE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d)_([0-9a-f]{32})_(\d{12})-(\d{12})\.parquet")

@@ -47,7 +47,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some rows of a journal in their order: their numbers (T,), and the journal's columns."""
+    """Some rows of a journal in their order: their numbers (T,), the journal's columns, and LOT_NAMES beside them."""
 
     numbers: npt.NDArray[np.int64]
     columns: dict[str, npt.NDArray[Any]]
@@ -128,6 +128,7 @@ class Outbox:
             self.progress.newest_row = reader.last_row()
             self._begin(reader)
             numbers, columns = reader.numbered(COLUMNS, self._next_row, ROWS_AT_ONCE)
+            columns |= reader.lots_of(numbers)
         assert self._source is not None
         if not numbers.size:
             self._kept(self.sink.settle(self._source, everything=False))

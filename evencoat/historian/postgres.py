@@ -17,13 +17,14 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from evencoat.historian.outbox import Rows, SinkDown, SinkError, Source
-from evencoat.journal import ARRAYS, COLUMNS, FLAGS, LISTS, SCANS, SHOWN, TIMES
+from evencoat.journal import ARRAYS, COLUMNS, FLAGS, LISTS, LOT_NAMES, SCANS, SHOWN, TIMES
 from evencoat.journal.tables import KINDS
 
 CONNECT_S, STATEMENT_MS, SILENT_MS = 5, 60_000, 20_000
 TABLE, BOOKMARKS, GAPS = "evencoat_cycles", "evencoat_bookmarks", "evencoat_gaps"
 KEY = {"journal_id": "text", "row_id": "bigint", "time": "timestamptz"}
 TYPES = {"INTEGER": "bigint", "REAL": "double precision", "TEXT": "text"}
+TOLD = (*COLUMNS, *LOT_NAMES)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -34,10 +35,10 @@ def _type(name: str) -> str:
         return "real[]"
     if name in FLAGS:
         return "boolean[]"
-    return "text" if name in LISTS else "double precision" if name in TIMES else TYPES[KINDS[name]]
+    return "text" if name in (*LISTS, *LOT_NAMES) else "double precision" if name in TIMES else TYPES[KINDS[name]]
 
 
-FIELDS = {**KEY, "line": "text", **{name: _type(name) for name in COLUMNS}}
+FIELDS = {**KEY, "line": "text", **{name: _type(name) for name in TOLD}}
 NOT_NULL = {*KEY, "line"}
 CREATE = (
     f"CREATE TABLE {TABLE} ("
@@ -141,17 +142,34 @@ class Postgres:
                     db.execute(words)
                 if _has_timescale(db):
                     db.execute("SELECT create_hypertable(%s::regclass, 'time')", (TABLE,))
+            for name in sorted(FIELDS.keys() - _columns_of(db)):  # a table of an older evencoat
+                db.execute(f"ALTER TABLE {TABLE} ADD COLUMN {name} {FIELDS[name]}")
             db.execute(f"CREATE TEMP TABLE staging (LIKE {TABLE}) ON COMMIT DELETE ROWS")
-            self.hypertable = _has_timescale(db)
+            self.hypertable = _is_hypertable(db)
+
+
+def _columns_of(db: psycopg.Connection[Any]) -> set[str]:
+    found = db.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped", (TABLE,)
+    )
+    return {row[0] for row in found}
 
 
 def _has_timescale(db: psycopg.Connection[Any]) -> bool:
     return db.execute("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'").fetchone() is not None
 
 
+def _is_hypertable(db: psycopg.Connection[Any]) -> bool:
+    """Whether the table is one now: it may have been made before the extension came, and is then left as it is."""
+    if not _has_timescale(db):
+        return False
+    found = db.execute("SELECT 1 FROM timescaledb_information.hypertables WHERE hypertable_name = %s", (TABLE,))
+    return found.fetchone() is not None
+
+
 def _records(source: Source, rows: Rows) -> Any:
     """Rows as the table has them, in the order of FIELDS; what is no number in a scalar is NULL."""
-    columns = [_plain(name, rows.columns[name]) for name in COLUMNS]
+    columns = [_plain(name, rows.columns[name]) for name in TOLD]
     written = rows.columns["t_unix_s"].tolist()
     for number, t_unix_s, *values in zip(rows.numbers.tolist(), written, *columns, strict=True):
         yield (source.journal_id, number, _time(t_unix_s), source.line.name, *values)

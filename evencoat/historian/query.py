@@ -14,19 +14,30 @@ from typing import Any
 
 import duckdb
 
+from evencoat.journal import LOT_NAMES
+
 MEMORY_MB = 1000
 COLUMNS_OF_ROLLS = (
     "line", "roll", "began", "ended", "judged_m", "sigma_total_pct", "sigma_cd_pct", "sigma_md_pct",
-    "mean_pct", "cpk", "out_of_tolerance_m",
+    "mean_pct", "cpk", "out_of_tolerance_m", "roll_name", "production_order", "material_lot",
 )  # fmt: skip
 ROLLS = """
 CREATE VIEW rolls AS
-WITH sums AS (
-    SELECT line, journal_id, roll, MIN(t_unix_s) AS began_s, MAX(t_unix_s) AS ended_s, SUM(judged_m) AS judged_m,
+WITH parts AS (
+    SELECT line, journal_id, roll, production_order, material_lot, roll_name,
+        MIN(t_unix_s) AS began_s, MAX(t_unix_s) AS ended_s, SUM(judged_m) AS judged_m,
         SUM(judged_m * level_pct) AS level, SUM(judged_m * level_pct * level_pct) AS md,
         SUM(judged_m * uneven_pct2) AS cd, COALESCE(SUM(judged_m) FILTER (WHERE out), 0) AS out_m,
         MIN(tolerance_pct) AS tolerance_pct
-    FROM cycles WHERE judged_m > 0 GROUP BY line, journal_id, roll
+    FROM cycles WHERE judged_m > 0 GROUP BY ALL
+), sums AS (
+    SELECT line, journal_id, roll, MIN(began_s) AS began_s, MAX(ended_s) AS ended_s, SUM(judged_m) AS judged_m,
+        SUM(level) AS level, SUM(md) AS md, SUM(cd) AS cd, SUM(out_m) AS out_m, MIN(tolerance_pct) AS tolerance_pct,
+        arg_max(roll_name, judged_m) FILTER (WHERE roll_name <> '') AS roll_name,
+        string_agg(DISTINCT production_order, ', ' ORDER BY production_order) FILTER (WHERE production_order <> '')
+            AS production_order,
+        string_agg(DISTINCT material_lot, ', ' ORDER BY material_lot) FILTER (WHERE material_lot <> '') AS material_lot
+    FROM parts GROUP BY line, journal_id, roll
 )
 SELECT line, journal_id, roll, make_timestamp(CAST(1e6 * began_s AS BIGINT)) AS began,
     make_timestamp(CAST(1e6 * ended_s AS BIGINT)) AS ended, judged_m,
@@ -34,7 +45,7 @@ SELECT line, journal_id, roll, make_timestamp(CAST(1e6 * began_s AS BIGINT)) AS 
     sqrt(md / judged_m) AS sigma_md_pct, level / judged_m AS mean_pct,
     (tolerance_pct - abs(level / judged_m))
         / (3 * greatest(sqrt(greatest((cd + md) / judged_m - (level / judged_m) ** 2, 0)), 1e-9)) AS cpk,
-    out_m AS out_of_tolerance_m
+    out_m AS out_of_tolerance_m, roll_name, production_order, material_lot
 FROM sums ORDER BY line, began_s
 """
 ALL_ROLLS = f"SELECT {', '.join(COLUMNS_OF_ROLLS)} FROM rolls"
@@ -76,7 +87,12 @@ def opened(folder: Path, memory_mb: int = MEMORY_MB, threads: int | None = None)
         db.execute(f"SET allowed_directories = ['{quoted}/']")
         db.execute("SET enable_external_access = false")
         files = f"{quoted}/line=*/day=*/*.parquet"
-        db.execute(f"CREATE VIEW cycles AS FROM read_parquet('{files}', hive_partitioning = true)")
+        db.execute("SET parquet_metadata_cache = true")  # each question would read every file's end several times
+        found = _columns(db, root)
+        mixed = ", union_by_name = true" if any(one != found[0] for one in found) else ""  # which takes its time
+        source = f"read_parquet('{files}', hive_partitioning = true{mixed})"
+        unnamed = "".join(f", '' AS {name}" for name in LOT_NAMES if name not in set().union(*found))
+        db.execute(f"CREATE VIEW cycles AS SELECT *{unnamed} FROM {source}")
         db.execute(ROLLS)
         db.execute("SET lock_configuration = true")
         yield db
@@ -84,6 +100,15 @@ def opened(folder: Path, memory_mb: int = MEMORY_MB, threads: int | None = None)
         raise QueryError(str(error)) from error
     finally:
         db.close()
+
+
+def _columns(db: duckdb.DuckDBPyConnection, root: Path) -> list[set[str]]:
+    """Columns of the first and the last file of each line: only another evencoat makes others."""
+    ends = []
+    for home in root.glob("line=*"):
+        files = sorted(home.glob("day=*/*.parquet"))
+        ends += [str(file).replace("'", "''") for file in (files[:1] + files[-1:])]
+    return [{row[0] for row in db.execute(f"DESCRIBE FROM read_parquet('{end}')").fetchall()} for end in ends]
 
 
 def ask(db: duckdb.DuckDBPyConnection, question: str) -> Answer:

@@ -33,6 +33,9 @@ from evencoat.desk.actions import Refused, shown, text
 from evencoat.desk.client import Desk, DeskError
 from evencoat.desk.quota import MINUTE_S, Clock, Quota
 from evencoat.desk.users import NAME, Role, User, Users, UsersError
+from evencoat.hmi.recipes import Recipes
+from evencoat.hmi.source import SourceError
+from evencoat.recipes.recipe import RecipeError
 
 VIA = "page"
 IDLE_S, ABSOLUTE_S = 30 * MINUTE_S, 12 * 60 * MINUTE_S  # of a session: without asking for anything, and at all
@@ -43,14 +46,16 @@ KEYS_MOST = 5000  # of names and addresses whose attempts are counted
 HASHES_AT_ONCE = 2  # each takes 64 MB
 ASKS_MOST, REFUSALS_MOST = 120, 30  # a minute: of a session, and told to the desk
 ALARM_KEY_MOST = 80  # characters
+SAID_MOST = 300  # characters of a refusal that is on record
 LOGIN_BYTES_MOST, ASK_BYTES_MOST = 4096, 60_000
 STATE_KEPT_S = 0.5  # the desk is asked no oftener how things stand, however many look
 KEPT_BYTES_MOST = 256_000  # of refusals that no desk took
 UNWELCOME, UNKNOWN = 4405, 4401  # codes a socket is closed with
 OPEN = (".html", ".js", ".css", ".svg", ".png", ".ico")  # what has nothing of the line in it
 READS = ("GET", "HEAD")
-WRITES = ("/login", "/logout", "/ask", "/alarms/acknowledge", "/alarms/shelve")
+WRITES = ("/login", "/logout", "/ask", "/alarms/acknowledge", "/alarms/shelve", "/recipes/load", "/recipes/save")
 CSRF_HEADER = "x-csrf-token"
+NOBODY = {"takes": False, "who": None, "role": None, "csrf": None, "via": VIA, "holder": None, "users": "", "desk": ""}
 
 
 class Denied(Exception):
@@ -106,7 +111,7 @@ class Access:
         self._known, self._knowing = Known(), asyncio.Lock()
         self._refusals, self._left_out = Quota(REFUSALS_MOST, clock), 0
 
-    def routes(self, alarms: AlarmService) -> list[Route]:
+    def routes(self, alarms: AlarmService, recipes: Recipes) -> list[Route]:
         """The addresses of this room. What is asked of `alarms` is asked on the event loop's thread, as it must be."""
         return [
             Route("/session.json", self._answering(self._session_json)),
@@ -115,6 +120,8 @@ class Access:
             Route("/ask", self._answering(self._ask), methods=["POST"]),
             Route("/alarms/acknowledge", self._answering(partial(self._acknowledge, alarms)), methods=["POST"]),
             Route("/alarms/shelve", self._answering(partial(self._shelve, alarms)), methods=["POST"]),
+            Route("/recipes/load", self._answering(partial(self._load, recipes)), methods=["POST"]),
+            Route("/recipes/save", self._answering(partial(self._save, recipes)), methods=["POST"]),
         ]
 
     def guard(self, app: ASGIApp) -> ASGIApp:
@@ -155,7 +162,7 @@ class Access:
         who = session.user.name if session else None
         role = str(session.user.role) if session else None
         csrf = session.csrf if session else None
-        return JSONResponse({"who": who, "role": role, "csrf": csrf, "via": VIA, **await self._state()})
+        return JSONResponse({**NOBODY, "takes": True, "who": who, "role": role, "csrf": csrf, **await self._state()})
 
     async def _login(self, request: Request) -> Response:
         self._from_own_page(request)
@@ -205,9 +212,10 @@ class Access:
         return JSONResponse({"accepted": answer.accepted, "reason": answer.reason})
 
     async def _acknowledge(self, alarms: AlarmService, request: Request) -> Response:
-        name, told = await self._of_an_alarm(request, {"key"})
+        name, told = await self._of_an_alarm(request, {"key", "why"})
+        key, why = told["key"], _sentence("why", told.get("why", ""), name, least=0)
         return await self._with_the_alarms(
-            request, name, f"alarm {told['key']}: seen", "", lambda: alarms.acknowledge(name, told["key"])
+            alarms, request, name, f"alarm {key}: seen", why, lambda: alarms.acknowledge(name, key, why)
         )
 
     async def _shelve(self, alarms: AlarmService, request: Request) -> Response:
@@ -218,6 +226,7 @@ class Access:
             raise Denied(400, f"minutes = {shown(minutes)}: must lie above 0 and at most {most:g}", name)
         reason, length = _sentence("why", why, name), float(minutes)
         return await self._with_the_alarms(
+            alarms,
             request,
             name,
             f"alarm {key}: put aside for {length:g} minutes",
@@ -227,36 +236,76 @@ class Access:
 
     async def _of_an_alarm(self, request: Request, takes: set[str]) -> tuple[str, dict[str, Any]]:
         """Who asks, an operator at least, and what is asked of which alarm. Raises Denied."""
+        name, told = await self._of_a(request, Role.OPERATOR, takes)
+        key = _sentence("key", told.get("key"), name)
+        if len(key) > ALARM_KEY_MOST:
+            raise Denied(400, f"key = {shown(key)}: has more than {ALARM_KEY_MOST} characters", name)
+        return name, {**told, "key": key}
+
+    async def _of_a(self, request: Request, least: Role, takes: set[str]) -> tuple[str, dict[str, Any]]:
+        """Who asks, of that role at least, and what is asked. Raises Denied."""
         user = self._asking(request).user
-        if not user.role.covers(Role.OPERATOR):
-            raise Denied(403, f"{user.name} is {user.role}, and this takes {Role.OPERATOR}", user.name)
+        if not user.role.covers(least):
+            raise Denied(403, f"{user.name} is {user.role}, and this takes {least}", user.name)
         told = await _object(request, ASK_BYTES_MOST)
         if unknown := sorted(set(told) - takes):
             raise Denied(400, f"takes {', '.join(sorted(takes))}, not {shown(unknown[0])}", user.name)
-        key = _sentence("key", told.get("key"), user.name)
-        if len(key) > ALARM_KEY_MOST:
-            raise Denied(400, f"key = {shown(key)}: has more than {ALARM_KEY_MOST} characters", user.name)
-        return user.name, {**told, "key": key}
+        return user.name, told
 
     async def _with_the_alarms(
-        self, request: Request, name: str, words: str, why: str, work: Callable[[], None]
+        self, alarms: AlarmService, request: Request, name: str, words: str, why: str, work: Callable[[], None]
     ) -> Response:
         """Have it on record, then do it. A line whose control process is gone has alarms too, and they are seen to."""
-        try:
-            answer = await run_in_threadpool(
-                self._desk.ask, name, VIA, "note", {"what": "acknowledgement", "text": words}, why
-            )
-            if not answer.accepted:
-                return JSONResponse({"accepted": False, "reason": answer.reason})
-        except DeskError:
-            kept = {"t_unix_s": time.time(), "who": name, "what": "acknowledgement", "text": words, "why": why}
-            await run_in_threadpool(self._keep, kept)
+        if alarms.elsewhere:  # nobody shall be on record as having seen what goes on asking
+            return await self._not_done(request, name, alarms.problem)
+        if refused := await self._on_record(name, "acknowledgement", words, why):
+            return JSONResponse({"accepted": False, "reason": refused})
         try:
             work()
         except EngineError as error:
-            await self._refused(_address(request), name, f"{request.scope['path']}: {error}")
-            return JSONResponse({"accepted": False, "reason": str(error)})
+            return await self._not_done(request, name, str(error))
         return JSONResponse({"accepted": True, "reason": words})
+
+    async def _on_record(self, name: str, what: str, words: str, why: str) -> str:
+        """Have it in the audit chain, or kept where no control process listens; why not, where the desk refuses."""
+        try:
+            answer = await run_in_threadpool(self._desk.ask, name, VIA, "note", {"what": what, "text": words}, why)
+        except DeskError:
+            kept = {"t_unix_s": time.time(), "who": name, "what": what, "text": words, "why": why}
+            await run_in_threadpool(self._keep, kept)
+            return ""
+        return "" if answer.accepted else answer.reason
+
+    async def _load(self, recipes: Recipes, request: Request) -> Response:
+        """A recipe for a line that runs: the desk judges each part of it, and has what it takes on record."""
+        name, told = await self._of_a(request, Role.ENGINEER, {"ref", "lips", "why"})
+        ref, lips = _sentence("ref", told.get("ref"), name), told.get("lips", False)
+        why = _sentence("why", told.get("why", ""), name, least=0)
+        if not isinstance(lips, bool):
+            raise Denied(400, f"lips = {shown(lips)}: must be true or false", name)
+        try:
+            steps = await run_in_threadpool(recipes.load, self._desk, ref, lips, name, VIA, why)
+        except (RecipeError, DeskError, OSError) as error:
+            return await self._not_done(request, name, str(error))
+        self._known.at_s = -math.inf
+        refused = [step.reason for step in steps if not step.accepted]
+        return JSONResponse({"accepted": not refused, "reason": refused[0] if refused else steps[-2].reason})
+
+    async def _save(self, recipes: Recipes, request: Request) -> Response:
+        """The last good lips, as the next version of a recipe. It moves nothing, and so takes no command."""
+        name, told = await self._of_a(request, Role.ENGINEER, {"name", "why"})
+        recipe, why = _sentence("name", told.get("name"), name), _sentence("why", told.get("why", ""), name, least=0)
+        try:
+            saved = await run_in_threadpool(recipes.save, recipe, name, why)
+        except (RecipeError, SourceError, OSError) as error:
+            return await self._not_done(request, name, str(error))
+        words = f"recipe {saved.ref} saved, sha256 {saved.sha256}"
+        refused = await self._on_record(name, "remark", words, why)
+        return JSONResponse({"accepted": True, "reason": refused or f"recipe {saved.ref} saved"})
+
+    async def _not_done(self, request: Request, name: str, words: str) -> Response:
+        await self._refused(_address(request), name, f"{request.scope['path']}: {words[:SAID_MOST]}")
+        return JSONResponse({"accepted": False, "reason": words})
 
     def _answering(self, work: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         """Turns what is denied into an answer and a record."""
@@ -397,10 +446,10 @@ class Access:
             pass  # a page that looks at a run it may not write beside has nobody to tell
 
 
-def _sentence(field: str, value: Any, who: str) -> str:
+def _sentence(field: str, value: Any, who: str, least: int = 1) -> str:
     """A text of one line. Raises Denied."""
     try:
-        return text(field, value)
+        return text(field, value, least)
     except Refused as refusal:
         raise Denied(400, str(refusal), who) from None
 

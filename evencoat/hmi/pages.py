@@ -21,7 +21,8 @@ from controller.line.command import Mode
 from controller.line.description import LineDescription
 from controller.line.profile import LineState
 from evencoat.hmi.source import SourceError
-from evencoat.journal import JournalError, JournalReader, Roll, What
+from evencoat.journal import JournalError, JournalReader, Roll
+from evencoat.journal.interventions import interventions
 
 LOOKS = 400  # cycles of a stretch that figures are made of
 OUT_SHARE = 0.02  # of the width beyond tolerance, from which a metre counts as out: as the reports count
@@ -29,7 +30,6 @@ TEXT_MOST = 400  # characters of a record's old and new; a settings file is one
 VERDICT_KEPT_S = 10.0
 COLUMNS = ("t_unix_s", "web_m", "line_state", "mode_actual", "batch", "target_gsm", "profile_gsm", "profile_valid")
 FIGURES = ("mean_pct", "sigma_pct", "sigma_cd_pct", "sigma_md_pct", "cpk", "out_pct", "out_m")
-INTERVENTIONS = (What.MODE, What.SETPOINT, What.ACKNOWLEDGEMENT)
 
 Answer = TypeVar("Answer")
 Rows = dict[str, npt.NDArray[Any]]
@@ -72,7 +72,6 @@ class Pages:
     def _roll(self, reader: JournalReader, roll: Roll) -> dict[str, Any]:
         rows = _looks(reader, roll.first_row, roll.last_row)
         times = rows["t_unix_s"]
-        counts = reader.audit_counts(float(times[0]), float(times[-1]))
         batches = rows["batch"]
         return {
             "roll": roll.roll,
@@ -81,7 +80,7 @@ class Pages:
             "ended_unix_s": float(times[-1]),
             "batches": 1 + int(np.count_nonzero(np.diff(batches))),
             "auto_pct": 100.0 * float(np.mean(rows["mode_actual"] == str(Mode.AUTO))),
-            "interventions": sum(counts.get(what, 0) for what in INTERVENTIONS),
+            "interventions": len(interventions(reader, roll.first_row, roll.last_row).manual),
             **_figures(self._line, rows),
         }
 

@@ -11,14 +11,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from evencoat.forecast.service import ForecastError, ForecastService
+from evencoat.forecast.what_if import WhatIfError
 from evencoat.hmi.belief import Belief, BeliefError
 from evencoat.hmi.pages import Pages
-from evencoat.hmi.source import Source
+from evencoat.hmi.recipes import Recipes
+from evencoat.hmi.source import Source, SourceError
+from evencoat.recipes.recipe import RecipeError
 
 MINUTES_MOST, MINUTES_USUAL = 24.0 * 60.0, 30.0
 CAPABILITY_MOST, CAPABILITY_USUAL = 240.0, 10.0
 ROLLS_MOST, ROLLS_USUAL = 40.0, 12.0
 RECORDS_MOST, RECORDS_USUAL = 200.0, 50.0
+QUESTION_MOST = 1e6  # of what-if; the line's own bounds are told to who passes them
+REF_MOST = 80  # characters of NAME@VERSION
 NEWEST = float(2**53)  # beyond every row and record
 
 
@@ -40,9 +46,10 @@ def number(request: Request, name: str, usual: float, least: float, most: float)
     return value
 
 
-def routes(source: Source) -> list[Route]:
+def routes(source: Source, recipes: Recipes) -> list[Route]:
     """All that can be read of one line."""
     pages, belief = Pages(source.journal, source.settings.line), Belief(source)
+    foreseen = ForecastService(source.journal, source.settings.line, source.last_row)
     return [
         Route("/line.json", partial(_json, lambda _: source.line())),
         Route("/recent", partial(_recent, source)),
@@ -51,8 +58,12 @@ def routes(source: Source) -> list[Route]:
         Route("/rolls.json", partial(_json, partial(_rolls, pages))),
         Route("/audit.json", partial(_json, partial(_audit, pages))),
         Route("/verify.json", partial(_json, lambda _: pages.verdict())),
+        Route("/recipes.json", partial(_json, lambda _: recipes.told())),
+        Route("/recipe.json", partial(_json, partial(_recipe, recipes))),
         Route("/belief.json", partial(_json, lambda _: _believed(belief.told))),
         Route("/virtual.json", partial(_json, lambda _: _believed(belief.web))),
+        Route("/forecast.json", partial(_json, lambda _: _foreseen(foreseen.told))),
+        Route("/what-if.json", partial(_json, partial(_what_if, foreseen))),
     ]
 
 
@@ -77,6 +88,32 @@ def _rolls(pages: Pages, request: Request) -> list[dict[str, Any]]:
 def _audit(pages: Pages, request: Request) -> list[dict[str, Any]]:
     before = number(request, "before", NEWEST, 1.0, NEWEST)
     return pages.audit(int(before), int(number(request, "most", RECORDS_USUAL, 1.0, RECORDS_MOST)))
+
+
+def _foreseen(told: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return told()
+    except ForecastError as error:
+        raise SourceError(str(error)) from error
+
+
+def _what_if(foreseen: ForecastService, request: Request) -> dict[str, Any]:
+    """target, g/m2; speed, m/min; solids, points: what is not asked for stays as it is."""
+    asked = [
+        number(request, name, 0.0, -QUESTION_MOST, QUESTION_MOST) if name in request.query_params else None
+        for name in ("target", "speed", "solids")
+    ]
+    try:
+        return _foreseen(partial(foreseen.what_if, *asked))
+    except WhatIfError as error:
+        raise Refused(str(error)) from error
+
+
+def _recipe(recipes: Recipes, request: Request) -> dict[str, Any]:
+    try:
+        return recipes.differing(request.query_params.get("ref", "")[:REF_MOST])
+    except (RecipeError, OSError) as error:
+        raise Refused(str(error)) from None
 
 
 def _believed(told: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -107,6 +107,6 @@ class Player(picture.Viewer):
         if head != self._shown:
             with suppress(SourceError):
                 row = self._source.row(head)
-                self._easel.put(picture.message(row, float(row["lateness_us"]), time.time()))
+                self._easel.put(picture.message(row, float(row["lateness_us"]), float(row["t_unix_s"])))
                 self._shown = head
         return super().latest()

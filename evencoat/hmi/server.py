@@ -26,7 +26,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from evencoat.alarms.service import AlarmService
 from evencoat.diagnosis.service import DiagnosisService
 from evencoat.hmi import reading
-from evencoat.hmi.access import UNKNOWN, Access
+from evencoat.hmi.access import NOBODY, UNKNOWN, Access
+from evencoat.hmi.recipes import Recipes
 from evencoat.hmi.source import Source, SourceError
 
 LOOK_S = 0.025  # between two looks at the picture
@@ -92,7 +93,7 @@ class OwnHeaders:
 
 def application(source: Source, hosts: Sequence[str], access: Access | None = None) -> Starlette:
     """The page of one line. `hosts`: names that browsers may call it by; without `access` nobody can log in."""
-    feed, alarms = Feed(source), AlarmService(source.journal, source.settings)
+    feed, alarms, recipes = Feed(source), AlarmService(source.journal, source.settings), Recipes(source)
     diagnosis = DiagnosisService(source.journal, source.settings)
 
     @contextlib.asynccontextmanager
@@ -108,10 +109,10 @@ def application(source: Source, hosts: Sequence[str], access: Access | None = No
     static = str(resources.files("evencoat.hmi").joinpath("static"))
     return Starlette(
         routes=[
-            *reading.routes(source),
+            *reading.routes(source, recipes),
             Route("/alarms.json", partial(_alarms, alarms)),
             Route("/diagnosis.json", partial(_diagnosis, diagnosis)),
-            *(access.routes(alarms) if access else ()),
+            *(access.routes(alarms, recipes) if access else [Route("/session.json", _nobody)]),
             WebSocketRoute("/live", partial(_live, feed, access)),
             Mount("/", StaticFiles(directory=static, html=True)),
         ],
@@ -132,6 +133,11 @@ async def _alarms(alarms: AlarmService, _: Request) -> Response:
 
 async def _diagnosis(diagnosis: DiagnosisService, _: Request) -> Response:
     return JSONResponse(diagnosis.told())
+
+
+async def _nobody(_: Request) -> Response:
+    """Of a page that was made for looking only, such as that of a run that is played again."""
+    return JSONResponse(NOBODY)
 
 
 async def _unreadable(_: Request, error: Exception) -> Response:

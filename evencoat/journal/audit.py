@@ -51,6 +51,7 @@ class What(StrEnum):
     COMMAND = "command"  # who is in command
     USER = "user"  # logins and logouts
     REFUSED = "refused"  # what somebody asked for and did not get
+    LOT = "lot"  # order, material lot and roll, as the plant names them
     REMARK = "remark"
 
 

@@ -20,9 +20,10 @@ import numpy.typing as npt
 
 from evencoat.journal import measurements
 from evencoat.journal.reader import JournalReader
-from evencoat.journal.tables import COLUMNS, JournalError
+from evencoat.journal.tables import COLUMNS, LOT_NAMES, JournalError
 
 FORMATS = ("csv", "jsonl", "parquet", "mf4", "mcap")
+EXPORTED = (*COLUMNS, *LOT_NAMES)
 PARTS = ("cycles", "events", "audit")
 ROWS_AT_ONCE = 2000
 
@@ -53,7 +54,7 @@ def export(journal: JournalReader, path: Path, part: str = "cycles", form: str =
         if form == "parquet":
             return _parquet(journal, part_path, part, tell)
         if form == "mf4":
-            return measurements.write_mf4(lambda columns: _chunks(journal, tell, columns or COLUMNS), part_path)
+            return measurements.write_mf4(lambda columns: _chunks(journal, tell, columns or EXPORTED), part_path)
         if form == "mcap":
             about = {name: journal.meta[name] for name in ("line", "journal_id", "schema_version")}
             return measurements.write_mcap(_rows_of(journal, part, tell), part_path, part, about)
@@ -76,13 +77,18 @@ def _whole(path: Path) -> Iterator[Path]:
         raise
 
 
-def _chunks(journal: JournalReader, tell: Tell, columns: Sequence[str] = COLUMNS) -> Iterator[Columns]:
-    """Cycles, some at a time: a journal can be larger than memory."""
-    numbers = journal.row_numbers()
-    for k in range(0, numbers.size, ROWS_AT_ONCE):
-        some = numbers[k : k + ROWS_AT_ONCE]
-        yield journal.rows(columns, int(some[0]), int(some[-1]))
-        tell(k + some.size, numbers.size)
+def _chunks(journal: JournalReader, tell: Tell, columns: Sequence[str] = EXPORTED) -> Iterator[Columns]:
+    """Cycles, some at a time, each with its order, lot and roll: a journal can be larger than memory."""
+    kept = [name for name in columns if name not in LOT_NAMES]
+    row, last = 1, journal.last_row()
+    done, of = 0, journal.cycle_count()
+    while row <= last:
+        numbers, found = journal.numbered(kept, row, ROWS_AT_ONCE)
+        if not numbers.size:
+            return
+        row, done = int(numbers[-1]) + 1, done + numbers.size
+        yield {**found, **{name: values for name, values in journal.lots_of(numbers).items() if name in columns}}
+        tell(min(done, of), of)
 
 
 def _rows_of(journal: JournalReader, part: str, tell: Tell) -> Iterator[dict[str, Any]]:
@@ -165,7 +171,7 @@ def _parquet(journal: JournalReader, path: Path, part: str, tell: Tell) -> int:
         writer.write_table(table)
         rows += table.num_rows
     if writer is None:
-        pyarrow.parquet.write_table(pyarrow.table({name: [] for name in COLUMNS}), path)
+        pyarrow.parquet.write_table(pyarrow.table({name: [] for name in EXPORTED}), path)
     else:
         writer.close()
     return rows

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evencoat.journal.tables import ARRAYS, FLAGS, KINDS, LISTS, SCANS, SHOWN, JournalError
+from evencoat.journal.tables import ARRAYS, FLAGS, KINDS, LISTS, LOT_NAMES, SCANS, SHOWN, JournalError
 
 NS = 1e-9
-WORDS = (*(name for name, kind in KINDS.items() if kind == "TEXT"), *LISTS)
+WORDS = (*(name for name, kind in KINDS.items() if kind == "TEXT"), *LISTS, *LOT_NAMES)
 UNITS = {
     "rpm_per_mps": "rpm/(m/s)", "gsm": "g/m2", "pct": "%", "kpa": "kPa", "mps": "m/s", "rpm": "rpm", "um": "um",
     "ns": "ns", "us": "us", "m": "m", "s": "s",
@@ -154,7 +154,7 @@ def _schema(part: str) -> dict[str, Any]:
     from evencoat.journal.tables import COLUMNS, Event
 
     if part == "cycles":
-        told = {name: _kind(name) for name in COLUMNS}
+        told = {name: _kind(name) for name in (*COLUMNS, *LOT_NAMES)}
     else:
         fields = (Event if part == "events" else AuditRecord).__annotations__
         told = {

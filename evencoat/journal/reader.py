@@ -14,12 +14,14 @@ import numpy.typing as npt
 
 from controller.line.description import Array
 from evencoat.journal import audit as chain
-from evencoat.journal import salvage
-from evencoat.journal.audit import AuditRecord, Verdict
+from evencoat.journal import lots, salvage
+from evencoat.journal.audit import AuditRecord, Verdict, What
+from evencoat.journal.lots import Lot
 from evencoat.journal.tables import (
     AUDIT_COLUMNS,
     COLUMNS,
     EVENT_COLUMNS,
+    LOT_COLUMNS,
     SHOWN,
     Event,
     JournalError,
@@ -197,6 +199,23 @@ class JournalReader:
                 outside = middle
         return inside
 
+    def lots(self) -> list[Lot]:
+        """Order, material lot and roll in the order in which they began to hold."""
+        if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'lots'"):
+            return []  # of a journal that was begun before there were names
+        return [Lot(*row) for row in self._rows(f"SELECT {', '.join(LOT_COLUMNS)} FROM lots ORDER BY id")]
+
+    def lot_at(self, row: int) -> Lot:
+        """What the cycle with that row number was, and what of it held since when."""
+        return next((lot for lot in reversed(self.lots()) if lot.from_row <= row), Lot())
+
+    def lots_of(self, numbers: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.str_]]:
+        """Names of each of these cycles, (T,), by column; "" where nobody gave one.
+
+        Ask after the cycles were read: names that hold from a cycle on are on the file no later than it is.
+        """
+        return lots.of_rows(self.lots(), numbers)
+
     def newest_events(self, most: int) -> list[Event]:
         """So many of the newest events, the newest first."""
         query = f"SELECT {', '.join(EVENT_COLUMNS)} FROM events ORDER BY id DESC LIMIT ?"
@@ -226,10 +245,27 @@ class JournalReader:
         query = f"SELECT {', '.join(AUDIT_COLUMNS)} FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?"
         return [AuditRecord(*row) for row in self._rows(query, (seq, most))]
 
-    def audit_counts(self, from_unix_s: float, to_unix_s: float) -> dict[str, int]:
-        """How many records of each kind the chain has of a stretch of wall time."""
-        query = "SELECT what, COUNT(*) FROM audit WHERE t_unix_ns BETWEEN ? AND ? GROUP BY what"
-        return dict(self._rows(query, (int(1e9 * from_unix_s), int(1e9 * to_unix_s))))
+    def audit_newest(self, what: What) -> AuditRecord | None:
+        """The newest record of one kind, or None while there is none."""
+        query = f"SELECT {', '.join(AUDIT_COLUMNS)} FROM audit WHERE what = ? ORDER BY seq DESC LIMIT 1"
+        rows = self._rows(query, (str(what),))
+        return AuditRecord(*rows[0]) if rows else None
+
+    def audit_between(self, from_unix_ns: int, to_unix_ns: int) -> list[AuditRecord]:
+        """Every record of the chain of a stretch of wall time, both ends included."""
+        query = f"SELECT {', '.join(AUDIT_COLUMNS)} FROM audit WHERE t_unix_ns BETWEEN ? AND ? ORDER BY seq"
+        return [AuditRecord(*row) for row in self._rows(query, (from_unix_ns, to_unix_ns))]
+
+    def last_remark(self, who: str, beginning: str) -> str:
+        """The newest remark of somebody's that begins so; "" where there is none."""
+        query = "SELECT new FROM audit WHERE who = ? AND what = ? AND substr(new, 1, ?) = ? ORDER BY seq DESC LIMIT 1"
+        found = self._rows(query, (who, str(chain.What.REMARK), len(beginning), beginning))
+        return str(found[0][0]) if found else ""
+
+    def wall_time(self, row: int) -> float | None:
+        """When a cycle was, UTC in seconds; None where there is no row of that number."""
+        found = self._rows("SELECT t_unix_s FROM cycles WHERE id = ?", (row,))
+        return float(found[0][0]) if found else None
 
     def head(self) -> AuditRecord | None:
         """The last record of the chain, or None while there is none."""

@@ -15,7 +15,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evencoat.journal.tables import ARRAYS, AUDIT_COLUMNS, COLUMNS, EVENT_COLUMNS, FLAGS, SCANS, SHOWN, create_tables
+from evencoat.journal.tables import (
+    ARRAYS,
+    AUDIT_COLUMNS,
+    COLUMNS,
+    EVENT_COLUMNS,
+    FLAGS,
+    LOT_COLUMNS,
+    LOT_NAMES,
+    SCANS,
+    SHOWN,
+    create_tables,
+)
 
 LEAF = 0x0D  # first byte of a page that holds rows of a table
 FILE_HEADER, WAL_HEADER, FRAME_HEADER = 100, 32, 24
@@ -91,6 +102,8 @@ def salvaged(path: Path) -> sqlite3.Connection | None:
         db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
         audit = {number: values for number, values in found["audit"].items() if _is_text(values[2:])}
         _fill(db, "audit", AUDIT_COLUMNS[1:], "seq", audit)
+        named = {number: values for number, values in found["lots"].items() if _is_text(values[-len(LOT_NAMES) :])}
+        _fill(db, "lots", LOT_COLUMNS, "id", named)
         _fill(db, "events", EVENT_COLUMNS, "id", found["events"])
         _fill(db, "cycles", COLUMNS, "id", _whole_cycles(found["cycles"], len(json.loads(meta["target_gsm"]))))
     return db
@@ -98,7 +111,13 @@ def salvaged(path: Path) -> sqlite3.Connection | None:
 
 def _sorted_out(pages: Pages) -> dict[str, dict[int, list[Value]]]:
     """Rows by table and number. Tables are told from each other by how many columns they have."""
-    tables = {2: "meta", 1 + len(EVENT_COLUMNS): "events", len(AUDIT_COLUMNS): "audit", 1 + len(COLUMNS): "cycles"}
+    tables = {
+        2: "meta",
+        1 + len(EVENT_COLUMNS): "events",
+        len(AUDIT_COLUMNS): "audit",
+        1 + len(LOT_COLUMNS): "lots",
+        1 + len(COLUMNS): "cycles",
+    }
     found: dict[str, dict[int, list[Value]]] = {name: {} for name in tables.values()}
     for number, page in pages.all():
         for row_number, values in _rows(pages, number, page):

@@ -83,6 +83,8 @@ KINDS = dict(SCALARS)
 
 COLUMNS = (*(name for name, _ in SCALARS), *LISTS, *ARRAYS, *FLAGS, *SCANS, *SHOWN, *TIMES)
 EVENT_COLUMNS = ("t_unix_s", "t_line_ns", "cycle", "kind", "text")
+LOT_NAMES = ("production_order", "material_lot", "roll_name")  # told beside each cycle, kept in a table of their own
+LOT_COLUMNS = ("from_row", "t_unix_s", "roll", *LOT_NAMES)
 AUDIT_COLUMNS = ("seq", "t_unix_ns", "who", "what", "old", "new", "why", "before", "hash")
 
 
@@ -93,11 +95,12 @@ def _insert(table: str, columns: tuple[str, ...]) -> str:
 INSERT_CYCLE = _insert("cycles", COLUMNS)
 INSERT_EVENT = _insert("events", EVENT_COLUMNS)
 INSERT_AUDIT = _insert("audit", AUDIT_COLUMNS)
+INSERT_LOT = _insert("lots", LOT_COLUMNS)
 
 
 def without_shown(trace: Trace) -> Trace:
     """The same cycle, without what the network was shown in it."""
-    return trace._replace(**dict.fromkeys(SHOWN, NOTHING))
+    return trace._replace(batch_shown=NOTHING, guest_shown=NOTHING)
 
 
 class JournalError(Exception):
@@ -226,6 +229,11 @@ def create_tables(db: sqlite3.Connection) -> None:
     db.execute(
         "CREATE TABLE IF NOT EXISTS audit (seq INTEGER PRIMARY KEY, t_unix_ns INTEGER, who TEXT, what TEXT, "
         "old TEXT, new TEXT, why TEXT, before TEXT, hash TEXT)"
+    )
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS lots (id INTEGER PRIMARY KEY, from_row INTEGER, t_unix_s REAL, roll INTEGER, "
+        + ", ".join(f"{name} TEXT" for name in LOT_NAMES)
+        + ")"
     )
     db.execute("CREATE INDEX IF NOT EXISTS cycles_cycle ON cycles (cycle)")
     db.execute("CREATE INDEX IF NOT EXISTS cycles_t_line_ns ON cycles (t_line_ns)")

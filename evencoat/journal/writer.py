@@ -8,19 +8,22 @@ and counted; audit records and events wait until they can be.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from controller.core.trace import Trace
 from controller.line.description import LineDescription
+from evencoat.journal import lots
 from evencoat.journal import retention as keeping
 from evencoat.journal.audit import ITSELF, Note, What, append, note
+from evencoat.journal.lots import Ledger, Lot, Naming
 from evencoat.journal.retention import Retention
 from evencoat.journal.tables import (
     INSERT_CYCLE,
@@ -44,7 +47,7 @@ RESERVE_BYTES = 4 << 20  # let go when the disk is full: what the pruning itself
 FULL_SHARE = 0.1  # of the cycles that go when the disk is full
 CHECKPOINT_PAGES, PAGE_BYTES = 1000, 4096  # of the log, before they are moved into the file
 
-Item = Cycle | Event | Note
+Item = Cycle | Event | Note | Naming
 
 
 class CycleJournal:
@@ -79,10 +82,11 @@ class CycleJournal:
         self._last = (0, -1)  # line time and number of the newest cycle: what an event is stamped with
         self._shown_ns = -SHOWN_EVERY_NS  # line time of the cycle whose network's view was kept last
         self._lost_told = 0
-        self._owed: list[Event | Note] = []  # what the disk refused and must still be written
+        self._owed: list[Event | Note | Naming] = []  # what the disk refused and must still be written
         self._tidied_s = -math.inf
         self._closed = False
         self._db = open_for_writing(self.path, line, settings_text)
+        self._ledger = Ledger(lots.newest(self._db))
         self._db.execute("PRAGMA wal_autocheckpoint=0")  # a checkpoint that fails has to be seen
         self._db.execute(f"PRAGMA journal_size_limit={CHECKPOINT_PAGES * PAGE_BYTES // 2}")  # once it begins anew
         self._reserve = Reserve(self.path.with_name(f"{self.path.name}.reserve")) if retention is not None else None
@@ -107,6 +111,18 @@ class CycleJournal:
         """Chain a record. A full queue does not keep it out."""
         if not self._closed:
             self._queue.put(note(who, what, old, new, why))
+
+    @property
+    def lot(self) -> Lot:
+        """Order, material lot and roll that are on the file by now."""
+        return self._ledger.lot
+
+    def name(self, who: str, names: Mapping[str, str], why: str) -> None:
+        """Call what runs so from the next cycle on, and chain a record of it; names that are not given stay."""
+        before = {name: text for name, text in self.lot.named().items() if name in names}
+        self.audit(who, What.LOT, _json(before), _json(names), why)
+        if not self._closed:
+            self._queue.put(Naming(time.time(), dict(names)))
 
     def close(self) -> None:
         """Write what is queued, commit and close the file. A second call does nothing."""
@@ -159,8 +175,8 @@ class CycleJournal:
             self._owe(left)
 
     def _owe(self, refused: Sequence[Item]) -> None:
-        """Cycles are lost; audit records and the newest events wait."""
-        notes = [item for item in refused if isinstance(item, Note)]
+        """Cycles are lost; audit records, names and the newest events wait."""
+        notes = [item for item in refused if isinstance(item, Note | Naming)]
         events = [item for item in refused if isinstance(item, Event)]
         self._owed = [*notes, *events[-OWED_MAX:]]
         self.lost += len(refused) - len(self._owed)
@@ -177,10 +193,13 @@ class CycleJournal:
             text = f"{lost - self._lost_told} rows lost: the queue was full or the disk refused"
             events.append(event_row(Event(time.time(), *self._last, "journal-overflow", text)))
         with keeping.writing(self._db):
+            ledger, begun = _named(self._ledger, batch, _last_row(self._db))
             self._db.executemany(INSERT_CYCLE, cycles)
+            lots.append(self._db, begun)
             self._db.executemany(INSERT_EVENT, events)
             if notes:
                 append(self._db, notes)
+        self._ledger = ledger
         self._lost_told = lost
         self.written += len(cycles)
         self._owed = []
@@ -225,6 +244,31 @@ class CycleJournal:
                 self._reserve.make()
         except (sqlite3.Error, OSError) as error:
             self._refused(error)
+
+
+def _named(ledger: Ledger, batch: Sequence[Item], row: int) -> tuple[Ledger, list[Lot]]:
+    """What holds after a batch whose first cycle comes after that row, and what began to hold within it."""
+    begun = []
+    for item in batch:
+        before = ledger.lot
+        if isinstance(item, Cycle):
+            row += 1
+            ledger = ledger.passed(item.trace, row, item.t_unix_s)
+        elif isinstance(item, Naming):
+            ledger = ledger.told(item, row + 1)
+        if ledger.lot is not before:
+            begun.append(ledger.lot)
+    return ledger, begun
+
+
+def _last_row(db: sqlite3.Connection) -> int:
+    """The highest row number that a cycle ever had."""
+    found = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'cycles'").fetchone()
+    return found[0] if found else 0
+
+
+def _json(names: Mapping[str, str]) -> str:
+    return json.dumps(dict(names), ensure_ascii=False)
 
 
 class Reserve:
@@ -272,7 +316,7 @@ def _batches(queue: SimpleQueue[Item | None]) -> Iterator[tuple[list[Item], bool
             if item is None:
                 last = True
                 break
-            if isinstance(item, Note):
+            if isinstance(item, Note | Naming):
                 until = time.monotonic()  # at once
             until = until or time.monotonic() + COMMIT_PERIOD_S
             batch.append(item)

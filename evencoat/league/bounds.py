@@ -166,10 +166,11 @@ def _judged_s(match: Match) -> Array:
 def _unforeseen(whole: Array, tau_s: float, times_s: Array, delay_s: float) -> Array:
     """What a drift does within the dead time: its path, turn by turn, less what was expected when it was last seen."""
     rows = np.rint(times_s / TURN_S).astype(int)
+    found: Array = whole[rows]
     if not math.isfinite(delay_s):
-        return whole[rows]
+        return found
     seen = np.maximum(rows - round(delay_s / TURN_S), 0)
-    unforeseen: Array = whole[rows] - math.exp(-delay_s / tau_s) * whole[seen]
+    unforeseen: Array = found - math.exp(-delay_s / tau_s) * whole[seen]
     return unforeseen
 
 

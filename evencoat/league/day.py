@@ -5,7 +5,7 @@ web each part of the error lies. benchmarks/a_day.py plays it.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -21,8 +21,8 @@ from evencoat.league.field import Player
 from evencoat.league.metrics import BATCH_WINDOW_S, JUDGED_FROM_S, TrueWeb
 from evencoat.past import LATCHED
 from evencoat.settings import Settings
+from firmware_bridge.contract import LATCH_AFTER_S
 from firmware_bridge.tx_gate import Gate, Refusal
-from plant_sim.node import LATCH_AFTER_S
 from plant_sim.scenario import Scenario
 
 AFTER_S = 180.0  # a disturbance that ends is seen behind the dryer, and answered, within so long
@@ -110,7 +110,7 @@ def _part(kind: str, deviation: Array, ds_m: Array, tolerance_pct: float, square
     """The figures of some rows of web, by area. NaN where there is none."""
     coated_m = float(ds_m.sum())
     if not coated_m:
-        return Part(kind, 0.0, *[math.nan] * 6, 0.0)
+        return Part(kind, 0.0, math.nan, math.nan, math.nan, math.nan, math.nan, math.nan, 0.0)
     weight = ds_m / coated_m
     cd, md, mean, spread = metrics.moments(deviation, weight)
     outside = float(weight @ (np.abs(deviation) > tolerance_pct).mean(axis=1))
@@ -139,7 +139,9 @@ class Watched:
         """`line` is the one that is played, with its turn as control cycle."""
         self._own, self._gate = own, gate_of(settings, line)
         self._silent_s, self._waiting = 0.0, False
-        self.seconds: dict[str, Counter[str]] = {name: Counter() for name in ("mode", "rung", "outcome")}
+        self.seconds: dict[str, defaultdict[str, float]] = {
+            name: defaultdict(float) for name in ("mode", "rung", "outcome")
+        }
         self.commands = self.waits_for_a_person = self.silences = 0
         self.refused: Counter[str] = Counter()
         self.first_refusal: Refusal | None = None

@@ -6,6 +6,7 @@ the plant does to actuators and gauges are in. Gauges that scan faster than the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -16,10 +17,11 @@ from controller.line.description import Array, GaugeDescription, LineDescription
 from controller.line.profile import DryScan, LineInputs, WetScan
 from evencoat.league import metrics
 from evencoat.recording import TruthRecorder, true_web
+from firmware_bridge.contract import ZoneStatus
 from plant_sim import families, plant
 from plant_sim.faults import Play
 from plant_sim.gauges import GaugeReading, GaugeTruth
-from plant_sim.node import DieNode, PumpNode, ZoneStatus
+from plant_sim.node import DieNode, PumpNode
 from plant_sim.noise import generator
 from plant_sim.plant import Command, Plant, Readings
 from plant_sim.scenario import Scenario
@@ -89,7 +91,7 @@ def at_field_rate(match: Match) -> Match:
 
 def _averaging(period_s: float) -> float:
     """By how much a turn's mean is less noisy than one scan."""
-    return min(1.0, (period_s / TURN_S) ** 0.5)
+    return min(1.0, math.sqrt(period_s / TURN_S))
 
 
 def _slower(gauge: GaugeDescription | None) -> GaugeDescription | None:

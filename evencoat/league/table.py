@@ -126,7 +126,7 @@ def gains(results: Sequence[Result], controller: str) -> list[dict[str, float | 
     bootstrap interval, and on how many lines it stands above. One row a family and player, then over all lines."""
     sigma = {(r.family, r.seed, r.controller): r.score.sigma_total_pct for r in results}
     families = list(dict.fromkeys(r.family for r in results))
-    found = []
+    found: list[dict[str, float | int | str]] = []
     for other in dict.fromkeys(r.controller for r in results if r.controller != controller):
         for family in [*families, "all"]:
             lines = [(f, s) for f, s, who in sigma if who == controller and family in (f, "all")]

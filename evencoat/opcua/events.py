@@ -1,4 +1,7 @@
-"""What happened: the journal's new events as events of OPC UA, on the Server object, where clients look for them."""
+"""What the journal notes, as events of OPC UA on the Server object, where clients look for them.
+
+Remarks of the control process, none of them an alarm: those are the alarm engine's (evencoat.opcua.alarms).
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ from typing import Any
 
 from asyncua import Node, Server, ua
 
-from evencoat.opcua.nodes import NS
+from evencoat.opcua.nodes import event_type
 
-SEVERITY_ALARM, SEVERITY_OTHER = 700, 100  # of 1 to 1000
+SEVERITY = 100  # of 1 to 1000
 TEXT_MOST = 2000
 
 
@@ -25,9 +28,7 @@ class Happenings:
     @staticmethod
     async def made(server: Server, root: Node, name: str) -> Happenings:
         """Make the type of event, with the kind that the journal has it under."""
-        kind = await server.create_custom_event_type(
-            NS, "LineEventType", ua.ObjectIds.BaseEventType, [("Kind", ua.VariantType.String)]
-        )
+        kind = await event_type(server, "LineEventType", [("Kind", ua.VariantType.String)])
         generator = await server.get_event_generator(kind, ua.ObjectIds.Server)
         generator.event.SourceNode, generator.event.SourceName = root.nodeid, name
         return Happenings(generator)
@@ -41,8 +42,7 @@ class Happenings:
             self._newest = newest_first[0]
         for event in reversed(fresh):
             told = self._generator.event
-            told.Severity = SEVERITY_ALARM if event["kind"] == "alarm" else SEVERITY_OTHER
-            told.Kind = event["kind"]
+            told.Severity, told.Kind = SEVERITY, event["kind"]
             at_s = datetime.fromtimestamp(event["t_unix_s"], UTC)
             await self._generator.trigger(at_s, event["text"][:TEXT_MOST])
         return len(fresh)

@@ -27,6 +27,7 @@ AGAIN_S = 5.0  # between two connections, and between two times that HOLD is ask
 TICK_S = 1.0
 APART_PCT, APART_S = 5.0, 10.0  # web speed of the PLC against ours, before it is put on record
 TEXT_MOST = 120  # characters of a value, on record
+NAMES = {"roll": "roll_name", "production_order": "production_order", "material_lot": "material_lot"}
 POLICIES = {"Basic256Sha256": SecurityPolicyBasic256Sha256, "Aes256Sha256RsaPss": SecurityPolicyAes256Sha256RsaPss}
 log = logging.getLogger("evencoat.opcua")
 
@@ -56,6 +57,8 @@ class Follower:
         self._apart_since_s: float | None = None
         self._apart_told = False
         self._refused = ""
+        self._unnamed: dict[str, str] = {}  # what the desk was not told yet
+        self._named_s = -AGAIN_S
 
     def hear(self, heard: Heard) -> None:
         """A value. What differs from the one before is put on record; the web speed only where it is not ours."""
@@ -66,7 +69,13 @@ class Follower:
         elif heard.name not in self._values or self._values[heard.name] != new:
             old = self._values.get(heard.name, "not known")
             self._values[heard.name] = new
-            self._remark(f"PLC: {heard.name} {old} -> {new}")
+            words = f"PLC: {heard.name} {old} -> {new}"
+            if heard.name in NAMES and heard.value is not None:  # a bad status takes no name away
+                self._say(words)
+                self._unnamed[NAMES[heard.name]] = new
+                self._named_s = -AGAIN_S
+            else:
+                self._remark(words)
         self.tick()
 
     def alive(self) -> None:
@@ -82,7 +91,24 @@ class Follower:
         """Look whether there is something to be done about what was heard, or was not."""
         if self._plc.permit and (why := self._no_permit()):
             self._hold(why)
+        self._name()
         self._compare()
+
+    def _name(self) -> None:
+        """Have the journal call what runs as the PLC does. Where nobody listens it is tried again; what is refused is
+        put on record as a remark, for it would be refused again."""
+        if not self._unnamed or self._clock() - self._named_s < AGAIN_S:
+            return
+        self._named_s = self._clock()
+        for name, text in list(self._unnamed.items()):
+            try:
+                answer = self._desk.ask(self._plc.acts_as, VIA, "lot", {name: text}, "as the PLC names it")
+            except DeskError as error:
+                return self._complain(f"{name} {text}: {error}")
+            del self._unnamed[name]
+            if not answer.accepted:
+                self._complain(f"{name} {text}: refused: {answer.reason}")
+                self._remark(f"PLC: {name} is {text}")
 
     def _no_permit(self) -> str:
         """Why there is no permit to go on with, "" where there is one, or it is too early to say."""

@@ -15,7 +15,7 @@ from asyncua.common.utils import ServiceError
 from asyncua.server.history import HistoryStorageInterface
 
 from evencoat.journal import JournalError, JournalReader
-from evencoat.opcua.nodes import HISTORY, NOTHING_YET, NS, Told, as_variant, profile_status
+from evencoat.opcua.nodes import HISTORY, KEPT_AS, NOTHING_YET, NS, OF_LOT, Told, as_variant, profile_status, target_of
 
 VALUES_MOST, ARRAYS_MOST = 5000, 500  # in one answer; the rest with a continuation point
 KEPT = {told.name: told for told in HISTORY}
@@ -93,8 +93,7 @@ class JournalHistory(HistoryStorageInterface):
 def _values(reader: JournalReader, told: Told, first: int, last: int, most: int, backwards: bool) -> list[ua.DataValue]:
     """Values of rows, at most so many from the end that comes first."""
     first, last = (max(first, last - most + 1), last) if backwards else (first, min(last, first + most - 1))
-    columns = ["t_unix_s", told.name] + (["profile_valid"] if told.name == "profile_gsm" else [])
-    rows = reader.rows(columns, first, last)
+    rows = _rows(reader, told, first, last)
     found = []
     for k, t_unix_s in enumerate(rows["t_unix_s"]):
         given = rows[told.name][k]
@@ -104,6 +103,19 @@ def _values(reader: JournalReader, told: Told, first: int, last: int, most: int,
             plain, code = None, NOTHING_YET
         found.append(ua.DataValue(as_variant(told, plain), ua.StatusCode(code), stamp(t_unix_s)))
     return found[::-1] if backwards else found
+
+
+def _rows(reader: JournalReader, told: Told, first: int, last: int) -> dict[str, Any]:
+    """A value by its name, its times, and what its status takes."""
+    if told in OF_LOT:
+        numbers, rows = reader.numbered(["t_unix_s"], first, max(last - first + 1, 0))
+        kept = numbers <= last
+        return {"t_unix_s": rows["t_unix_s"][kept], told.name: reader.lots_of(numbers[kept])[told.name]}
+    name = KEPT_AS.get(told.name, told.name)
+    rows = reader.rows(["t_unix_s", name] + (["profile_valid"] if told.name == "profile_gsm" else []), first, last)
+    if told.name == "target_gsm":
+        return {**rows, told.name: [target_of(reader.target_gsm, mean_gsm) for mean_gsm in rows[name]]}
+    return {**rows, told.name: rows[name]}
 
 
 def _row_from(reader: JournalReader, last: int, t: datetime) -> int:

@@ -6,7 +6,7 @@ not have is never filled with what an older one had.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from asyncua import Node, Server, ua
 
+from controller.core.target import bounds_gsm
 from controller.line.description import LineDescription
 from controller.line.profile import LineState
 from evencoat.journal import COLUMNS
@@ -74,10 +75,12 @@ TOLD = (
     Told("web", "batch", WHOLE, "number of the slurry's batch"),
     Told("profile", "profile_gsm", FLOAT, "areal density of each zone at the gauge that closes the loop", GSM, True),
     Told("profile", "profile_valid", FLAG, "whether that zone was measured", array=True),
-    Told("profile", "target_gsm", FLOAT, "target of each zone", GSM, True),
+    Told("profile", "target_gsm", FLOAT, "target of each zone, as it is now", GSM, True),
+    Told("profile", "target_mean_gsm", DOUBLE, "its mean; may be written by an engineer", GSM, False, True),
     Told("profile", "tolerance_pct", DOUBLE, "half the width of the tolerance band, percent of target", PERCENT),
     Told("lips", "gap_um", FLOAT, "lip gap of each zone, fed back", UM, True),
-    Told("lips", "gap_target_um", FLOAT, "lip gap asked of each zone; may be written in manual", UM, True, True),
+    Told("lips", "gap_target_um", FLOAT, "lip gap asked of each zone; may be written by hand", UM, True, True),
+    Told("lips", "zone_manual", FLAG, "zones that a person holds by hand while the loop is closed", array=True),
     Told("lips", "zone_not_following", FLAG, "bolts that do not go where they are sent", array=True),
     Told("pump", "pump_trim_pct", DOUBLE, "trim of pump to web speed; may be written in manual", PERCENT, False, True),
     Told("pump", "pump_speed_rpm", DOUBLE, "speed of the pump", RPM),
@@ -90,11 +93,32 @@ TOLD = (
     Told("loop", "harris_md", DOUBLE, "Harris index of the mean along the web"),
     Told("loop", "sent", FLAG, "whether commands go out"),
 )  # fmt: skip
+# What does not come with the picture: how the alarms stand, and what the plant calls what runs.
+OF_ALARMS = (
+    Told("alarms", "alarms_standing", WHOLE, "alarms that are so, acknowledged or not"),
+    Told("alarms", "alarms_waiting", WHOLE, "alarms that nobody has acknowledged"),
+    Told("alarms", "alarms_shelved", WHOLE, "alarms that somebody has put aside"),
+    Told("alarms", "alarms_highest_priority", TEXT, "of what stands or waits: urgent, high, medium, low, or nothing"),
+    Told("alarms", "alarms_highest_severity", WHOLE, "the same as a severity, 1 to 1000; 0 where there is none"),
+    Told("alarms", "alarm_ids", TEXT, "ids of what stands or waits: waiting ones first, then by priority", array=True),
+    Told("alarms", "alarm_texts", TEXT, "the same in words, with state and priority", array=True),
+)
+OF_LOT = (
+    Told("lot", "production_order", TEXT, "order that runs; may be written by an operator", writable=True),
+    Told("lot", "material_lot", TEXT, "lot of the slurry; may be written by an operator", writable=True),
+    Told("lot", "roll_name", TEXT, "what the plant calls this roll; may be written by an operator", writable=True),
+)
+BESIDE = (*OF_ALARMS, *OF_LOT)
 FOLDERS = {
     "state": "State", "web": "Web", "profile": "Profile", "lips": "Lips", "pump": "Pump", "loop": "Control loop",
+    "alarms": "Alarms", "lot": "Lot",
 }  # fmt: skip
 KEPT_OTHERWISE = ("line_state", "limits", "link_faults")  # the journal has them otherwise than they are shown
-HISTORY = tuple(told for told in TOLD if told.name in COLUMNS and told.name not in KEPT_OTHERWISE)
+KEPT_AS = {"target_mean_gsm": "target_gsm"}  # the journal has the mean of the target alone
+HISTORY = (
+    *(told for told in TOLD if KEPT_AS.get(told.name, told.name) in COLUMNS and told.name not in KEPT_OTHERWISE),
+    *OF_LOT,
+)
 
 
 def id_of(name: str) -> ua.NodeId:
@@ -110,6 +134,7 @@ def ranges(line: LineDescription) -> Mapping[str, tuple[float, float]]:
     return {
         "profile_gsm": (0.0, density),
         "target_gsm": (0.0, density),
+        "target_mean_gsm": bounds_gsm(line),
         "gap_um": gap,
         "gap_target_um": gap,
         "pump_trim_pct": (-trim, trim),
@@ -136,7 +161,7 @@ class Nodes:
         for name, words in FOLDERS.items():
             folders[name] = await root.add_folder(id_of(f"folder.{name}"), ua.QualifiedName(words, NS))
         within = ranges(line)
-        for told in TOLD:
+        for told in (*TOLD, *BESIDE):
             await _variable(folders[told.folder], told, within.get(told.name), line.zones)
         return Nodes(server, line, root)
 
@@ -145,7 +170,13 @@ class Nodes:
     ) -> None:
         """A picture's values, with the time that it was taken."""
         at = datetime.fromtimestamp(head["t_unix_s"], UTC)
-        values = {**head, **arrays, **self._fixed(), "packml_state": str(packml[0]), "packml_mode": str(packml[1])}
+        values = {
+            **head,
+            **arrays,
+            **self._target(head["target_gsm"]),
+            "packml_state": str(packml[0]),
+            "packml_mode": str(packml[1]),
+        }
         values["line_state"] = LineState(head["line_state"]).name.lower()
         for told in TOLD:
             given = values[told.name]
@@ -154,18 +185,31 @@ class Nodes:
                 code = NOTHING_YET
             await self._put(told.name, ua.DataValue(as_variant(told, given), ua.StatusCode(code), at))
 
-    async def silent(self, code: int = SILENT) -> None:
+    async def show_beside(self, told_of: Sequence[Told], values: Mapping[str, Any], at_unix_s: float) -> None:
+        """Values that come from elsewhere than the picture, with the time at which they were so."""
+        at = datetime.fromtimestamp(at_unix_s, UTC)
+        for told in told_of:
+            await self._put(told.name, ua.DataValue(as_variant(told, values[told.name]), ua.StatusCode(GOOD), at))
+
+    async def silent(self, told_of: Sequence[Told] = TOLD, code: int = SILENT) -> None:
         """Nobody tells what the line does: no value is good, and none is kept."""
         now = datetime.now(UTC)
-        for told in TOLD:
+        for told in told_of:
             await self._put(told.name, ua.DataValue(ua.Variant(None), ua.StatusCode(code), now))
 
-    def _fixed(self) -> dict[str, Any]:
-        return {"target_gsm": self.line.target_profile_gsm, "tolerance_pct": self.line.target.tolerance_pct}
+    def _target(self, mean_gsm: float | None) -> dict[str, Any]:
+        profile = None if mean_gsm is None else target_of(self.line.target_profile_gsm, mean_gsm)
+        tolerance_pct = self.line.target.tolerance_pct
+        return {"target_gsm": profile, "target_mean_gsm": mean_gsm, "tolerance_pct": tolerance_pct}
 
     async def _put(self, name: str, value: ua.DataValue) -> None:
         value.ServerTimestamp = datetime.now(UTC)
         await self.server.write_attribute_value(id_of(name), value)
+
+
+def target_of(recipe_gsm: np.ndarray[Any, Any], mean_gsm: float) -> np.ndarray[Any, Any]:
+    """The target of each zone, (zones,), g/m2, where people have moved its mean: the recipe's shape stays."""
+    return np.asarray(recipe_gsm * (mean_gsm / recipe_gsm.mean()))
 
 
 def as_variant(told: Told, given: Any) -> ua.Variant:
@@ -206,6 +250,16 @@ async def _variable(folder: Node, told: Told, within: tuple[float, float] | None
             await node.set_attr_bit(level, ua.AccessLevel.HistoryRead)
     if told.unit is not None:
         await _analog(node, told, within)
+
+
+async def event_type(server: Server, name: str, fields: Sequence[tuple[str, ua.VariantType]]) -> Node:
+    """A type of event with these fields, under ids that stay: clients filter by them."""
+    base = server.get_node(ua.NodeId(ua.ObjectIds.BaseEventType))
+    made = await base.add_object_type(id_of(name), ua.QualifiedName(name, NS))
+    for field, kind in fields:
+        empty = ua.get_default_value(kind)
+        await made.add_property(id_of(f"{name}.{field}"), ua.QualifiedName(field, NS), empty, varianttype=kind)
+    return made
 
 
 async def _analog(node: Node, told: Told, within: tuple[float, float] | None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from asyncua import Node, ua
@@ -18,6 +19,8 @@ from controller.line.description import LineDescription
 from evencoat.desk.actions import ACTIONS, MODES
 from evencoat.desk.client import Answer, Desk, DeskError
 from evencoat.desk.users import Users, UsersError
+from evencoat.journal import LOT_NAMES
+from evencoat.opcua.alarms import ACKNOWLEDGE, SHELVE, AlarmDesk
 from evencoat.opcua.nodes import LINE, NS, id_of, ranges
 from evencoat.opcua.people import VIA
 
@@ -41,6 +44,7 @@ class Argument(NamedTuple):
 
 TEXT, FLAG, DOUBLE, INT = ua.VariantType.String, ua.VariantType.Boolean, ua.VariantType.Double, ua.VariantType.Int32
 WHY = Argument("why", TEXT, False, "the reason, for the audit chain")
+ZONES = Argument("zones", INT, True, "numbers of the zones, counted from 1")
 ANSWER = (
     Argument("accepted", FLAG, False, "whether the desk took it"),
     Argument("reason", TEXT, False, "why not, or what the line does now"),
@@ -49,7 +53,10 @@ ANSWER = (
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """Something to be called: what the desk calls it, and how its arguments become the desk's values."""
+    """Something to be called: what the desk calls it, and how its arguments become the desk's values.
+
+    What is done with alarms is asked of whoever keeps them, by way of the desk: see evencoat.opcua.alarms.
+    """
 
     name: str
     action: str
@@ -66,9 +73,9 @@ METHODS = (
         (Argument("mode", TEXT, False, "manual, hold or auto"),), lambda mode: {"mode": mode},
     ),
     Method(
-        "set_lips", "gap_um", "ask lips of some zones for a gap, in manual",
+        "set_lips", "gap_um", "ask lips of some zones for a gap: in manual, or zones that are held by hand",
         (
-            Argument("zones", INT, True, "numbers of the zones, counted from 1"),
+            ZONES,
             Argument("gap_um", DOUBLE, True, "a gap for each of them, um"),
         ),
         lambda zones, gap_um: {"targets": _each(zones, gap_um)},
@@ -78,10 +85,44 @@ METHODS = (
         (Argument("trim_pct", DOUBLE, False, "of the pump's ratio to web speed, percent"),),
         lambda trim_pct: {"value": trim_pct},
     ),
+    Method(
+        "set_target", "target_gsm", "ask for another mean areal density, by a ramp of web; takes an engineer",
+        (Argument("target_gsm", DOUBLE, False, "the mean of the target profile, g/m2"),),
+        lambda target_gsm: {"value": target_gsm},
+    ),
+    Method(
+        "set_lot", "lot", "say what the plant calls what runs from now on; moves nothing, and takes no command",
+        (
+            Argument("production_order", TEXT, False, "the order; empty where it is not known"),
+            Argument("material_lot", TEXT, False, "the slurry's lot"),
+            Argument("roll_name", TEXT, False, "this roll"),
+        ),
+        lambda *names: dict(zip(LOT_NAMES, (name or "" for name in names), strict=True)),
+    ),
+    Method(
+        "hold_zones", "zone_manual", "hold zones by hand while the loop is closed: their lips are yours",
+        (ZONES,), lambda zones: {"zones": zones, "manual": True},
+    ),
+    Method(
+        "give_back_zones", "zone_manual", "let the law have zones again, without a bump",
+        (ZONES,), lambda zones: {"zones": zones, "manual": False},
+    ),
     Method("rearm", "rearm", "let nodes that latched follow commands again", (), dict),
     Method(
         "note", "note", "put a remark into the audit chain",
         (Argument("text", TEXT, False, "a sentence"),), lambda text: {"what": "remark", "text": text},
+    ),
+    Method(
+        "acknowledge_alarm", ACKNOWLEDGE, "say that an alarm has been seen",
+        (Argument("alarm", TEXT, False, "its id, of alarm_ids or of its event"),), lambda alarm: {"alarm": alarm},
+    ),
+    Method(
+        "shelve_alarm", SHELVE, "put an alarm aside for a while; takes a reason",
+        (
+            Argument("alarm", TEXT, False, "its id"),
+            Argument("minutes", DOUBLE, False, "for how long: eight hours at most"),
+        ),
+        lambda alarm, minutes: {"alarm": alarm, "minutes": minutes},
     ),
 )  # fmt: skip
 
@@ -89,14 +130,16 @@ METHODS = (
 class Requests:
     """The road from a session to the desk."""
 
-    def __init__(self, desk: Desk, users: Users, line: LineDescription) -> None:
-        self._desk, self._users, self._zones = desk, users, line.zones
+    def __init__(self, desk: Desk, users: Users, alarms: AlarmDesk, line: LineDescription) -> None:
+        self._desk, self._users, self._alarms, self._zones = desk, users, alarms, line.zones
         self._within = ranges(line)
         self._methods = {id_of(f"method.{method.name}"): method for method in METHODS}
         self._writes: Mapping[ua.NodeId, tuple[str, Callable[[Any], Mapping[str, Any]]]] = {
             id_of("mode_requested"): ("mode", lambda given: {"mode": given}),
             id_of("pump_trim_pct"): ("pump_trim_pct", lambda given: {"value": given}),
+            id_of("target_mean_gsm"): ("target_gsm", lambda given: {"value": given}),
             id_of("gap_target_um"): ("gap_um", self._all_lips),
+            **{id_of(name): ("lot", partial(_named, name)) for name in LOT_NAMES},
         }
 
     async def add_methods(self, root: Node) -> None:
@@ -119,7 +162,7 @@ class Requests:
     async def write(self, who: str, node: ua.NodeId, given: ua.Variant) -> ua.StatusCode:
         """Ask for what was written; see above for what the status means."""
         action, values = self._writes[node]
-        if not _of_kind(given, TEXT if action == "mode" else DOUBLE, action == "gap_um"):
+        if not _of_kind(given, TEXT if action in ("mode", "lot") else DOUBLE, action == "gap_um"):
             return ua.StatusCode(ua.StatusCodes.BadTypeMismatch)
         told = given.Value
         if action == "gap_um" and len(told) != self._zones:
@@ -151,6 +194,8 @@ class Requests:
         return ua.CallMethodResult(ua.StatusCode(GOOD), [ua.StatusCode(GOOD) for _ in given], [], told)
 
     async def _asked(self, who: str, action: str, values: Mapping[str, Any], why: str) -> Answer:
+        if action in (ACKNOWLEDGE, SHELVE):
+            return await asyncio.to_thread(self._alarms.ask, who, action, values, why)
         return await asyncio.to_thread(self._desk.ask, who, VIA, action, values, why)
 
     async def _why_not(self, who: str, action: str, node: ua.NodeId, told: Any) -> int:
@@ -166,9 +211,9 @@ class Requests:
         return int(ua.StatusCodes.BadInvalidState if self._can_be(node, told) else ua.StatusCodes.BadOutOfRange)
 
     def _can_be(self, node: ua.NodeId, told: Any) -> bool:
-        """Whether the value lies within its bounds."""
+        """Whether the value lies within its bounds. Of a name nothing else can be wrong."""
         if isinstance(told, str):
-            return told in MODES
+            return node == id_of("mode_requested") and told in MODES
         low, high = self._within[str(node.Identifier)]
         return all(low <= one <= high for one in (told if isinstance(told, list) else [told]))
 
@@ -186,6 +231,10 @@ def _each(zones: Sequence[int], gap_um: Sequence[float]) -> dict[str, float]:
             f"set_lips: {len(zones)} zones and {len(gap_um)} gaps; there must be one for each, and none twice"
         )
     return {str(zone): gap for zone, gap in zip(zones, gap_um, strict=True)}
+
+
+def _named(name: str, given: str) -> Mapping[str, str]:
+    return {name: given}
 
 
 def _of_kind(given: ua.Variant, kind: ua.VariantType, array: bool) -> bool:

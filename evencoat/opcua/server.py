@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,18 +20,21 @@ from pathlib import Path
 from asyncua import ua
 
 from evencoat import __version__, picture
-from evencoat.alarms.health import packml
+from evencoat.alarms.store import Onlooker, path_beside
 from evencoat.desk.client import Desk
 from evencoat.desk.users import Users
 from evencoat.hmi.source import Source, SourceError
+from evencoat.journal import JournalError, JournalReader, Lot
 from evencoat.opcua import certificates
+from evencoat.opcua.alarms import AlarmDesk, AlarmTeller
 from evencoat.opcua.events import Happenings
 from evencoat.opcua.gate import GuardedServer
 from evencoat.opcua.history import JournalHistory
-from evencoat.opcua.nodes import Nodes
+from evencoat.opcua.nodes import BESIDE, NOTHING_YET, OF_LOT, TOLD, Nodes
 from evencoat.opcua.people import People, Refusals
 from evencoat.opcua.requests import Requests
 from evencoat.opcua.session import Bounds, Line
+from evencoat.packml import packml
 
 LOOK_S, EVENTS_S, COUNTED_S = 0.1, 1.0, 10.0  # between looks at the picture, at events, at refusals that were counted
 STALE_S = 3.0  # a picture that is older says nothing about now
@@ -51,9 +55,17 @@ class Place:
 class LineServer:
     """One line's server. `port` is the one it listens on."""
 
-    def __init__(self, source: Source, server: GuardedServer, nodes: Nodes, happenings: Happenings, line: Line) -> None:
+    def __init__(
+        self,
+        source: Source,
+        server: GuardedServer,
+        nodes: Nodes,
+        happenings: Happenings,
+        alarms: AlarmTeller,
+        line: Line,
+    ) -> None:
         self._source, self._server, self._nodes, self._happenings = source, server, nodes, happenings
-        self._line = line
+        self._alarms, self._line = alarms, line
         self._seen_s = -STALE_S
         self._silent = True
         self.refusals = line.refusals
@@ -87,6 +99,25 @@ class LineServer:
             await self._happenings.tell(await asyncio.to_thread(self._source.events))
         except SourceError as error:
             log.error("%s", error)
+        await self._alarms.tell()
+        await self._tell_lot()
+
+    async def _tell_lot(self) -> None:
+        """Show what the plant calls what runs, as the journal has it."""
+        try:
+            lot = await asyncio.to_thread(self._lot)
+        except (JournalError, sqlite3.Error) as error:
+            log.error("%s", error)
+            lot = None
+        if self._silent or lot is None:
+            await self._nodes.silent(OF_LOT)
+        else:
+            await self._nodes.show_beside(OF_LOT, lot.named(), lot.t_unix_s or time.time())
+
+    def _lot(self) -> Lot:
+        with JournalReader(self._source.journal) as reader:
+            known = reader.lots()
+        return known[-1] if known else Lot()
 
     async def work(self) -> None:
         """Do all that for ever. Ends by an exception only: a server that no longer looks must not go on telling."""
@@ -114,7 +145,8 @@ async def listening(source: Source, place: Place, bounds: Bounds = Bounds()) -> 
     """
     own = certificates.read(place.folder)
     settings, desk, users = source.settings, Desk(source.journal), Users(place.users)
-    requests = Requests(desk, users, settings.line)
+    onlooker = Onlooker(path_beside(source.journal))
+    requests = Requests(desk, users, AlarmDesk(desk, users, onlooker), settings.line)
     line = Line(People(users), Refusals(desk), requests, place.folder, bounds)
     server = GuardedServer(line)
     await server.init()
@@ -126,11 +158,12 @@ async def listening(source: Source, place: Place, bounds: Bounds = Bounds()) -> 
     await server.load_private_key(own.key_pem, format="pem")
     server.iserver.history_manager.set_storage(JournalHistory(source.journal))
     nodes = await Nodes.made(server, settings.line)
-    await nodes.silent(ua.StatusCodes.BadWaitingForInitialData)
+    await nodes.silent((*TOLD, *BESIDE), NOTHING_YET)
     await requests.add_methods(nodes.root)
     happenings = await Happenings.made(server, nodes.root, settings.line.name)
+    alarms = await AlarmTeller.made(server, nodes, onlooker)
     async with server:
-        yield LineServer(source, server, nodes, happenings, line)
+        yield LineServer(source, server, nodes, happenings, alarms, line)
 
 
 async def serve(source: Source, place: Place, until: asyncio.Event, ready: Callable[[int], None]) -> None:

@@ -93,6 +93,16 @@ class Recipe(Table):
         return {key: value for key, value in told.items() if key not in BOOKKEEPING}
 
 
+def usual(line: LineDescription, lips: Lips | None) -> dict[str, Any]:
+    """What a first version says where nobody says otherwise: as the lips were good, else as the line file has it."""
+    return {
+        "line": line.name,
+        "target_gsm": lips.target_gsm if lips else float(line.target_profile_gsm.mean()),
+        "tolerance_pct": line.target.tolerance_pct,
+        "speed_m_per_min": lips.speed_m_per_min if lips else round(60.0 * line.web_speed_mps, 6),
+    }
+
+
 def digest(told: Mapping[str, Any]) -> str:
     """The hash of a version's object, whatever its own `sha256` says."""
     rest = {key: value for key, value in told.items() if key != "sha256"}
@@ -181,10 +191,16 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
     return told | {f"lips.{name}": value for name, value in (lips or {}).items()}
 
 
+def moved_um(old: list[float], new: list[float]) -> tuple[float, int, float]:
+    """How far as many lips are apart, um: on average, and most, with the zone in which, counted from 1."""
+    by_um = np.subtract(new, old)
+    worst = int(np.abs(by_um).argmax())
+    return float(by_um.mean()), worst + 1, float(by_um[worst])
+
+
 def moved_words(old: list[float], new: list[float]) -> str:
     """How far lips are apart, in a sentence."""
     if len(old) != len(new):
         return f"{len(old)} lips, then {len(new)}"
-    by_um = np.subtract(new, old)
-    worst = int(np.abs(by_um).argmax())
-    return f"mean {by_um.mean():+.2f} um, most in zone {worst + 1}: {by_um[worst]:+.2f} um"
+    mean_um, zone, most_um = moved_um(old, new)
+    return f"mean {mean_um:+.2f} um, most in zone {zone}: {most_um:+.2f} um"

@@ -26,6 +26,11 @@ def moment(unix_s: float | None = None) -> str:
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def store_beside(journal: Path) -> RecipeStore:
+    """The store of the line that writes this journal."""
+    return RecipeStore(journal.parent / "recipes")
+
+
 @dataclass(frozen=True, slots=True)
 class RecipeStore:
     """A folder, which is made when something is saved."""

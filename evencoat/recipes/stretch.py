@@ -42,35 +42,46 @@ class Part(NamedTuple):
     because: str
 
 
-def last_good(reader: JournalReader, line: LineDescription, tolerance_pct: float, least_m: float = LEAST_M) -> Lips:
+def last_good(
+    reader: JournalReader,
+    line: LineDescription,
+    tolerance_pct: float,
+    least_m: float = LEAST_M,
+    most_rows: int | None = None,
+) -> Lips:
     """The mean lips of the newest `least_m` of web that were made and then seen to be good without a break.
 
     Good is a cycle in AUTO, as asked for, on a running line, with a target that stands, no zone held by hand, no bolt
-    left alone, and readings within `tolerance_pct` of the target. Raises RecipeError where there is no such stretch.
+    left alone, and readings within `tolerance_pct` of the target. Looked for in the newest `most_rows`, or in
+    all. Raises RecipeError where there is no such stretch.
     """
     to_gauge_m = line.primary_gauge.distance_m
     longest_m, whys = 0.0, list[str]()
-    for rows, because in _parts(reader, line, tolerance_pct, least_m + to_gauge_m):
-        web_m = rows["web_m"]
+    for part, because in _parts(reader, line, tolerance_pct, least_m + to_gauge_m, most_rows):
+        web_m = part["web_m"]
         made_m = float(web_m[-1] - web_m[0]) - to_gauge_m
         if made_m >= least_m:
             begin = int(np.searchsorted(web_m, web_m[-1] - to_gauge_m - least_m, "right")) - 1
-            newest = {name: values[begin:] for name, values in rows.items()}
+            newest = {name: values[begin:] for name, values in part.items()}
             return _lips(newest, line, float(web_m[-1] - web_m[begin]) - to_gauge_m, reader.meta["journal_id"])
         longest_m = max(longest_m, made_m)
         whys.append(because)
     ends = ", ".join(dict.fromkeys(why for why in whys if why))
+    where = "nowhere" if most_rows is None else f"nowhere in the newest {most_rows} cycles"
     raise RecipeError(
-        f"{reader.path}: nowhere were {least_m:g} m made and then seen to be good, the longest were {longest_m:.1f} m"
+        f"{reader.path}: {where} were {least_m:g} m made and then seen to be good, the longest were {longest_m:.1f} m"
         + (f"; what came between: {ends}" if ends else "")
     )
 
 
-def _parts(reader: JournalReader, line: LineDescription, tolerance_pct: float, enough_m: float) -> Iterator[Part]:
+def _parts(
+    reader: JournalReader, line: LineDescription, tolerance_pct: float, enough_m: float, most_rows: int | None
+) -> Iterator[Part]:
     """The good stretches, the newest first. One longer than `enough_m` is not followed further back."""
     first, carried = reader.last_row() + 1, Columns()
-    while first > 1:
-        first, before = max(first - BLOCK_ROWS, 1), first
+    begin_row = 1 if most_rows is None else max(first - most_rows, 1)
+    while first > begin_row:
+        first, before = max(first - BLOCK_ROWS, begin_row), first
         rows = _joined(reader.rows(COLUMNS, first, before - 1), carried)
         why, apart = _why_not(rows, line, tolerance_pct), _apart(rows, line)
         good = why == GOOD
@@ -79,7 +90,7 @@ def _parts(reader: JournalReader, line: LineDescription, tolerance_pct: float, e
         carried = Columns()
         for begin, end in zip(begins[::-1], ends[::-1], strict=True):
             part = {name: values[begin:end] for name, values in rows.items()}
-            if begin == 0 and first > 1 and part["web_m"][-1] - part["web_m"][0] < enough_m:
+            if begin == 0 and first > begin_row and part["web_m"][-1] - part["web_m"][0] < enough_m:
                 carried = part
             else:
                 yield Part(part, "" if begin == 0 else str(why[begin - 1]) or "another target, or missing cycles")

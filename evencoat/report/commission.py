@@ -15,10 +15,11 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+import numpy.typing as npt
 
 from controller.commission.identify import Found, described
 from controller.core.response import lip_matrix, local_gain_per_um
-from controller.line.description import Array, LineDescription
+from controller.line.description import Array, BoolArray, LineDescription
 from evencoat import __version__
 from evencoat.commissioned import Commissioned
 from evencoat.report.figures import BAND, INK, SOFT, STYLE, THICK, THIN, png
@@ -177,7 +178,7 @@ def _response(line: LineDescription, found: Found) -> bytes:
 
 
 def _bolts(found: Found, stuck: tuple[int, ...]) -> bytes:
-    bad = found.delivery < 1.0
+    bad: BoolArray = found.delivery < 1.0
     bad[list(stuck)] = True
     bolts = np.arange(1, bad.size + 1)
     with plt.rc_context(STYLE):
@@ -192,7 +193,7 @@ def _bolts(found: Found, stuck: tuple[int, ...]) -> bytes:
         return png(figure)
 
 
-def _bars(axis: Axes, bolts: Array, values: Array, sd: Array, bad: Array) -> None:
+def _bars(axis: Axes, bolts: npt.NDArray[np.int_], values: Array, sd: Array, bad: BoolArray) -> None:
     for which, colour in ((~bad, INK), (bad, THICK[1])):
         axis.errorbar(
             bolts[which], values[which], NORMAL_95 * sd[which], fmt="o", ms=3.5, lw=1.0, color=colour, ecolor=colour

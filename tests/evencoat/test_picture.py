@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from controller.core.trace import Trace
+from controller.line.command import Mode, Outcome
 from evencoat import picture
 from evencoat.journal import CycleJournal, JournalReader
 from evencoat.picture import Easel, PictureError, Viewer
@@ -51,6 +52,12 @@ def test_a_number_that_is_none_is_null_and_arrays_lie_at_multiples_of_four(trace
     (length,) = picture.PREFIX.unpack_from(content)
     assert length % 4 == 0
     assert json.loads(content[4 : 4 + length])["harris_md"] is None
+
+
+def test_the_line_s_word_after_packml_comes_with_the_cycle(traces):
+    held = traces[0]._replace(mode_requested=Mode.AUTO, outcome=Outcome.GAUGE_STALE)
+    head, _ = picture.told(picture.message(held._asdict(), 0.0, 1.0))
+    assert (head["packml_state"], head["packml_mode"]) == ("Held", "Production")
 
 
 def test_a_journal_s_row_makes_the_same_message(traces, tmp_path):

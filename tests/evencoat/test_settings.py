@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.line.description import GaugeKind, LawName
-from evencoat.settings import Settings, SettingsError, line_schema, load_line, parse_line, read_line, shipped_lines
+from evencoat.settings import (
+    Automation,
+    Settings,
+    SettingsError,
+    line_schema,
+    load_line,
+    parse_line,
+    read_line,
+    shipped_lines,
+)
 from evencoat.settings_rules import Problem
 from firmware_bridge.contract import Integrity
 
@@ -129,6 +138,14 @@ def test_an_unknown_key_names_the_nearest_known_one(old: str, new: str, field: s
         ('name = "line-40"', 'name = "../line"', "name", '"../line"', "letters"),
         ('policy = "hold"', 'policy = "auto"', "restart.policy", '"auto"', "'hold' or 'resume'"),
         ("snapshot_s = 5.0", "snapshot_s = 0.0", "restart.snapshot_s", "0.0", "at least 0.2"),
+        ("[restart]", "[automation]\nclear_s = 0.5\n[restart]", "automation.clear_s", "0.5", "at least 1"),
+        (
+            "[restart]",
+            "[automation]\nrearm_most_per_hour = 21\n[restart]",
+            "automation.rearm_most_per_hour",
+            "21",
+            "at most 20",
+        ),
         ("keep_days = 30.0", "keep_days = -1.0", "journal.keep_days", "-1.0", "at least 0.01"),
         ("lip_share = 0.4 ", 'lip_share = "0.4" ', "die.lip_share", '"0.4"', "a number"),
     ],
@@ -140,6 +157,12 @@ def test_a_number_out_of_bounds_names_field_value_and_bound(
     problem = only(problems(changed((old, new))), field)
     assert problem.given == given
     assert bound in problem.bound
+
+
+def test_nothing_is_left_to_the_automation_but_what_the_file_says() -> None:
+    assert {load_line(name).automation for name in shipped_lines()} == {Automation()}
+    said = "[automation]\nstart = true\nrearm_most_per_hour = 3\n[restart]"
+    assert read_line(changed(("[restart]", said)), HERE).automation == Automation(start=True, rearm_most_per_hour=3)
 
 
 def test_a_law_is_the_files_own_where_it_names_one_and_nobodys_where_it_does_not() -> None:

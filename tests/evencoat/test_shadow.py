@@ -127,9 +127,10 @@ def test_the_page_sees_nothing_beyond_the_play_head(journal: Path) -> None:
     folder.mkdir()
     source = Replayed(copied(journal, folder), 10.0, clock)
     with JournalReader(journal) as reader:
-        cycles = reader.cycles(["cycle", "t_line_ns"])
+        cycles = reader.cycles(["cycle", "t_line_ns", "t_unix_s"])
     first = source.viewer.latest()
     assert first is not None and picture.told(first)[0]["cycle"] == cycles["cycle"][0]
+    assert picture.told(first)[0]["t_unix_s"] == cycles["t_unix_s"][0], "the wall's time is that of then"
     assert source.viewer.latest() is None
     clock.now_s += 3.0
     newest = source.viewer.latest()

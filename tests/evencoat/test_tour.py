@@ -85,8 +85,8 @@ def test_every_picture_is_there_and_can_be_read_by_those_who_do_not_see(tags: Ta
 
 
 def test_every_disturbance_and_fault_of_the_catalogue_is_shown_once() -> None:
-    """The batch change has a section of its own."""
-    shown = [name for name, *_ in DISTURBANCES] + [play.name for play, _ in FAULTS] + ["batch-change"]
+    """The batch change has a section of its own, and of a roll's number nothing is to be seen on the web."""
+    shown = [name for name, *_ in DISTURBANCES] + [play.name for play, _ in FAULTS] + ["batch-change", "roll-change"]
     assert sorted(shown) == sorted(CATALOGUE)
 
 

@@ -240,6 +240,13 @@ def test_pump_stops_when_the_line_stops_and_comes_back_with_it():
     assert bench.field(Telegram.PUMP_FEEDBACK, "speed_rpm") == pytest.approx(RATIO * 1.01, rel=1e-3)
 
 
+def test_rolls_are_counted_from_one():
+    bench = Bench(Play("roll-change", onset_s=6.0), Play("roll-change", onset_s=3.0)).commanded(20)
+    assert bench.field(Telegram.LINE_STATE, "roll") == 1
+    assert bench.commanded(20).field(Telegram.LINE_STATE, "roll") == 2
+    assert bench.commanded(40).field(Telegram.LINE_STATE, "roll") == 3
+
+
 def test_web_stops_while_nobody_commands():
     """Daemon dead, web stops: the pump stops by itself; web slow: the pump follows by itself."""
     bench = Bench(Play("web-stop", onset_s=6.0, duration_s=10.0, ramp_s=1.0)).commanded(10).step(80)

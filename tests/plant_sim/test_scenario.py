@@ -29,6 +29,7 @@ def test_what_ships():
         "patch-coating",
         "grade-change",
         "a-day",
+        "hands-off",
     }
 
 

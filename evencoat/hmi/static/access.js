@@ -5,8 +5,9 @@ import { fill, said as inWords, words } from "./tell.js";
 
 const POLL_MS = 2000;
 const ROLES = ["viewer", "operator", "engineer", "admin"];
-const LEAST = { take_command: "operator", release_command: "operator", mode: "operator", gap_um: "operator", pump_trim_pct: "operator", zone_manual: "operator", rearm: "operator", target_gsm: "engineer", alarm: "operator" };
+const LEAST = { take_command: "operator", release_command: "operator", mode: "operator", gap_um: "operator", pump_trim_pct: "operator", zone_manual: "operator", rearm: "operator", target_gsm: "engineer", recipe: "engineer", alarm: "operator", save: "engineer" };
 const AT_THE_DESK = ["take_command", "release_command"];  // what needs nobody to be in command
+const BESIDE_IT = ["alarm", "save"];  // a line whose control process is gone has alarms and lips, too
 
 // takes: False where the page was made for looking only, such as that of a run that is played again.
 export const session = { takes: true, who: null, role: null, csrf: null, via: "page", holder: null, users: "", desk: "", sends: null, idle_s: 0 };
@@ -17,7 +18,6 @@ export function onSession(listener) { listeners.push(listener); }
 export async function refresh() {
   try {
     const answer = await fetch("session.json");
-    session.takes = answer.status !== 404;
     if (answer.ok) Object.assign(session, await answer.json());
   } catch {
     return;  // the picture says that nobody answers
@@ -47,7 +47,7 @@ export function whyNot(action) {
   if (!session.takes) return said.noDesk;
   if (!session.who) return session.users || said.logInFirst;
   if (!covers(least)) return fill(said.takesRole, { x: session.who, y: inWords(session.role), z: inWords(least) });
-  if (action === "alarm") return "";  // a line whose control process is gone has alarms too
+  if (BESIDE_IT.includes(action)) return "";
   if (session.desk) return session.desk;
   if (AT_THE_DESK.includes(action) || inCommand()) return "";
   return session.holder ? fill(said.otherCommands, { x: holder() }) : said.takeFirst;

@@ -36,7 +36,7 @@ export function spoken() {
   const said = words();
   renewed(place(".rows"), told.alarms.map(({ id }) => id), () => laid(said));
   for (const alarm of told.alarms) filled(alarm, said);
-  place(".note").textContent = told.problem;
+  place(".problem").textContent = inWords(told.problem);
   facts(byId("figures").querySelector("dl"), figures(told.figures, said));
   renewed(byId("health").querySelector("ul"), told.health, () => devices(told.health, said));
   buttons();
@@ -75,15 +75,22 @@ function filled(alarm, said) {
   const shelf = alarm.shelved_for_s === null ? "" : fill(said.shelvedFor, { x: number(alarm.shelved_for_s / 60, 0) });
   const by = alarm.who ? `, ${alarm.who}${alarm.why ? `: ${alarm.why}` : ""}` : "", first = alarm.first_out ? `${said.firstOut} ` : "";
   const detail = alarm.detail ? ` (${inWords(alarm.detail)})` : "";
-  const put = [`${inWords(alarm.state)}${shelf}${by}`, inWords(alarm.priority), `${first}${text}${detail}`, cause, consequence, action, alarm.began_unix_s ? moment(alarm.began_unix_s) : "–"];
+  const put = [`${inWords(alarm.state)}${shelf}${by}`, inWords(alarm.priority), `${first}${text}${detail}`, cause, consequence, action, since(alarm, said)];
   put.forEach((one, k) => { if (cells[k].textContent !== one) cells[k].textContent = one; });
   const level = { active: LEVELS[alarm.priority], returned: "warn" }[alarm.state] ?? "";
   cells[0].className = `short ${level}`;
   cells[1].className = `tight ${level}`;
 }
 
+// When it came by the clock on the wall, and for how long it has stood by the line's, which may run at another pace.
+function since({ began_unix_s, lasted_s }, said) {
+  if (began_unix_s === null) return "–";
+  const length = lasted_s < 90 ? `${number(lasted_s, 0)} s` : `${number(lasted_s / 60, 0)} ${said.minutesShort}`;
+  return `${moment(began_unix_s)}\n(${length})`;
+}
+
 function buttons() {
-  const said = words(), why = whyNot("alarm");
+  const said = words(), why = whyNot("alarm") || (told.elsewhere ? inWords(told.problem) : "");
   for (const [id, { seen, aside }] of rows) {
     const { state } = named(id);
     lock(seen, why || (WAITING.includes(state) ? "" : said.alreadySeen));
@@ -93,8 +100,8 @@ function buttons() {
 
 function acknowledge(id) {
   const said = words(), { text } = named(id).words[language()];
-  const act = async () => { const answer = await post("alarms/acknowledge", { key: id }); await poll(); return answer; };
-  propose({ title: said.acknowledge, sentence: () => fill(said.acknowledgeSentence, { x: text }), reason: "none", act });
+  const act = async ({ why }) => { const answer = await post("alarms/acknowledge", { key: id, why }); await poll(); return answer; };
+  propose({ title: said.acknowledge, sentence: () => fill(said.acknowledgeSentence, { x: text }), act });
 }
 
 function shelve(id) {

@@ -8,16 +8,15 @@ import * as controls from "./controls.js";
 import { age, feed, listen, onCycle, recent } from "./feed.js";
 import * as overview from "./overview.js";
 import * as profile from "./profile.js";
+import * as recipes from "./recipes.js";
 import * as rolls from "./rolls.js";
 import { asked, byId, clock, element, fill, locale, number, onClosed, otherLanguage, said, words } from "./tell.js";
 import * as tuning from "./tuning.js";
 import * as zones from "./zones.js";
 
-const PAGES = { overview, profile, zones, tuning, alarms, rolls, audit }, NAMES = Object.keys(PAGES);
-const TITLES = { profile: "profilePage" };
-const EXTERNAL = ["the line is not running: lips hold, the pump keeps its ratio to web speed", "safe stop on the bus: holding"];
-const START_UP = "started: holding the fed-back positions until told otherwise";
-const STOPPED = 0, THREADING = 2;
+const PAGES = { overview, profile, zones, tuning, alarms, rolls, audit, recipes }, NAMES = Object.keys(PAGES);
+const TITLES = { profile: "profilePage", recipes: "recipesPage" };
+const STATES = { Held: "warn", Suspended: "warn", Aborted: "alarm" };  // of PackML, those that are not as they should be
 let here = "overview", waiting = false, polling = 0;
 
 function soon() {
@@ -40,14 +39,6 @@ function put(id, text, level = "") {
   cell.parentElement.classList.toggle("warn", level === "warn");
 }
 
-// The state of the line in PackML's words: Held for a cause within, Suspended for one from outside.
-function packml({ line_state: line, mode_actual: mode, outcome }) {
-  if (EXTERNAL.includes(outcome) || line === STOPPED) return "Suspended";
-  if (outcome === START_UP || mode === "advisory") return "Idle";
-  if (mode === "hold") return "Held";
-  return line === THREADING ? "Starting" : "Execute";
-}
-
 const modeIn = (mode) => said(mode).toUpperCase();
 
 function status() {
@@ -55,8 +46,8 @@ function status() {
   const known = newest.deviation.filter(Number.isFinite);
   const outside = known.filter((one) => Math.abs(one) > line.tolerance_pct).length;
   const rms = Math.sqrt(known.reduce((sum, one) => sum + one * one, 0) / known.length);
-  const granted = newest.mode_actual === newest.mode_requested, state = packml(newest);
-  put("state", said(state), state === "Held" || state === "Suspended" ? "warn" : "");
+  const granted = newest.mode_actual === newest.mode_requested, state = newest.packml_state;
+  put("state", said(state), STATES[state] ?? "");
   put("mode", granted ? modeIn(newest.mode_actual) : fill(told.askedFor, { x: modeIn(newest.mode_actual), y: modeIn(newest.mode_requested) }), granted ? "" : "alarm");
   put("reason", said(newest.outcome));
   put("web", `${number(60 * newest.web_speed_mps, 1)} m/min`);

@@ -11,7 +11,7 @@ import pytest
 from controller.line.command import Cause, Mode, Outcome, Rung
 from controller.line.profile import LineState
 from evencoat.alarms.catalogue import CATALOGUE, DEVICES, HOLDS, Context, Ne107, told
-from evencoat.alarms.conditions import Surroundings, silent
+from evencoat.alarms.conditions import DRY_DELAYS, Surroundings, silent
 from evencoat.alarms.engine import Key, State
 from evencoat.alarms.replay import Panel
 from tests.factories import make_line
@@ -166,6 +166,28 @@ def test_a_trim_that_follows_a_moving_target_is_no_alarm(run):
         there = {"target_gsm": 180.0 * (1.0 + 0.01 * pct), "profile_gsm": np.full(LINE.zones, 180.0 + 1.8 * pct)}
         came |= run.play(0.1, pump_trim_pct=1.0 + pct, **there)
     assert came == set()
+
+
+def test_holds_of_a_moment_neither_end_nor_renew_what_stands(run):
+    """As on a machine too busy for the speed it plays at: the loop holds for some seconds, again and again."""
+    bent: dict[str, Any] = {"gap_um": 600.0 + 118.0 * SEVENTH, "profile_gsm": 180.0 + 2.0 * SEVENTH}
+    held = {**bent, "mode_actual": Mode.HOLD, "outcome": Outcome.LINE_STOPPED, "line_state": LineState.STOPPED}
+    came = {"bolt-end/bolt 7", "zone-apart/zone 7"}
+    assert run.play(125.0, **bent) >= came
+    for _ in range(10):
+        assert run.play(5.0, **held) == set() and run.play(40.0, **bent) == set()
+        assert {str(key) for key in run.panel.standing()} == came
+    run.play(25.0, **held)
+    assert not run.panel.standing().keys() & {Key("bolt-end", "bolt 7")}, "a longer one hides them"
+
+
+def test_a_dry_gauge_that_holds_cut_off_from_the_wet_one_is_no_alarm(run):
+    same: dict[str, Any] = {"wet_bias_pct": np.zeros(LINE.zones)}
+    for _ in range(5):
+        assert run.play(0.5, mode_actual=Mode.HOLD, outcome=Outcome.FEEDBACK_LOST, **same) <= {"hold-feedback"}
+        assert run.play(60.0, **same) == set()
+        assert run.play(20.0, wet_bias_pct=np.full(LINE.zones, 1.5)) == set(), "nor is what is learnt anew"
+    assert run.play(DRY_DELAYS * 63.0 + 25.0, **same) == {"dry-idle"}, "but one that goes on after that is"
 
 
 def test_a_line_that_stands_is_no_alarm(run):

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from evencoat.alarms.catalogue import HIGH, LOW, Alarm, Context, Words
 from evencoat.alarms.engine import (
     GROUP_S,
+    MOMENT_S,
     SHELVED_MOST_S,
     STANDINGS_MOST,
     TABLE,
@@ -27,7 +28,7 @@ from evencoat.alarms.engine import (
     Transition,
     Why,
 )
-from evencoat.alarms.store import AlarmStore
+from evencoat.alarms.store import AlarmStore, Told
 
 W = Words("text", "cause", "consequence", "action")
 STOPPED = frozenset({Context.NOT_RUNNING})
@@ -85,8 +86,9 @@ def test_what_latches_waits_for_a_person_and_what_does_not_goes_by_itself():
 
 def test_what_was_acknowledged_goes_without_being_acknowledged_again():
     state, _ = looks(EngineState(), (0.0, {QUIET: 1.0}))
-    state, moved = ENGINE.acknowledged(state, QUIET, "mara")
+    state, moved = ENGINE.acknowledged(state, QUIET, "mara", "the fitter knows")
     assert moved.after is State.ACKNOWLEDGED
+    assert (state.standings[QUIET].who, state.standings[QUIET].why) == ("mara", "the fitter knows")
     with pytest.raises(EngineError, match="quiet: is acknowledged"):
         ENGINE.acknowledged(state, QUIET, "mara")
     _, found = looks(state, (1.0, {}))
@@ -123,14 +125,33 @@ def test_a_shelf_that_cannot_be_is_refused_by_name(key, why, seconds, words):
 
 def test_by_design_nothing_is_told_of_a_line_that_stands_and_nothing_unheeded_is_lost():
     state, _ = looks(EngineState(), (0.0, {QUICK: 1.0, QUIET: 1.0}))
-    state, moved = looks(state, (1.0, {QUICK: 1.0, QUIET: 1.0}), contexts=STOPPED)
+    still = {QUICK: 1.0, QUIET: 1.0}
+    state, moved = looks(state, (1.0, still), (0.9 + MOMENT_S, still), contexts=STOPPED)
+    assert not moved
+    state, moved = looks(state, (1.0 + MOMENT_S, still), contexts=STOPPED)
     assert {one.key: one.after for one in moved} == {QUICK: State.SUPPRESSED, QUIET: State.RETURNED}
     assert ENGINE.state_of(EngineState(contexts=STOPPED), QUICK) is State.SUPPRESSED
-    _, moved = looks(state, (2.0, {QUICK: 1.0}), (2.1, {QUICK: 1.0}))
+    _, moved = looks(state, (2.0 + MOMENT_S, {QUICK: 1.0}), (2.1 + MOMENT_S, {QUICK: 1.0}))
     assert [(one.before, one.after) for one in moved] == [
         (State.SUPPRESSED, State.NORMAL),
         (State.NORMAL, State.ACTIVE),
     ]
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_what_is_suppressed_for_a_moment_again_and_again_stands_once(seen):
+    state, _ = looks(EngineState(), (0.0, {QUICK: 1.0}))
+    if seen:
+        state, _ = ENGINE.acknowledged(state, QUICK, "mara")
+    stood = state.standings[QUICK].state
+    for k in range(40):
+        began_s = 50.0 * k
+        state, hidden = looks(state, (began_s + 1.0, {}), (began_s + 0.9 + MOMENT_S, {}), contexts=STOPPED)
+        state, shown = looks(state, (began_s + 1.0 + MOMENT_S, {QUICK: 1.0}), (began_s + 50.0, {QUICK: 1.0}))
+        assert not hidden and not shown
+    assert state.standings[QUICK].state is stood
+    _, moved = looks(state, (2001.0, {}))
+    assert [one.why for one in moved] == [Why.WENT], "and goes when it is over"
 
 
 def test_of_what_comes_together_one_is_the_first_by_when_its_condition_came_then_by_priority():
@@ -189,7 +210,7 @@ class AnyOrder(RuleBasedStateMachine):
             if one.after is State.SHELVED:
                 self.shelved_s[one.key] = one.at_s
         if moves:
-            self.store.keep(self.state, moves, self.unix_s)
+            self.store.keep(self.state, [Told(self.unix_s, one) for one in moves], self.unix_s)
 
     @rule(
         later_s=st.sampled_from([0.0, 0.1, 1.0, 6.0, 20.0, 4000.0]),

@@ -9,7 +9,8 @@ from controller.line.profile import LineState
 from evencoat.alarms.catalogue import CATALOGUE, Ne107
 from evencoat.alarms.engine import Condition, Conditions, Engine, EngineState, Key
 from evencoat.alarms.figures import figures
-from evencoat.alarms.health import PackMl, UnitMode, devices, health, packml
+from evencoat.alarms.health import devices, health
+from evencoat.packml import PackMl, UnitMode, packml
 from tests.factories import make_line
 
 LINE = make_line(zones=8)

@@ -9,7 +9,7 @@ import pytest
 from evencoat.alarms import store
 from evencoat.alarms.catalogue import CATALOGUE
 from evencoat.alarms.engine import Condition, Conditions, Engine, EngineState, Key, State, Transition, Why
-from evencoat.alarms.store import AlarmStore, StoreError, path_beside
+from evencoat.alarms.store import AlarmStore, StoreError, Told, path_beside
 
 KEY = Key("intruder")
 ENGINE = Engine(CATALOGUE)
@@ -24,7 +24,7 @@ def test_an_acknowledgement_and_a_shelf_outlive_a_restart(tmp_path):
     state, moved = ENGINE.acknowledged(active(), KEY, "mara")
     state, put = ENGINE.shelved(state, Key("bus-babble"), "mara", "being mended", 600.0)
     with AlarmStore(path) as kept:
-        kept.keep(state, [moved, put], 1000.0)
+        kept.keep(state, [Told(1000.0, moved), Told(1000.0, put)], 1000.0)
     with AlarmStore(path) as kept:
         found = kept.load(1100.0)
         assert [one.moved for one in kept.history()] == [moved, put]
@@ -36,7 +36,7 @@ def test_an_acknowledgement_and_a_shelf_outlive_a_restart(tmp_path):
 def test_a_wall_clock_set_back_makes_no_shelf_longer(tmp_path):
     state, put = ENGINE.shelved(active(), Key("bus-babble"), "mara", "being mended", 600.0)
     with AlarmStore(tmp_path / "alarms.sqlite") as kept:
-        kept.keep(state, [put], 1_000_000.0)
+        kept.keep(state, [Told(1_000_000.0, put)], 1_000_000.0)
         found = kept.load(1000.0)
     assert found.now_s == state.now_s and found.standings[Key("bus-babble")].until_s == state.now_s + 600.0
 
@@ -66,7 +66,7 @@ def test_the_oldest_of_the_history_goes(tmp_path, monkeypatch):
     with AlarmStore(tmp_path / "alarms.sqlite") as kept:
         for k in range(60):
             moved = Transition(float(k), KEY, State.NORMAL, State.ACTIVE, Why.CAME)
-            kept.keep(active(), [moved], 1000.0 + k)
+            kept.keep(active(), [Told(1000.0 + k, moved)], 1000.0 + k)
         found = kept.history(100)
     assert 20 <= len(found) <= 25 and found[-1].moved.at_s == 59.0
 

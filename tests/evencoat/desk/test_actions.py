@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from controller.core.target import bounds_gsm
 from controller.line.command import Mode, OperatorRequest
-from evencoat.desk.actions import ACTIONS, MODES, Refused, Standing
+from evencoat.desk.actions import ACTIONS, MODES, Names, Refused, Standing
 from tests.controller.core.test_step import Drive
 from tests.factories import ToyWeb, make_line
 
@@ -94,12 +94,25 @@ def test_targets_within_the_bounds_are_taken_and_the_other_zones_stay(targets: d
         ("note", {"what": "login", "text": "x"}, 'note.what = "login": must be one of'),
         ("note", {"what": "remark", "text": "x" * 501}, "1 to 500 characters"),
         ("note", {"what": "remark", "text": "a\nb"}, "one line"),
+        ("lot", {}, "production_order, material_lot, roll_name"),
+        ("lot", {"order": "4711"}, 'takes production_order, material_lot, roll_name, not "order"'),
+        ("lot", {"roll_name": "x" * 81}, "at most 80 characters"),
+        ("lot", {"roll_name": "a\u0000b"}, "on one line"),
+        ("lot", {"material_lot": 1.5}, "lot.material_lot = 1.5: must be a text"),
+        ("lot", {"material_lot": True}, "lot.material_lot = true: must be a text"),
     ],
 )
 def test_a_refusal_names_field_value_and_bound(name: str, values: dict[str, Any], words: str) -> None:
     with pytest.raises(Refused) as refusal:
         ACTIONS[name].wish(values, STANDS)
     assert words in str(refusal.value)
+
+
+def test_a_plant_s_names_are_taken_as_they_are_given_and_numbers_are_their_digits() -> None:
+    given = {"production_order": 4711, "material_lot": " SL-09 ", "roll_name": ""}
+    wish = ACTIONS["lot"].wish(given, None)
+    assert isinstance(wish, Names)
+    assert wish.names == {"production_order": "4711", "material_lot": "SL-09", "roll_name": ""}
 
 
 @pytest.mark.parametrize("mode", [Mode.AUTO, Mode.HOLD])

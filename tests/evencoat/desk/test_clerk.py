@@ -29,6 +29,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "zone_manual": {"zones": [3], "manual": True},
     "target_gsm": {"value": TARGET_GSM},
     "rearm": {},
+    "lot": {"production_order": "4711"},
 }
 
 
@@ -278,6 +279,14 @@ def test_rooms_tell_what_they_did_themselves(desk: DeskLine) -> None:
     ]
 
 
+def test_an_acknowledgement_from_the_shell_has_its_reason_on_record(desk: DeskLine) -> None:
+    asked = {"what": "acknowledgement", "text": "alarm bolt-alone/bolt 7: seen"}
+    assert desk.ask("omar", "note", via="shell", why="motor ordered", **asked)[0]
+    assert not desk.ask("omar", "note", via="shell", why="x" * 501, **asked)[0]
+    said = [(record.who, record.new, record.why) for record in desk.records() if record.what == "acknowledgement"]
+    assert said == [("omar via shell", "alarm bolt-alone/bolt 7: seen", "motor ordered")]
+
+
 def test_what_an_engineer_takes_back_is_not_written_down_wrongly(
     desk: DeskLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,3 +298,17 @@ def test_what_an_engineer_takes_back_is_not_written_down_wrongly(
     assert desk.ask("omar", "mode", mode="manual") == (False, "it could not be recorded: no words")
     desk.cycle()
     assert desk.line.loop.trace is not None and desk.line.loop.trace.mode_requested is Mode.AUTO
+
+
+def test_it_is_known_who_asked_for_the_mode_and_whether_a_law_has_moved_the_line(desk: DeskLine) -> None:
+    assert (desk.clerk.state()["mode_by"], desk.clerk.state()["acted"]) == ("", False)
+    desk.cycle()
+    for _ in range(200):
+        desk.cycle()
+    assert (desk.clerk.state()["mode_by"], desk.clerk.state()["acted"]) == ("", True)
+    desk.ask("omar", "take_command")
+    assert not desk.ask("omar", "gap_um", targets={"3": 500.0})[0] and desk.clerk.state()["mode_by"] == ""
+    desk.ask("vera", "mode", mode="hold")
+    assert desk.clerk.state()["mode_by"] == "", "she may not"
+    desk.ask("omar", "mode", mode="hold")
+    assert desk.clerk.state()["mode_by"] == "omar via page"

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from controller.core.trace import Trace
+from evencoat.journal import Lot, lots
 from evencoat.journal.tables import INSERT_CYCLE, Cycle, cycle_row, open_for_writing
 from tests.evencoat.test_journal import LINE, make_trace
 
@@ -22,6 +23,12 @@ def append(path: Path, times_unix_s: Sequence[float], traces: Sequence[Trace] | 
         told = traces or [make_trace(first + k) for k in range(len(times_unix_s))]
         rows = (cycle_row(Cycle(trace, 100.0, 5.0, t)) for trace, t in zip(told, times_unix_s, strict=True))
         db.executemany(INSERT_CYCLE, rows)
+
+
+def named(path: Path, *known: Lot) -> None:
+    """What begins to hold, as the writer keeps it."""
+    with closing(open_for_writing(path, LINE.line, LINE.text)) as db, db:
+        lots.append(db, known)
 
 
 def hours_of(count: int, rows: int) -> list[float]:

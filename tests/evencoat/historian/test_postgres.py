@@ -17,8 +17,8 @@ import pytest
 from evencoat.historian import outbox as sending
 from evencoat.historian.outbox import Outbox, SinkDown, SinkError, Source
 from evencoat.historian.postgres import Postgres
-from evencoat.journal import JournalReader
-from tests.evencoat.historian.journals import MONDAY_S, append, hours_of, prune_below
+from evencoat.journal import JournalReader, Lot
+from tests.evencoat.historian.journals import MONDAY_S, append, hours_of, named, prune_below
 from tests.evencoat.historian.servers import INITDB, Server
 from tests.evencoat.test_journal import LINE, ZONES, make_trace
 
@@ -79,6 +79,32 @@ def test_rows_arrive_as_they_were_written(server: Server, asked: Any, tmp_path: 
             elif row[name] is not None:
                 assert row[name] == values[k], name
     assert len(rows[0]["gap_um"]) == ZONES
+
+
+def test_rows_have_their_order_lot_and_roll_also_in_a_table_of_an_older_evencoat(
+    server: Server, asked: Any, tmp_path: Path
+) -> None:
+    journal = journal_of(tmp_path, 3)
+    sent(journal, server)
+    for name in ("production_order", "roll_name", "slurry_temperature_c"):
+        asked.execute(f"ALTER TABLE evencoat_cycles DROP COLUMN {name}")
+    append(journal, hours_of(1, 3))
+    named(journal, Lot(5, 0.0, 3, "4711", "SL-09", "卷 7"))
+    sent(journal, server)
+    told = asked.execute("SELECT production_order, material_lot, roll_name FROM evencoat_cycles ORDER BY row_id")
+    assert told.fetchall() == [(None, "", None)] * 3 + [("", "", "")] + [("4711", "SL-09", "卷 7")] * 2
+
+
+def test_without_the_extension_nobody_asks_for_a_hypertable(server: Server, asked: Any, tmp_path: Path) -> None:
+    asked.execute(
+        "CREATE FUNCTION create_hypertable(regclass, text) RETURNS void LANGUAGE plpgsql "
+        "AS $$ BEGIN RAISE EXCEPTION 'asked for'; END $$"
+    )
+    sink = Postgres(server.dsn)
+    Outbox(journal_of(tmp_path, 3), sink, lambda kind, words: None).drain()
+    sink.close()
+    asked.execute("DROP FUNCTION create_hypertable")
+    assert numbers(asked) == [1, 2, 3] and not sink.hypertable
 
 
 def test_a_row_that_comes_twice_is_there_once(server: Server, asked: Any, tmp_path: Path) -> None:

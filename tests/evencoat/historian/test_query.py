@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
+from pyarrow import parquet
 from typer.testing import CliRunner
 
 from controller.core.trace import Trace
@@ -19,8 +20,9 @@ from evencoat.cli import app
 from evencoat.historian import query
 from evencoat.historian.archive import Archive
 from evencoat.historian.outbox import Outbox
+from evencoat.journal import LOT_NAMES, Lot
 from evencoat.league.metrics import TrueWeb, score
-from tests.evencoat.historian.journals import append, hours_of
+from tests.evencoat.historian.journals import append, hours_of, named
 from tests.evencoat.test_journal import LINE, ZONES, make_trace
 
 TARGET = LINE.line.target_profile_gsm
@@ -110,6 +112,44 @@ def test_a_roll_is_judged_by_the_target_that_it_was_coated_to(tmp_path: Path) ->
     sink.close()
     with query.opened(tmp_path / "a") as db:
         assert query.ask(db, "SELECT sigma_total_pct FROM rolls").rows[0][0] == pytest.approx(0.0, abs=1e-4)
+
+
+def archived(journal: Path, folder: Path) -> None:
+    sink = Archive(folder)
+    Outbox(journal, sink, lambda kind, words: None).drain()
+    sink.close()
+
+
+def test_rolls_and_cycles_have_the_plant_s_names(tmp_path: Path) -> None:
+    journal = tmp_path / "j.sqlite"
+    append(journal, hours_of(2, 5), [make_trace(k, roll=k // 5) for k in range(10)])
+    named(
+        journal,
+        Lot(2, 0.0, 0, "4711", "SL-09", "R-0"),
+        Lot(4, 0.0, 0, "4711", "SL-10", "R-0"),
+        Lot(5, 0.0, 0, "4711", "SL-10", "R-1"),  # a cycle before the line counted the next one
+    )
+    archived(journal, tmp_path / "a")
+    with query.opened(tmp_path / "a") as db:
+        rolls = query.ask(db, "SELECT roll, roll_name, production_order, material_lot FROM rolls").rows
+        cycles = query.ask(db, "SELECT row_id FROM cycles WHERE material_lot = 'SL-10' AND roll_name = 'R-0'").rows
+    assert rolls == [(0, "R-0", "4711", "SL-09, SL-10"), (1, "R-1", "4711", "SL-10")]
+    assert cycles == [(4,)]
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_files_of_an_evencoat_that_knew_no_names_are_read_too(tmp_path: Path, mixed: bool) -> None:
+    journal, folder = tmp_path / "j.sqlite", tmp_path / "a"
+    append(journal, hours_of(2, 5), [make_trace(k) for k in range(10)])
+    named(journal, Lot(1, 0.0, 0, "4711", "SL-09", "R-3"))
+    archived(journal, folder)
+    old = sorted(folder.rglob("*.parquet"))
+    for file in old[:1] if mixed else old:
+        table = parquet.read_table(file, partitioning=None)
+        parquet.write_table(table.drop_columns([*LOT_NAMES, "slurry_temperature_c"]), file)
+    with query.opened(folder) as db:
+        assert query.ask(db, "SELECT count(*) FROM cycles WHERE roll_name = 'R-3'").rows == [(5 if mixed else 0,)]
+        assert query.ask(db, "SELECT roll, roll_name FROM rolls").rows == [(3, "R-3" if mixed else None)]
 
 
 def test_profiles_and_words_are_there_to_be_asked(folder: Path) -> None:

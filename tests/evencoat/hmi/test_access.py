@@ -78,7 +78,8 @@ def page(tmp_path, hashes) -> Iterator[Page]:
 
 
 def test_who_logs_in_asks_for_what_the_role_allows_and_is_named_in_the_record(page):
-    assert page.client.get("/session.json").json()["who"] is None
+    nobody = page.client.get("/session.json").json()
+    assert nobody["takes"] and nobody["who"] is None
     csrf = page.login()
     told = page.client.get("/session.json").json()
     assert (told["who"], told["role"], told["csrf"], told["holder"]) == ("omar", "operator", csrf, None)
@@ -286,7 +287,7 @@ def standing(page: Page) -> dict[str, tuple[str, str]]:
 
 def test_an_operator_acknowledges_and_shelves_alarms_and_it_is_in_the_audit_chain(alarmed):
     csrf = alarmed.login()
-    answer = alarmed.post("/alarms/acknowledge", {"key": "intruder"}, csrf)
+    answer = alarmed.post("/alarms/acknowledge", {"key": "intruder", "why": "a tester's own"}, csrf)
     assert answer.json() == {"accepted": True, "reason": "alarm intruder: seen"}
     assert standing(alarmed)["intruder"] == ("acknowledged", "omar")
     again = alarmed.post("/alarms/acknowledge", {"key": "intruder"}, csrf).json()
@@ -300,7 +301,7 @@ def test_an_operator_acknowledges_and_shelves_alarms_and_it_is_in_the_audit_chai
     alarmed.channel.close()
     records = [(record.who, record.what, record.new, record.why) for record in alarmed.desk.records()[1:]]
     assert records == [
-        ("omar via page", "acknowledgement", "alarm intruder: seen", ""),
+        ("omar via page", "acknowledgement", "alarm intruder: seen", "a tester's own"),
         ("omar via page", "acknowledgement", "alarm intruder: seen", ""),
         (
             "omar via page",
@@ -310,6 +311,22 @@ def test_an_operator_acknowledges_and_shelves_alarms_and_it_is_in_the_audit_chai
         ),
         ("omar via page", "acknowledgement", "alarm intruder: put aside for 5 minutes", "a bench"),
     ]
+
+
+def test_a_second_page_of_a_line_takes_no_acknowledgement_and_says_why(alarmed):
+    csrf = alarmed.login()
+    app = server.application(Source(alarmed.desk.path), ("127.0.0.1",), alarmed.access)
+    with TestClient(app, base_url=HERE, cookies=alarmed.client.cookies) as alarmed.client:
+        told = alarmed.client.get("/alarms.json").json()
+        assert told["elsewhere"] and [one["state"] for one in told["alarms"]] == ["active"]
+        answers = [
+            alarmed.post("/alarms/acknowledge", {"key": "intruder"}, csrf).json(),
+            alarmed.post("/alarms/shelve", {"key": "intruder", "minutes": 5, "why": "a bench"}, csrf).json(),
+        ]
+    assert answers == 2 * [{"accepted": False, "reason": told["problem"]}]
+    assert "another process keeps the alarms" in told["problem"]
+    alarmed.channel.close()
+    assert [record.what for record in alarmed.desk.records()[1:]] == ["refused", "refused"]
 
 
 def test_alarms_of_a_line_whose_control_process_is_gone_are_seen_to_and_that_is_kept_beside_the_journal(alarmed):
@@ -327,7 +344,9 @@ def test_alarms_of_a_line_whose_control_process_is_gone_are_seen_to_and_that_is_
         ("/alarms/acknowledge", {"key": ["intruder"]}, "key = "),
         ("/alarms/acknowledge", {"key": "a\nb"}, "key: must be one line"),
         ("/alarms/acknowledge", {"key": "x" * 81}, "more than 80 characters"),
-        ("/alarms/acknowledge", {"key": "intruder", "who": "ada"}, 'takes key, not "who"'),
+        ("/alarms/acknowledge", {"key": "intruder", "who": "ada"}, 'takes key, why, not "who"'),
+        ("/alarms/acknowledge", {"key": "intruder", "why": "x" * 501}, "must be a text of 0 to 500 characters"),
+        ("/alarms/acknowledge", {"key": "intruder", "why": 7}, "why = 7"),
         ("/alarms/shelve", {"key": "intruder", "minutes": 10**400, "why": "x"}, "must lie above 0 and at most 480"),
         ("/alarms/shelve", {"key": "intruder", "minutes": float("nan"), "why": "x"}, "minutes = NaN"),
         ("/alarms/shelve", {"key": "intruder", "minutes": True, "why": "x"}, "minutes = true"),

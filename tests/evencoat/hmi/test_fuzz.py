@@ -17,14 +17,25 @@ from evencoat.desk.users import Role
 from evencoat.hmi.access import WRITES
 from tests.evencoat.hmi.test_access import HERE, PASSWORD, Page
 
-READS = ("/", "/line.json", "/recent", "/events.json", "/capability.json", "/rolls.json", "/audit.json", "/verify.json")
-PATHS = (*READS, *WRITES, "/belief.json", "/virtual.json", "/alarms.json", "/session.json", "/live", "/page.js")
+READS = ("/", "/line.json", "/recent", "/events.json", "/capability.json", "/rolls.json", "/audit.json", "/recipe.json")
+PATHS = (
+    *READS,
+    *WRITES,
+    "/recipes.json",
+    "/verify.json",
+    "/belief.json",
+    "/virtual.json",
+    "/alarms.json",
+    "/session.json",
+    "/live",
+    "/page.js",
+)
 LETTERS = st.characters(exclude_categories=("Cs",))
 BYTES = st.binary(max_size=40)
 WORDS = st.text(st.characters(), max_size=20)  # halves of letters too: JSON can write them
 SMALL = st.none() | st.booleans() | st.floats() | st.integers(-(10**30), 10**30) | WORDS
 JSON = st.recursive(SMALL, lambda one: st.lists(one, max_size=3) | st.dictionaries(WORDS, one, max_size=3))
-KEYS = st.sampled_from(["name", "password", "action", "values", "why", "key", "minutes", "x"])
+KEYS = st.sampled_from(["name", "password", "action", "values", "why", "key", "minutes", "ref", "lips"])
 NAMES = st.sampled_from([*ACTIONS, "tell", "state", "omar", "intruder", "bolt-stuck/3"])
 VALUES = st.dictionaries(
     st.sampled_from(["mode", "targets", "value", "zones", "manual", "what", "text", "force"]), JSON

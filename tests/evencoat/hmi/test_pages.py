@@ -30,6 +30,7 @@ from evencoat.hmi import pages, server
 from evencoat.hmi.belief import Belief
 from evencoat.hmi.source import Source
 from evencoat.journal import CycleJournal, JournalReader, What
+from evencoat.packml import PackMl
 from evencoat.past import Past
 from evencoat.settings import Settings, load_line
 from evencoat.snapshot import file
@@ -274,7 +275,7 @@ def test_what_the_controller_says_is_said_in_chinese_too() -> None:
     said = {str(one) for kind in (Outcome, Rung, Cause, Limit, Mode, What, LinkState) for one in kind}
     said |= {str(one).replace("_", " ") for one in Telegram if one is not Telegram.HEARTBEAT}
     said |= {node.name.lower().replace("_", " ") for node in Node}
-    said |= {str(one) for kind in (State, Priority, Ne107, Role) for one in kind} | set(VIAS)
+    said |= {str(one) for kind in (State, Priority, Ne107, Role, PackMl) for one in kind} | set(VIAS)
     missing = [words for words in sorted(said) if f'"{words}": "' not in text and f" {words}: " not in text]
     assert missing == []
 
@@ -282,8 +283,8 @@ def test_what_the_controller_says_is_said_in_chinese_too() -> None:
 def test_the_page_lets_those_ask_whom_the_desk_would_let() -> None:
     table = static("access.js").split("const LEAST = {")[1].split("}")[0]
     least = dict(re.findall(r'(\w+): "(\w+)"', table))
-    assert least.pop("alarm") == Role.OPERATOR
-    offered = {name: action.least for name, action in ACTIONS.items() if name not in ("note", "recipe")}
+    assert least.pop("alarm") == Role.OPERATOR and least.pop("save") == Role.ENGINEER
+    offered = {name: action.least for name, action in ACTIONS.items() if name not in ("note", "lot")}
     assert least == offered, "a new action has its place on the page, or is named here as one that has none"
     assert json.loads(static("access.js").split("const ROLES = ")[1].split(";")[0]) == list(Role)
     latched = json.loads(static("controls.js").split("const LATCHED = ")[1].split(";")[0])

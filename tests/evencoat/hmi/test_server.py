@@ -73,6 +73,12 @@ def test_the_line_s_scales_are_those_of_its_file(page):
     assert (told["gap_min_um"], told["gap_max_um"]) == (line.lips.gap_min_um, line.lips.gap_max_um)
 
 
+def test_a_page_that_was_made_for_looking_only_says_so(page):
+    told = page.get("/session.json").json()
+    assert not told["takes"] and told["who"] is None and told["holder"] is None
+    assert page.post("/login", json={"name": "ada", "password": "x" * 12}).status_code == 405
+
+
 def test_what_lies_behind_is_the_journal_s_last_minutes_oldest_first(page, traces):
     told = [picture.told(content) for content in messages(page.get("/recent?minutes=5").content)]
     assert [head["cycle"] for head, _ in told] == [trace.cycle for trace in traces]

@@ -28,7 +28,7 @@ from evencoat.opcua.server import LineServer, Place, listening
 from tests.evencoat.desk.lines import DeskLine
 
 PASSWORD = "correct horse battery"
-PEOPLE = {"vera": Role.VIEWER, "omar": Role.OPERATOR}
+PEOPLE = {"vera": Role.VIEWER, "omar": Role.OPERATOR, "enid": Role.ENGINEER}
 KEY_BITS = 2048  # as short as the policies allow: these are made anew for each run
 Answer = TypeVar("Answer")
 

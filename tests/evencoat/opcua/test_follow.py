@@ -33,7 +33,8 @@ permit = "ns=3;s=Line.CoatingPermit"
 PLC = Plc(
     endpoint="opc.tcp://127.0.0.1:1", folder=Path("pki"), server_certificate=Path("plc.der"), policy="Basic256Sha256",
     user="omar", password_file=Path("secret"), acts_as="omar", web_speed="ns=2;s=web_speed_mps",
-    web_speed_mps_per_unit=1.0, roll="ns=2;s=roll", recipe="ns=2;s=rung", permit="ns=2;s=sent", patience_s=10.0,
+    web_speed_mps_per_unit=1.0, roll="ns=2;s=roll", production_order=None, material_lot="ns=2;s=batch",
+    recipe="ns=2;s=rung", permit="ns=2;s=sent", patience_s=10.0,
 )  # fmt: skip
 
 
@@ -47,7 +48,8 @@ class Table:
     def ask(self, who: str, via: str, action: str, values: Any, why: str) -> Answer:
         if self.gone:
             raise DeskError("no control process listens")
-        self.asked.append((action, values.get("text") or values.get("mode") or why))
+        told = values if action == "lot" else values.get("text") or values.get("mode") or why
+        self.asked.append((action, told))
         return self.answer
 
     def state(self) -> dict[str, Any]:
@@ -70,9 +72,41 @@ def test_changes_are_put_on_record_and_what_stays_is_not(stand):
     stand.follower.hear(Heard("permit", True))
     for roll in (7, 7, 8):
         stand.follower.hear(Heard("roll", roll))
+    stand.follower.hear(Heard("recipe", "anode"))
     told = [text for action, text in stand.table.asked if action == "note"]
-    assert told == ["PLC: permit not known -> true", "PLC: roll not known -> 7", "PLC: roll 7 -> 8"]
-    assert stand.said == told
+    assert told == ["PLC: permit not known -> true", "PLC: recipe not known -> anode"]
+    assert stand.said == [told[0], "PLC: roll not known -> 7", "PLC: roll 7 -> 8", told[1]]
+
+
+def test_roll_order_and_lot_are_named_as_the_plc_names_them(stand):
+    stand.follower.hear(Heard("permit", True))
+    for name, value in (("roll", 7), ("material_lot", "SL-09"), ("production_order", "4711"), ("roll", None)):
+        stand.follower.hear(Heard(name, value))
+    named = [values for action, values in stand.table.asked if action == "lot"]
+    assert named == [{"roll_name": "7"}, {"material_lot": "SL-09"}, {"production_order": "4711"}]
+    assert stand.table.asked[-1] == ("note", "PLC: roll 7 -> bad"), "a bad status takes no name away"
+
+
+def test_a_name_waits_for_a_desk_and_only_the_newest_of_each(stand):
+    stand.follower.hear(Heard("permit", True))
+    stand.table.gone = True
+    for name, value in (("roll", 7), ("roll", 8), ("material_lot", "SL-09")):
+        stand.follower.hear(Heard(name, value))
+    stand.table.gone = False
+    stand.follower.tick()
+    assert stand.table.actions() == ["note"], "of the permit: not asked again at once"
+    stand.now = 5.0
+    stand.follower.tick()
+    assert stand.table.asked == [("lot", {"roll_name": "8"}), ("lot", {"material_lot": "SL-09"})]
+
+
+def test_a_name_that_the_desk_refuses_is_a_remark_and_not_asked_again(stand):
+    stand.follower.hear(Heard("permit", True))
+    stand.table.answer = Answer(False, "plc is viewer, and this takes operator")
+    stand.follower.hear(Heard("roll", 7))
+    stand.now = 5.0
+    stand.follower.tick()
+    assert stand.table.asked[1:] == [("lot", {"roll_name": "7"}), ("note", "PLC: roll_name is 7")]
 
 
 @pytest.mark.parametrize("permit", [False, None, 0, "yes"])
@@ -154,7 +188,7 @@ def test_a_line_s_server_is_followed_with_certificate_and_user(scene, tmp_path):
         password_file=tmp_path / "secret",
     )
     desk = Desk(scene.desk.path)
-    scene.show(sent=True, roll=41)
+    scene.show(sent=True, roll=41, batch=7)
     for action, values in (("take_command", {}), ("mode", {"mode": "auto"}), ("release_command", {})):
         scene.refresh()
         assert desk.ask("omar", "opcua", action, values).accepted
@@ -163,10 +197,11 @@ def test_a_line_s_server_is_followed_with_certificate_and_user(scene, tmp_path):
         until = asyncio.Event()
         follower = Follower(plc, desk, encoder_speed(Viewer(scene.easel.path)), lambda _: None)
         following = asyncio.create_task(follow(plc, follower, until))
-        assert await asyncio.to_thread(scene.audited, "omar via opcua", "PLC: roll not known -> 41", "remark")
+        assert await asyncio.to_thread(scene.audited, "omar via opcua", '{"roll_name": "41"}', what="lot")
+        assert await asyncio.to_thread(scene.audited, '{"material_lot": "7"}', what="lot")
         assert await asyncio.to_thread(scene.audited, "PLC: permit not known -> true")
         await asyncio.to_thread(scene.show, sent=False, roll=42)
-        assert await asyncio.to_thread(scene.audited, "PLC: roll 41 -> 42")
+        assert await asyncio.to_thread(scene.audited, '{"roll_name": "42"}', "as the PLC names it")
         assert await asyncio.to_thread(scene.audited, "hold", "the PLC withdrew the permit", what="mode")
         until.set()
         await following

@@ -16,14 +16,15 @@ from asyncua import ua
 from asyncua.common.events import get_filter_from_event_type
 from asyncua.ua import uaerrors
 
+from controller.core.target import bounds_gsm
 from controller.line.command import Mode, Outcome
 from controller.line.profile import LineState
 from evencoat.journal import JournalReader
 from evencoat.opcua import certificates, history, nodes, server, session
 from tests.evencoat.opcua.conftest import PASSWORD
 
-PROFILE, MODE, TRIM, LIPS = (
-    f"ns=2;s={name}" for name in ("profile_gsm", "mode_requested", "pump_trim_pct", "gap_target_um")
+PROFILE, MODE, TRIM, LIPS, TARGET = (
+    f"ns=2;s={name}" for name in ("profile_gsm", "mode_requested", "pump_trim_pct", "gap_target_um", "target_mean_gsm")
 )
 LINE = "ns=2;s=line"
 
@@ -151,18 +152,20 @@ def test_the_line_s_state_is_told_after_packml(scene, read):
 
 def test_history_is_the_journal_s(scene, play, monkeypatch):
     journal, sink = scene.desk.journal, scene.desk.line.sink
-    for trace in sink.all[:12]:
-        journal.record(trace, 1.0, 2.0)
+    for k, trace in enumerate(sink.all[:12]):
+        journal.record(trace._replace(target_gsm=(1.0 + 0.001 * k) * trace.target_gsm), 1.0, 2.0)
     until_s = time.monotonic() + 10.0
     while time.monotonic() < until_s:
         with JournalReader(scene.desk.path) as reader:
-            rows = reader.cycles(["t_unix_s", "profile_gsm", "web_m"])
+            rows = reader.cycles(["t_unix_s", "profile_gsm", "web_m", "target_gsm", "zone_manual"])
         if len(rows["web_m"]) >= 12:
             break
         time.sleep(0.02)
     monkeypatch.setattr(history, "VALUES_MOST", 5)
     monkeypatch.setattr(history, "ARRAYS_MOST", 5)
     early, late = history.stamp(rows["t_unix_s"][2]), history.stamp(rows["t_unix_s"][10])
+
+    others = ("target_gsm", "target_mean_gsm", "zone_manual")
 
     async def asked(client):
         profile, web = client.get_node(PROFILE), client.get_node("ns=2;s=web_m")
@@ -171,9 +174,10 @@ def test_history_is_the_journal_s(scene, play, monkeypatch):
             await web.read_raw_history(late, early),
             await web.read_raw_history(None, late, numvalues=3),
             await web.read_raw_history(early, None, numvalues=2),
+            *[await client.get_node(f"ns=2;s={name}").read_raw_history(early, None, numvalues=2) for name in others],
         )
 
-    whole, back, last, first = play_as(scene, play, "vera", asked)
+    whole, back, last, first, target, mean, held = play_as(scene, play, "vera", asked)
     assert [one.SourceTimestamp for one in whole] == [history.stamp(t) for t in rows["t_unix_s"][2:11]], (
         "in two answers"
     )
@@ -181,6 +185,11 @@ def test_history_is_the_journal_s(scene, play, monkeypatch):
     assert [one.Value.Value for one in back] == rows["web_m"][2:11][::-1].tolist()
     assert [one.Value.Value for one in last] == rows["web_m"][8:11][::-1].tolist()
     assert [one.Value.Value for one in first] == rows["web_m"][2:4].tolist()
+    recipe_gsm = scene.desk.line.line.target_profile_gsm
+    for one, moved_gsm, k in zip(target, mean, (2, 3), strict=True):
+        assert moved_gsm.Value.Value == pytest.approx(rows["target_gsm"][k])
+        np.testing.assert_allclose(one.Value.Value, recipe_gsm * rows["target_gsm"][k] / recipe_gsm.mean(), rtol=1e-6)
+    assert [one.Value.Value for one in held] == rows["zone_manual"][2:4].tolist()
 
 
 def test_history_is_had_of_what_the_journal_keeps_and_in_bounds(scene, play):
@@ -228,12 +237,13 @@ def test_what_happens_is_an_event_and_what_happened_before_is_none(scene, play):
     until_s = time.monotonic() + 10.0
     while time.monotonic() < until_s:
         with JournalReader(scene.desk.path) as reader:
-            if reader.newest_events(1):
+            if [one.text for one in reader.newest_events(1)] == ["long ago"]:
                 break
         time.sleep(0.02)
     scene.within(scene.server.tell())
     name = scene.desk.line.line.name
-    assert play_as(scene, play, "vera", heard) == [("bolt 7 sticks", 700, name), ("auto", 100, name)]
+    told = [("bolt 7 sticks", 100, name), ("auto", 100, name)]
+    assert play_as(scene, play, "vera", heard) == told, "what the journal notes is a remark, and no alarm"
 
 
 # --- what is asked for -------------------------------------------------------------------------------------------
@@ -262,6 +272,117 @@ def test_an_operator_in_command_sets_mode_lips_and_pump_and_the_line_follows(sce
     assert trace.gap_target_um[2] == pytest.approx(gap_um[2] - 1.0, abs=0.2)
     assert trace.pump_trim_pct == pytest.approx(0.25, abs=0.01)
     assert scene.audited("omar via opcua", "a streak", what="setpoint")
+
+
+def test_an_engineer_moves_the_target_and_the_profile_s_target_follows(scene, play, read):
+    line = scene.desk.line.line
+    recipe_gsm = line.target_profile_gsm.mean()
+
+    async def asked(client):
+        await in_command(client, "auto")
+        await client.get_node(TARGET).write_value(float(1.01 * recipe_gsm))
+        for beyond in (2.0 * recipe_gsm, math.nan):
+            with pytest.raises(uaerrors.BadOutOfRange):
+                await client.get_node(TARGET).write_value(float(beyond))
+        told = await client.get_node(LINE).call_method("2:set_target", float(0.5 * recipe_gsm), "too much")
+        await client.get_node(LINE).call_method("2:release_command", "")
+        return told
+
+    accepted, reason = play_as(scene, play, "enid", asked)
+    assert not accepted and "target_gsm.value" in reason
+    for _ in range(60):
+        scene.desk.cycle()
+    trace = scene.show()
+    assert trace.target_gsm > 1.0005 * recipe_gsm, "on its ramp"
+    assert read(TARGET).Value.Value == pytest.approx(trace.target_gsm)
+    shown = read("ns=2;s=target_gsm").Value.Value
+    np.testing.assert_allclose(shown, line.target_profile_gsm * trace.target_gsm / recipe_gsm, rtol=1e-6)
+    assert scene.audited("enid via opcua", "target, g/m2", "written over OPC UA", what="setpoint")
+    bounds = read(f"{TARGET}.EURange").Value.Value
+    assert (bounds.Low, bounds.High) == bounds_gsm(line)
+
+
+def test_an_operator_moves_no_target(scene, play):
+    mean_gsm = float(scene.desk.line.line.target_profile_gsm.mean())
+
+    async def asked(client):
+        await in_command(client, "auto")
+        with pytest.raises(uaerrors.BadUserAccessDenied):
+            await client.get_node(TARGET).write_value(mean_gsm)
+        told = await client.get_node(LINE).call_method("2:set_target", mean_gsm, "")
+        await client.get_node(LINE).call_method("2:release_command", "")
+        return told
+
+    accepted, reason = play_as(scene, play, "omar", asked)
+    assert not accepted and "this takes engineer" in reason
+
+
+def test_zones_are_held_by_hand_and_given_back_and_only_their_lips_are_a_person_s(scene, play, read):
+    zones = scene.desk.line.line.zones
+    stood_um = scene.desk.line.sink.all[-1].gap_target_um
+
+    async def asked(client):
+        await in_command(client, "auto")
+        line = client.get_node(LINE)
+        return [
+            await line.call_method("2:hold_zones", [2, 3], "a streak"),
+            await line.call_method("2:set_lips", [3], [float(stood_um[2]) + 2.0], "a streak"),
+            await line.call_method("2:set_lips", [4], [float(stood_um[3])], "not held"),
+            await line.call_method("2:give_back_zones", [2], ""),
+            await line.call_method("2:hold_zones", [zones + 1], ""),
+        ]
+
+    answers = play_as(scene, play, "omar", asked)
+    assert [accepted for accepted, _ in answers] == [True, True, False, True, False]
+    assert "zone 4 is not held by hand" in answers[2][1] and f"none of 1 to {zones}" in answers[4][1]
+    for _ in range(60):
+        scene.desk.cycle()
+    trace = scene.show()
+    assert trace.mode_actual is Mode.AUTO
+    assert trace.gap_target_um[2] == pytest.approx(stood_um[2] + 2.0, abs=0.2)
+    assert np.flatnonzero(read("ns=2;s=zone_manual").Value.Value).tolist() == [2]
+    assert scene.audited("omar via opcua", "zones held by hand: [2, 3]", "a streak", what="mode")
+
+
+def test_an_operator_names_order_lot_and_roll_without_command_and_each_cycle_has_them(scene, play, read):
+    journal, trace = scene.desk.journal, scene.desk.line.sink.all[-1]
+    began = datetime.now(UTC)
+
+    async def asked(client):
+        order = client.get_node("ns=2;s=production_order")
+        await order.write_value("4711")
+        with pytest.raises(uaerrors.BadOutOfRange):
+            await order.write_value("x" * 81)
+        with pytest.raises(uaerrors.BadTypeMismatch):
+            await order.write_value(4711)
+        named = await client.get_node(LINE).call_method("2:set_lot", "4712", "SL-09", "卷 7", "the sheet")
+        journal.record(trace, 1.0, 2.0)
+        until_s = time.monotonic() + 10.0
+        while time.monotonic() < until_s:
+            history = await order.read_raw_history(began, None, numvalues=5)
+            if history and history[-1].Value.Value == "4712":
+                break
+            await asyncio.sleep(0.02)
+        return named, history
+
+    (accepted, reason), history = play_as(scene, play, "omar", asked)
+    assert accepted, reason
+    assert [one.Value.Value for one in history] == ["4712"]
+    scene.show()
+    scene.within(scene.server.tell())
+    shown = [read(f"ns=2;s={name}").Value.Value for name in ("production_order", "material_lot", "roll_name")]
+    assert shown == ["4712", "SL-09", "卷 7"]
+    assert scene.audited("omar via opcua", '"production_order": "4711"', "written over OPC UA", what="lot")
+    assert scene.audited("omar via opcua", "卷 7", "the sheet", what="lot")
+
+
+def test_a_viewer_names_nothing(scene, play):
+    async def asked(client):
+        with pytest.raises(uaerrors.BadUserAccessDenied):
+            await client.get_node("ns=2;s=roll_name").write_value("R-9")
+
+    play_as(scene, play, "vera", asked)
+    assert scene.audited("vera via opcua", "lot", "viewer", what="refused")
 
 
 def test_a_viewer_writes_and_calls_nothing(scene, play):

@@ -1,0 +1,257 @@
+"""`evencoat roll ...`: rolls of a journal and their passports. Words and exit codes live here, work does not.
+
+Exit codes are those of evencoat.cli, which takes these verbs in: 0 done, or verified; 1 it failed while running; 2 the
+call is wrong, or the file is no journal, passport or key of ours; 3 a passport that was changed, is signed by another
+key, or is not signed at all. docs/passport.md says what a passport holds and what its figures are worth.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from evencoat.terminal import ANSWER_IS_NO, JsonOption, err, out, print_json, refusals, say
+
+if TYPE_CHECKING:
+    from evencoat.passport import Made
+
+app = typer.Typer(
+    help="Rolls: what each weighs metre by metre, what to cut out, as a passport that is signed and can be verified.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+JournalArgument = Annotated[Path, typer.Argument(metavar="JOURNAL", help="A journal file.")]
+RollOption = Annotated[int | None, typer.Option("--roll", help="Number of the roll; without it, the newest.")]
+SystematicOption = Annotated[
+    float | None,
+    typer.Option(
+        "--systematic-pct",
+        min=0.0,
+        max=20.0,
+        help="Standard uncertainty common to all readings of the dry gauge, percent: calibration, drift, foil. "
+        "Without it, 0.08.",
+    ),
+]
+BoundOption = Annotated[
+    float | None,
+    typer.Option(
+        "--scrap-bound",
+        min=0.0001,
+        max=0.9,
+        help="Cells are marked that are out of tolerance with more than this chance. Without it, 0.02.",
+    ),
+]
+KeyArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A private key's file.")]
+
+
+@app.command("list")
+def list_rolls(
+    journal: JournalArgument,
+    most: Annotated[int, typer.Option("--most", min=1, max=100_000, help="So many, the newest first.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """The rolls of a journal, the newest first."""
+    with _refusals():
+        from evencoat.journal import JournalReader
+        from evencoat.passport import rolls_of
+
+        with JournalReader(journal) as reader:
+            rows = [_listed(reader, roll) for roll in rolls_of(reader, most)]
+    if as_json:
+        print_json({"journal": str(journal), "rolls": rows})
+        return
+    table = Table("roll", "from, UTC", "to, UTC", "metres", "rows", box=None)
+    for row in rows:
+        table.add_row(str(row["roll"]), row["from_at"], row["to_at"], f"{row['web_m']:.0f}", str(row["rows"]))
+    out.print(table)
+
+
+@app.command()
+def show(
+    journal: JournalArgument,
+    roll: RollOption = None,
+    systematic_pct: SystematicOption = None,
+    bound: BoundOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What the passport of a roll would say: figures, stretches out of tolerance with their causes, interventions."""
+    made = _made(journal, roll, (systematic_pct, bound), not as_json)
+    if as_json:
+        sys.stdout.write(made.record.model_dump_json(indent=2) + "\n")
+        return
+    record = made.record
+    told, figures, by = record.identity, record.figures, record.interventions_by
+    say(f"roll {told.roll} of {told.line}: {figures.coated_m:.0f} m coated, {figures.bare_m:.0f} m bare")
+    say(f"sigma {_number(figures.sigma_total_pct)} %, Cpk {_number(figures.cpk)} at ±{record.target.tolerance_pct:g} %")
+    say(f"along the web: {figures.harris_words}")
+    say(f"interval: ±{_number(record.uncertainty.half_width_pct)} % (95 %); of it systematic, assumed: "
+        f"{record.uncertainty.systematic_pct:g} % (one sigma)")  # fmt: skip
+    say(f"to cut out: {figures.scrap_m:.0f} m, {100.0 * figures.scrap_share:.2f} % of the area")
+    for one in record.stretches:
+        say(f"  {one.from_m:.0f} to {one.to_m:.0f} m, lanes {one.first_lane} to {one.last_lane}, "
+            f"worst {one.worst_pct:+.1f} %: {one.cause}")  # fmt: skip
+    say(f"interventions: {by['person']} by people, {by['automation']} by automation, {by['evencoat']} by evencoat")
+    for note in record.notes:
+        say(note)
+
+
+@app.command()
+def export(
+    journal: JournalArgument,
+    to: Annotated[Path, typer.Option("--out", help="Folder to write; must not be there yet.")],
+    roll: RollOption = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Private key to sign with (see new-key); without it, unsigned.")
+    ] = None,
+    name: Annotated[str, typer.Option("--name", help="The roll's own name.")] = "",
+    job_order: Annotated[str, typer.Option("--job-order", help="ISA-95 job order.")] = "",
+    material_lot: Annotated[str, typer.Option("--material-lot", help="ISA-95 material lot.")] = "",
+    systematic_pct: SystematicOption = None,
+    bound: BoundOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a roll's passport: HTML with pictures, the map as Parquet, the record as JSON, and the seal.
+
+    Parquet needs the extra `parquet`, signatures the extra `auth`.
+    """
+    with _refusals():
+        from evencoat.passport import Told
+        from evencoat.passport import export as passport_export
+        from evencoat.passport.signing import read_key
+
+        signing_key = read_key(key) if key is not None else None
+        made = _made(journal, roll, (systematic_pct, bound), not as_json, Told(name, job_order, material_lot))
+        signer = passport_export.export(made, to, signing_key)
+    if as_json:
+        print_json({"out": str(to), "roll": made.record.identity.roll, "signed_by": signer or None})
+    else:
+        say(f"passport of roll {made.record.identity.roll} in {to}")
+        say(f"signed with key {signer}" if signer else "NOT SIGNED: nobody vouches for it; --key FILE signs")
+
+
+@app.command()
+def verify(
+    passport: Annotated[Path, typer.Argument(metavar="PASSPORT", help="A passport's folder.")],
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", help="The public key you trust; without it, any signature that holds counts."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check signature and every file of a passport. Exit code 3 where one does not hold, or nothing is signed."""
+    with _refusals():
+        from evencoat.passport import signing
+
+        verdict = signing.verify(passport, signing.read_public(key) if key is not None else None)
+    if as_json:
+        print_json(
+            {
+                "passport": str(passport), "ok": verdict.ok, "signed": verdict.signed, "wrong": verdict.wrong,
+                "file": verdict.file or None, "signed_by": verdict.fingerprint or None, "trusted": key is not None,
+                "files": verdict.files, "about": verdict.about,
+            }
+        )  # fmt: skip
+    elif verdict.wrong:
+        say(f"does not hold: {verdict.wrong}")
+    elif not verdict.signed:
+        say(f"NOT SIGNED: the {verdict.files} files are as they were written, but nobody vouches for them")
+    else:
+        say(f"holds: {verdict.files} files, signed with key {verdict.fingerprint}")
+        if key is None:
+            say("the key came with the passport: compare it with your supplier's, or give theirs with --key")
+    raise typer.Exit(0 if verdict.ok else ANSWER_IS_NO)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of passport.json."""
+    from evencoat.passport import schema as passport_schema
+
+    sys.stdout.write(json.dumps(passport_schema(), indent=2) + "\n")
+
+
+@app.command("new-key")
+def new_key(file: KeyArgument, as_json: JsonOption = False) -> None:
+    """Make a private key to sign passports with (Ed25519), readable by you alone."""
+    with _refusals():
+        from evencoat.passport import signing
+
+        made = signing.new_key(file)
+    if as_json:
+        print_json({"file": str(file), "fingerprint": made})
+    else:
+        say(f"{file}: made; fingerprint {made}")
+        say(f"who verifies needs the public half: evencoat roll public-key {file}")
+
+
+@app.command("public-key")
+def public_key(file: KeyArgument) -> None:
+    """Print the public half of a key, for those who verify."""
+    with _refusals():
+        from evencoat.passport import signing
+
+        text = signing.public_text(signing.read_key(file).public_key())
+    sys.stdout.write(text.decode())
+
+
+def _made(
+    journal: Path, roll: int | None, asked: tuple[float | None, float | None], shown: bool, told: Any = None
+) -> Made:
+    """A passport. `asked` are systematic part and bound, None for the usual ones."""
+    with _refusals():
+        from evencoat.journal import JournalReader
+        from evencoat.passport import Told, make, roll_named
+        from evencoat.passport.scrap import BOUND
+        from evencoat.passport.weigh import SYSTEMATIC_PCT
+
+        systematic_pct = SYSTEMATIC_PCT if asked[0] is None else asked[0]
+        bound = BOUND if asked[1] is None else asked[1]
+        with JournalReader(journal) as reader, _bar("cycles", shown) as tell:
+            return make(reader, roll_named(reader, roll), told or Told(), systematic_pct, bound, tell)
+
+
+def _listed(reader: Any, roll: Any) -> dict[str, Any]:
+    from evencoat.keys import iso
+
+    ends = reader.picked(("t_unix_s", "web_m"), (roll.first_row, roll.last_row))
+    at = [iso(float(t)) if math.isfinite(t) else "" for t in ends["t_unix_s"]]
+    return {
+        "roll": roll.roll,
+        "from_at": at[0],
+        "to_at": at[-1],
+        "web_m": float(ends["web_m"][-1] - ends["web_m"][0]),
+        "first_row": roll.first_row,
+        "last_row": roll.last_row,
+        "rows": roll.last_row - roll.first_row + 1,
+    }
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+@contextmanager
+def _bar(what: str, shown: bool) -> Iterator[Any]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not shown) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def _refusals() -> AbstractContextManager[None]:
+    import sqlite3
+
+    from evencoat.journal import JournalError
+    from evencoat.passport import PassportError
+
+    return refusals((JournalError, PassportError), (OSError, sqlite3.Error))
