@@ -8,7 +8,7 @@ import { asked, byId, clock, element, facts, fill, list, number, plusMinus, rene
 const LEVEL = 0.8, NEAR_H = 1;
 const CHANCES = [[0.05, "chanceTiny"], [0.25, "chanceSmall"], [0.5, "chanceEven"], [0.75, "chanceLarge"], [Infinity, "chanceSure"]];
 const part = (name) => document.querySelector(`#page-ahead ${name}`), form = () => part("form");
-let chosen_s = 30, told = null, why = "", answered = null, refused = "", redraw = () => {};
+let chosen_s = 30, told = null, why = "", answered = null, refused = "", questions = 0, redraw = () => {};
 
 export const poll_ms = 3000;
 
@@ -22,14 +22,15 @@ export async function poll() {
   const answer = await asked("forecast.json");
   told = answer.told?.known ? answer.told : answer.told ? null : told;  // what was foreseen last stays, and fades, while nobody answers
   why = answer.trouble || answer.told?.why || "";
-  if (!answered && !refused) await ask();
+  if (!questions) await ask();  // what is as it is now, until a person asks
   redraw();
 }
 
 // An empty field is what the line has now.
 async function ask() {
-  const query = new URLSearchParams([...new FormData(form())].filter(([, value]) => value !== ""));
+  const mine = ++questions, query = new URLSearchParams([...new FormData(form())].filter(([, value]) => value !== ""));
   const { told: found, trouble } = await asked(`what-if.json?${query}`);
+  if (mine !== questions) return;  // asked anew meanwhile
   answered = found && { ...found, t_unix_s: Date.now() / 1000 };
   refused = trouble;
   redraw();
