@@ -31,7 +31,7 @@ from evencoat.journal.audit import What
 from evencoat.packml import packml
 from evencoat.settings import Settings
 
-LOOK_S = 0.02  # between two looks at the picture
+LOOK_S = 0.05  # between two looks at the picture
 QUIET_S = 0.5  # without a new cycle: what is so then is looked at so often
 AROUND_S = 10.0  # between two looks at disk, model and the journal's events
 ASKED_S = 0.2  # between two looks at what other processes ask for
