@@ -31,6 +31,7 @@ BACK_S = 1800.0  # of line that a start takes up: what the detectors remember
 HISTORY_TOLD = 100
 ROWS_MOST = 3000  # in one look, so that a start tells how far it is
 NICE = 10
+NOT_BEGUN = "not begun; of a run that is over, `evencoat diagnose` tells"
 AGAIN_S = 5.0  # until a process that ended is started again
 LINE_MOST = 1 << 20  # bytes that it may tell at once
 
@@ -80,7 +81,7 @@ class Beside:
     def __init__(self, journal: Path, again_s: float = AGAIN_S) -> None:
         self._journal, self._again_s = journal, again_s
         self.pid: int | None = None
-        self._told: dict[str, Any] = {"standing": [], "history": [], "line_s": None, "problem": "not begun yet"}
+        self._told: dict[str, Any] = {"standing": [], "history": [], "line_s": None, "problem": NOT_BEGUN}
 
     async def run(self) -> None:
         """Have it run, for ever; it ends with the task."""

@@ -38,6 +38,8 @@ def copied(journal: Path, folder: Path) -> Path:
 class Replayed(Source):
     """One journal, and how far it has been played. `speed`: line seconds in a second of `clock`."""
 
+    now = False
+
     def __init__(self, journal: Path, speed: float, clock: Callable[[], float] = time.monotonic) -> None:
         """`journal` is a copy. Raises SourceError where it is none of ours, or has no cycle, PictureError."""
         super().__init__(journal)

@@ -98,7 +98,9 @@ def application(source: Source, hosts: Sequence[str], access: Access | None = No
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        looking = [asyncio.create_task(each) for each in (feed.look(), alarms.run(), diagnosis.run())]
+        looking = [asyncio.create_task(each) for each in (feed.look(), alarms.run())]
+        if source.now:  # what is played again must not be named before it comes
+            looking.append(asyncio.create_task(diagnosis.run()))
         yield
         for task in looking:
             task.cancel()
