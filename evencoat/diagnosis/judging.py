@@ -110,7 +110,10 @@ def judged(trial: Trial, cycles: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "asked_um": float(np.ptp(np.concatenate(asked_um))) if asked_um else None,
         "false": [str(one.key) for one in named if one.named_s < onset_s],
         "false_hours": min(onset_s, diagnoser.t_s) / 3600.0,
-        "told": [(str(one.key), round(one.strength, 2), right(trial, one), one.named_s - onset_s) for one in named],
+        "told": [
+            (str(one.key), round(one.strength, 2), right(trial, one), one.named_s - onset_s, round(one.probability, 3))
+            for one in named
+        ],
         "limits": _first(rivals.limit_s, onset_s),
         "cusum": _first(rivals.cusum_s, onset_s),
         "limits_before": sum(t < onset_s for t in rivals.limit_s),

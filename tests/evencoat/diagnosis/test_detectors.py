@@ -92,16 +92,16 @@ def watched(delivery: float, follow: float = FOLLOW[1]) -> Lips:
 
 def test_the_web_tells_a_dead_bolt_and_a_reversed_one() -> None:
     dead, turned = watched(0.0), watched(-1.0)
-    assert dead.dead().argmax() == 5 and dead.dead()[5] > calibration.LIP_NATS
+    assert dead.dead().argmax() == 5 and dead.dead()[5] > calibration.DEAD_NATS
     assert dead.missing()[5] == pytest.approx(1.0, abs=0.25)
     assert turned.missing()[5] == pytest.approx(2.0, abs=0.3)
     others = np.delete(dead.dead(), [3, 4, 5, 6, 7])
-    assert (others < calibration.LIP_NATS).all()
+    assert (others < calibration.DEAD_NATS).all()
 
 
 def test_bolts_that_deliver_a_little_less_are_well() -> None:
-    assert (watched(0.85).dead() < calibration.LIP_NATS).all()
-    assert (watched(1.0, FOLLOW[0]).ratios[:2] < calibration.LIP_NATS).all()
+    assert (watched(0.85).dead() < calibration.DEAD_NATS).all()
+    assert (watched(1.0, FOLLOW[0]).ratios[:2] < calibration.DEAD_NATS).all()
 
 
 def test_pulses_are_found_by_their_frequency_once_they_have_grown() -> None:
