@@ -21,7 +21,21 @@ RESTLESS_TIMES = 5.0  # of all zones' usual square; quiet lines kept below 4.4
 PULSE_TIMES = 1.35
 TURN_TIMES = 18.0
 
-_ODDS = {"": (1.0, 2.0)}
+# Log odds at the bound, and how they rise with the log of the strength, by groups whose evidence is alike. Fitted on
+# what was named in 153 trials of the families for development, quiet ones among them; "unknown" was never named there
+# and is set by hand. A fault in nearly every trial is far more than a line has: on a well line each is less likely.
+_GROUPS: dict[tuple[str, ...], tuple[float, float]] = {
+    ("bolt-dead", "bolt-reversed", "bolt-play", "lip-sticks"): (1.4, 0.8),
+    ("bolt-stuck", "bolt-slow", "bolt-noisy"): (0.4, 0.7),
+    ("gauge-noisy", "gauge-misplaced"): (-0.4, 1.9),
+    ("pump-loss", "wet-jump", "filter-clogs", "slurry-temperature"): (2.6, 1.3),
+    ("wet-drift", "dry-jump", "foil-uneven"): (-0.7, 0.0),
+    ("streak", "lane-clogged", "lip-bow"): (-0.9, 1.9),
+    ("pump-pulses", "roll-run-out"): (0.3, 0.0),
+    ("unknown",): (0.0, 1.0),
+}
+_PLAIN = (2.9, 1.3)  # what links and scans say outright
+_ODDS = {cause: odds for causes, odds in _GROUPS.items() for cause in causes}
 
 
 def drift_pct(seconds: float) -> float:
@@ -40,6 +54,6 @@ def local_sigmas(zones: int) -> float:
 
 
 def probability(cause: str, strength: float) -> float:
-    """That a diagnosis of this strength is right: one curve for all causes, which nobody has calibrated yet."""
-    level, slope = _ODDS.get(cause, _ODDS[""])
+    """That a diagnosis of this strength is right."""
+    level, slope = _ODDS.get(cause, _PLAIN)
     return 1.0 / (1.0 + math.exp(-(level + slope * math.log(max(strength, 1e-3)))))
