@@ -52,7 +52,8 @@ def _read(reader: Any, line: Any, shown: bool) -> Any:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not shown) as bar:
         task = bar.add_task("cycles")
-        named, _ = replayed(diagnoser, reader, tell=lambda done, of: bar.update(task, completed=done, total=of))
+        whole = (1, reader.last_row())
+        named = replayed(diagnoser, reader, *whole, lambda done, of: bar.update(task, completed=done, total=of))
     return diagnoser, named
 
 

@@ -47,7 +47,7 @@ def serve(
     ] = 30.0,
     stop_on_eof: EofOption = False,
 ) -> None:
-    """Show a line, or a run that is over, in a browser, on eight pages from the overview to recipes.
+    """Show a line, or a run that is over, in a browser, on nine pages from the overview to what comes.
 
     Who logs in may ask for what their role allows (docs/access.md); `evencoat user` says who there is. On this machine
     everybody may look. With --host and TLS it listens elsewhere, and then shows nothing to who has not logged in.

@@ -31,14 +31,14 @@ def cycles(reader: JournalReader, first_row: int, last_row: int) -> Iterator[dic
 def replayed(
     diagnoser: Diagnoser,
     reader: JournalReader,
-    first_row: int = 1,
+    first_row: int,
+    last: int,
     tell: Callable[[int, int], None] | None = None,
-) -> tuple[list[Diagnosis], int]:
-    """All of a journal from a row on; returns what was named, and the last row. tell: done, and of how many."""
+) -> list[Diagnosis]:
+    """A journal from one row to another; returns what was named. tell: done, and of how many."""
     named: list[Diagnosis] = []
-    last = reader.last_row()
     for done, cycle in enumerate(cycles(reader, first_row, last)):
         named += diagnoser.look(cycle)
         if tell is not None and done % BLOCK_ROWS == 0:
             tell(done, last - first_row + 1)
-    return named, last
+    return named

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from evencoat.alarms.service import AlarmService
-from evencoat.diagnosis.service import DiagnosisService
+from evencoat.diagnosis.service import Beside
 from evencoat.hmi import reading
 from evencoat.hmi.access import NOBODY, UNKNOWN, Access
 from evencoat.hmi.recipes import Recipes
@@ -94,7 +94,7 @@ class OwnHeaders:
 def application(source: Source, hosts: Sequence[str], access: Access | None = None) -> Starlette:
     """The page of one line. `hosts`: names that browsers may call it by; without `access` nobody can log in."""
     feed, alarms, recipes = Feed(source), AlarmService(source.journal, source.settings), Recipes(source)
-    diagnosis = DiagnosisService(source.journal, source.settings)
+    diagnosis = Beside(source.journal)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -131,7 +131,7 @@ async def _alarms(alarms: AlarmService, _: Request) -> Response:
     return JSONResponse(alarms.told())
 
 
-async def _diagnosis(diagnosis: DiagnosisService, _: Request) -> Response:
+async def _diagnosis(diagnosis: Beside, _: Request) -> Response:
     return JSONResponse(diagnosis.told())
 
 

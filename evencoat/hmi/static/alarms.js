@@ -2,6 +2,7 @@
 
 import { post, whyNot } from "./access.js";
 import { lock, propose } from "./commands.js";
+import * as diagnoses from "./diagnoses.js";
 import { asked, byId, element, facts, fill, moment, number, renewed, said as inWords, spoken as language, words } from "./tell.js";
 
 const POLL_MS = 2000, SHELF_MOST_MIN = 480;
@@ -9,14 +10,16 @@ const WAITING = ["active", "returned"], LEVELS = { urgent: "alarm", high: "alarm
 const place = (name) => document.querySelector(`#page-alarms ${name}`);
 let told = null, rows = new Map();
 
+export const poll_ms = 3000, { poll } = diagnoses;  // of diagnoses, while they are looked at; alarms are heard on every page
+
 export function begin() {}
 export function show() { if (told) buttons(); }
 
 export function watch() {
-  poll().finally(() => setTimeout(watch, POLL_MS));
+  heard().finally(() => setTimeout(watch, POLL_MS));
 }
 
-export async function poll() {
+async function heard() {
   const answer = await asked("alarms.json");
   if (!answer.told) return;
   told = answer.told;
@@ -32,6 +35,7 @@ export function counted() {
 }
 
 export function spoken() {
+  diagnoses.spoken();
   if (!told) return;
   const said = words();
   renewed(place(".rows"), told.alarms.map(({ id }) => id), () => laid(said));
@@ -100,13 +104,13 @@ function buttons() {
 
 function acknowledge(id) {
   const said = words(), { text } = named(id).words[language()];
-  const act = async ({ why }) => { const answer = await post("alarms/acknowledge", { key: id, why }); await poll(); return answer; };
+  const act = async ({ why }) => { const answer = await post("alarms/acknowledge", { key: id, why }); await heard(); return answer; };
   propose({ title: said.acknowledge, sentence: () => fill(said.acknowledgeSentence, { x: text }), act });
 }
 
 function shelve(id) {
   const said = words(), { text } = named(id).words[language()];
-  const act = async ({ minutes, why }) => { const answer = await post("alarms/shelve", { key: id, minutes, why }); await poll(); return answer; };
+  const act = async ({ minutes, why }) => { const answer = await post("alarms/shelve", { key: id, minutes, why }); await heard(); return answer; };
   propose({
     title: said.shelve, sentence: ({ minutes }) => fill(said.shelveSentence, { x: text, y: number(minutes, 0) }), reason: "required", act,
     fields: [{ name: "minutes", label: said.howLong, value: 30, min: 1, max: SHELF_MOST_MIN, steps: [-30, -5, 5, 30], unit: said.minutesShort }],

@@ -181,6 +181,38 @@ export function density(canvas, newest, virtual, line, marked, words) {
   zoneScale(pen, left, wide, height, line, marked, words);
 }
 
+const CHANCE_DULL = 0.05, CHANCE_FULL = 0.5, STRIP = 18;
+
+// What is foreseen across the web, deviation in percent: expected, half: of its interval, and under it the chance of each
+// zone to be beyond tolerance, coloured from where it is worth a look. told: {expected_pct, half, zone_out} or null.
+export function ahead(canvas, told, line, marked, words) {
+  const { pen, width, height } = sized(canvas), left = LEFT, foot = 16 + STRIP;
+  if (!told) return;
+  const { expected_pct: expected, half, zone_out } = told, tolerance = line.tolerance_pct;
+  const most = Math.max(1.5 * tolerance, ...expected.map((one, k) => 1.05 * (Math.abs(one) + half[k])));
+  const y = scale(height, -most, most, foot), wide = (width - left) / line.zones, x = (zone) => left + (zone + 0.5) * wide;
+  pen.fillStyle = "#ededed";
+  pen.fillRect(left, y(tolerance), width - left, y(-tolerance) - y(tolerance));
+  grid(pen, left, width, y, ticks(-most, most, 6), digits);
+  pen.fillStyle = "rgba(60, 60, 60, 0.22)"; pen.beginPath();
+  expected.forEach((one, k) => pen.lineTo(x(k), y(one + half[k])));
+  for (let k = line.zones - 1; k >= 0; k--) pen.lineTo(x(k), y(expected[k] - half[k]));
+  pen.fill();
+  path(pen, [-0.5, line.zones - 0.5], (k) => (k ? width : left), () => y(0), "#707070", 1, []);
+  path(pen, expected, x, y, "#202020", 2, [6, 4]);
+  zone_out.forEach((chance, zone) => chanceOf(pen, chance, expected[zone], left + zone * wide, height - foot + 2, wide));
+  zoneScale(pen, left, wide, height, line, marked, words);
+}
+
+function chanceOf(pen, chance, expected, x, top, wide) {
+  const share = Math.min(Math.max((chance - CHANCE_DULL) / (CHANCE_FULL - CHANCE_DULL), 0), 1), end = expected < 0 ? LOW : HIGH;
+  pen.fillStyle = `rgb(${GRAY.map((from, k) => Math.round(from + share * (end[k] - from))).join()})`;
+  pen.fillRect(x + 0.5, top, Math.max(wide - 1, 1), STRIP - 4);
+  if (wide < 15) return;
+  pen.fillStyle = share > 0.5 ? "#ffffff" : "#202020"; pen.textAlign = "center"; pen.textBaseline = "middle";
+  pen.fillText(Math.round(100 * chance), x + wide / 2, top + STRIP / 2 - 1.5);
+}
+
 function path(pen, values, x, y, colour, thick, dashes) {
   pen.strokeStyle = colour; pen.lineWidth = thick; pen.setLineDash(dashes); pen.beginPath();
   let down = false;

@@ -1,5 +1,6 @@
 // The overview: roll map, profile, lips, trend, why, and what happened.
 
+import * as diagnoses from "./diagnoses.js";
 import * as draw from "./draw.js";
 import { feed, span } from "./feed.js";
 import { mark, pointed } from "./marks.js";
@@ -36,7 +37,7 @@ export function marked(name) {
 }
 
 function reasons() {
-  const told = words(), lines = [], { newest } = feed;
+  const told = words(), lines = diagnoses.line(), { newest } = feed;
   const stuck = Array.from(newest.zone_not_following).flatMap((one, zone) => (one ? [zone + 1] : []));
   if (newest.link_faults.length) lines.push(["alarm", fill(told.links, { x: newest.link_faults.map(said).join(", ") })]);
   if (stuck.length) lines.push(["alarm", fill(told.bolts, { x: stuck.join(", ") })]);
@@ -71,6 +72,7 @@ export async function poll() {
     const items = events.map((event) => ({ level: event.kind === "alarm" ? "alarm" : "", time: clock(event.t_unix_s), text: event.text }));
     list(document.querySelector("#events ol"), items.length ? items : [{ text: words().none }]);
   }
+  await diagnoses.poll();
   if (polls++ % 5 === 0) {
     const { told } = await asked("belief.json");
     belief = told?.known ? told : null;

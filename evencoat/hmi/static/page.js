@@ -1,6 +1,7 @@
 // The page's frame: which page is shown, the header that all share, language, keys, and drawing at most once a frame.
 
 import { onSession, watch } from "./access.js";
+import * as ahead from "./ahead.js";
 import * as alarms from "./alarms.js";
 import * as audit from "./audit.js";
 import * as commands from "./commands.js";
@@ -14,7 +15,7 @@ import { asked, byId, clock, element, fill, locale, number, onClosed, otherLangu
 import * as tuning from "./tuning.js";
 import * as zones from "./zones.js";
 
-const PAGES = { overview, profile, zones, tuning, alarms, rolls, audit, recipes }, NAMES = Object.keys(PAGES);
+const PAGES = { overview, profile, zones, tuning, alarms, rolls, audit, recipes, ahead }, NAMES = Object.keys(PAGES);
 const TITLES = { profile: "profilePage", recipes: "recipesPage" };
 const STATES = { Held: "warn", Suspended: "warn", Aborted: "alarm" };  // of PackML, those that are not as they should be
 let here = "overview", waiting = false, polling = 0;

@@ -112,9 +112,10 @@ export function onClosed(listener) { closed = listener; }
 export async function asked(address) {
   try {
     const answer = await fetch(address);
-    const told = await answer.json();
+    const told = await answer.json().catch(() => null);  // an address that this server does not know answers in plain text
     if (answer.status === 401) closed();
-    return answer.ok ? { told, trouble: "" } : { told: null, trouble: told.error ?? `${answer.status}` };
+    if (answer.ok && told !== null) return { told, trouble: "" };
+    return { told: null, trouble: told?.error ?? fill(words().noAnswer, { x: answer.status }) };
   } catch {
     return { told: null, trouble: words().lost };
   }

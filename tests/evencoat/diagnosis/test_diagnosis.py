@@ -1,8 +1,14 @@
 """Faults on simulated lines, from cycles to words; the journal's way and the page's."""
 
+import asyncio
+import contextlib
 import json
+import os
+import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -10,7 +16,7 @@ from typer.testing import CliRunner
 from evencoat.cli import app
 from evencoat.diagnosis import trials
 from evencoat.diagnosis.judging import judged, right
-from evencoat.diagnosis.service import DiagnosisService
+from evencoat.diagnosis.service import Beside, DiagnosisService
 from evencoat.diagnosis.watch import Diagnoser, Diagnosis, Key
 from evencoat.league.rivals import Rival
 from evencoat.settings import load_line
@@ -120,3 +126,31 @@ def test_the_page_is_told_what_stands(run: Path) -> None:
     assert told["standing"][0]["words"]["en"]["action"] and told["problem"] == ""
     service.look()  # nothing new: nothing is told twice
     assert len(service.told()["history"]) == 1
+
+
+def test_it_is_a_process_of_its_own_that_is_started_again_and_ends_with_the_page(run: Path) -> None:
+    """Killed once; whoever asks meanwhile is told so."""
+
+    async def page() -> list[dict[str, Any]]:
+        beside, told = Beside(run, again_s=0.1), []
+        task = asyncio.create_task(beside.run())
+        steps: tuple[Callable[[dict[str, Any]], bool], ...] = (
+            lambda now: bool(now["standing"]), lambda now: "ended" in now["problem"], lambda now: not now["problem"],
+        )  # fmt: skip
+        for wanted in steps:
+            async with asyncio.timeout(60.0):
+                while not wanted(beside.told()):
+                    await asyncio.sleep(0.05)
+            told.append(beside.told())
+            if len(told) == 1:
+                assert beside.pid is not None
+                os.kill(beside.pid, signal.SIGKILL)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert beside.pid is None
+        return told
+
+    first, between, last = asyncio.run(page())
+    assert [one["cause"] for one in first["standing"]] == ["gauge-silent"]
+    assert between["standing"] == first["standing"] == last["standing"]

@@ -26,6 +26,9 @@ PATHS = (
     "/belief.json",
     "/virtual.json",
     "/alarms.json",
+    "/forecast.json",
+    "/what-if.json",
+    "/diagnosis.json",
     "/session.json",
     "/live",
     "/page.js",
@@ -52,7 +55,7 @@ ASKED = st.one_of(
 )
 QUERIES = BYTES | st.builds(
     lambda name, value: f"{name}={value}".encode(),
-    st.sampled_from(["minutes", "before", "most"]),
+    st.sampled_from(["minutes", "before", "most", "target", "speed", "solids"]),
     st.floats() | st.integers() | st.text(st.characters(codec="ascii"), max_size=10),
 )
 HEADERS = st.dictionaries(

@@ -26,6 +26,8 @@ from evencoat.commissioned import ModelFile, PlacesTable, ResponseTable, applied
 from evencoat.desk.actions import ACTIONS
 from evencoat.desk.clerk import VIAS
 from evencoat.desk.users import Role
+from evencoat.forecast.told import Teller
+from evencoat.forecast.what_if import WhatIfError, answer
 from evencoat.hmi import pages, server
 from evencoat.hmi.belief import Belief
 from evencoat.hmi.source import Source
@@ -292,6 +294,38 @@ def test_the_page_lets_those_ask_whom_the_desk_would_let() -> None:
     assert f"SHELF_MOST_MIN = {SHELVED_MOST_S / 60.0:.0f};" in static("alarms.js")
 
 
+def test_every_address_that_the_pages_ask_exists(page: TestClient) -> None:
+    files = [
+        entry for entry in resources.files("evencoat.hmi").joinpath("static").iterdir() if entry.name[-3:] == ".js"
+    ]
+    found = {one for entry in files for one in re.findall(r'asked\(["`]([\w-]+\.json)', entry.read_text())}
+    assert {"forecast.json", "what-if.json", "diagnosis.json"} <= found
+    assert [address for address in sorted(found) if page.get(f"/{address}").status_code == 404] == []
+
+
+def in_chinese(sentence: str) -> list[tuple[re.Match[str], str]]:
+    """The rules that a sentence falls under, and what they make of it."""
+    rules = re.findall(r'^  \[/(.+)/, "(.+)"\],$', static("words.js").split("export const SENTENCES")[1], re.MULTILINE)
+    found = [(re.search(rule, sentence), told) for rule, told in rules]
+    return [(match, told) for match, told in found if match is not None]
+
+
+def test_what_the_forecasts_say_is_said_in_chinese_too() -> None:
+    with pytest.raises(WhatIfError) as refused:
+        answer(LINE, speed_m_per_min=900.0)
+    said = [
+        *answer(LINE, solids_pct=0.3)["assumes"],
+        str(refused.value),
+        "reading the run: 9 cycles to go",
+        "bolts 3 to 4",
+    ]
+    said += ["bolt travel", "neighbours", "pump trim", "filter", "pressure", "drift", str(Teller(LINE).told()["why"])]
+    words = static("words.js").split("export const SAID")[1]
+    assert [
+        one for one in said if f'"{one}": "' not in words and f" {one}: " not in words and len(in_chinese(one)) != 1
+    ] == []
+
+
 @pytest.mark.parametrize(
     "sentence",
     [
@@ -310,9 +344,7 @@ def test_the_page_lets_those_ask_whom_the_desk_would_let() -> None:
     ],
 )
 def test_the_desk_s_usual_sentences_are_said_in_chinese(sentence: str) -> None:
-    rules = re.findall(r'^  \[/(.+)/, "(.+)"\],$', static("words.js").split("export const SENTENCES")[1], re.MULTILINE)
-    found = [(re.search(rule, sentence), told) for rule, told in rules]
-    hits = [(match, told) for match, told in found if match is not None]
+    hits = in_chinese(sentence)
     assert len(hits) == 1
     match, told = hits[0]
     assert max(map(int, re.findall(r"\{(\d)\}", told)), default=0) <= len(match.groups())
