@@ -14,6 +14,8 @@ import json
 import math
 import platform
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +38,13 @@ def main() -> None:
     parser.add_argument("--families", choices=("held-out", "developed"), default="held-out")
     parser.add_argument("--quick", action="store_true", help="one round, half an hour of quiet")
     parser.add_argument("--kept", type=Path, default=None, help="keep the cycles here, and take up what is there")
+    parser.add_argument("--workers", type=int, default=1, help="processes that play and judge")
     parser.add_argument("--out", type=Path, default=None, help="keep result and pictures here")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     rounds, hours = (1, 0.4) if args.quick else (args.rounds, args.quiet_hours)
     families = trials.HELD_OUT if args.families == "held-out" else trials.DEVELOPED
-    rows = _played(_plan(families, rounds, hours), args.kept)
+    rows = _played(_plan(families, rounds, hours), args.kept, args.workers)
     told = {"families": list(families), "machine": platform.machine(), **summary(rows)}
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
@@ -66,22 +69,29 @@ def _plan(families: tuple[str, ...], rounds: int, hours: float) -> list[tuple[tr
     return plan
 
 
-def _played(plan: list[tuple[trials.Kind, str, int]], kept: Path | None) -> list[dict[str, Any]]:
-    rows = []
-    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
-        task = bar.add_task("trials", total=len(plan))
-        for kind, family, seed in plan:
-            bar.update(task, description=f"{kind.label}, {family}")
-            trial = trials.drawn(kind, family, seed, QUIET_MINUTES)
-            if kept is None:
-                rows.append(judged(trial, trials.simulated(trial)))
-            else:
-                file = kept / f"{kind.label.replace(' ', '-')}_{family}_{seed}.npz"
-                if not file.is_file():
-                    trials.kept(trial, file)
-                rows.append(judged(trial, trials.cycles(file)))
-            bar.advance(task)
+def _played(plan: list[tuple[trials.Kind, str, int]], kept: Path | None, workers: int) -> list[dict[str, Any]]:
+    with (
+        ProcessPoolExecutor(workers) as pool,
+        Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar,
+    ):
+        task, rows = bar.add_task("trials", total=len(plan)), []
+        for row in pool.map(_row, [label.label for label, _, _ in plan], *zip(*[one[1:] for one in plan], strict=True),
+                            [kept] * len(plan)):  # fmt: skip
+            rows.append(row)
+            bar.update(task, description=f"{row['fault']}, {row['family']}", advance=1)
     return rows
+
+
+def _row(label: str, family: str, seed: int, kept: Path | None) -> dict[str, Any]:
+    """One trial played, or taken up where it was kept, and judged."""
+    kind = next(kind for kind in (*trials.KINDS, trials.QUIET) if kind.label == label)
+    trial = trials.drawn(kind, family, seed, QUIET_MINUTES)
+    if kept is None:
+        return judged(trial, trials.simulated(trial))
+    file = kept / f"{label.replace(' ', '-')}_{family}_{seed}.npz"
+    if not file.is_file():
+        trials.kept(trial, file)
+    return judged(trial, trials.cycles(file))
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -105,12 +115,29 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "quiet_hours_with_those_before_onsets": round(hours, 2),
         "false_in_those": len(false),
         "false_by": dict(Counter(key.partition(":")[0] for key in false).most_common()),
+        "reliability": reliability(rows),
         "limits_noticed_share": _noticed(faults, "limits"),
         "cusum_noticed_share": _noticed(faults, "cusum"),
         "limits_trips_before": sum(row["limits_before"] > 0 for row in rows),
         "cusum_trips_before": sum(row["cusum_before"] > 0 for row in rows),
         "table": [_of(name, faults) for name in dict.fromkeys(row["fault"] for row in faults)],
     }
+
+
+def reliability(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """How often what was named with a probability was right: by bins, mean square error and mean apart."""
+    named = np.array([(one[4], one[2]) for row in rows for one in row["told"]], dtype=float).reshape(-1, 2)
+    if not len(named):
+        return {"named": 0}
+    bins = []
+    for low, high in pairwise((0.0, 0.5, 0.7, 0.85, 0.95, 1.001)):
+        mine = named[(named[:, 0] >= low) & (named[:, 0] < high)]
+        if len(mine):
+            said, right = (round(float(value), 3) for value in mine.mean(axis=0))
+            bins.append({"from": low, "named": len(mine), "said": said, "right": right})
+    apart = sum(one["named"] * abs(one["said"] - one["right"]) for one in bins) / len(named)
+    brier = float(np.mean((named[:, 0] - named[:, 1]) ** 2))
+    return {"named": len(named), "brier": round(brier, 3), "mean_apart": round(apart, 3), "bins": bins}
 
 
 def _share(rows: list[dict[str, Any]], name: str) -> float:

@@ -98,7 +98,7 @@ ENTRIES: tuple[Entry, ...] = (
             "立即将该区切到手动。停机时检查销钉与螺纹，之后对该螺栓做阶跃试验。",
         ),
         stands_s=300.0,
-        explained_by=_MOTOR | _GAUGE | frozenset({"lip-sticks", "bolt-reversed", "bolt-play"}),
+        explained_by=_MOTOR | _GAUGE | frozenset({"lip-sticks", "bolt-reversed", "bolt-play", "lane-clogged"}),
     ),
     Entry(
         "bolt-reversed",
@@ -115,7 +115,7 @@ ENTRIES: tuple[Entry, ...] = (
             "立即将该区切到手动。在驱动器中改正方向，之后对该螺栓做阶跃试验。",
         ),
         stands_s=300.0,
-        explained_by=_MOTOR | _GAUGE | frozenset({"lip-sticks", "bolt-dead"}),
+        explained_by=_MOTOR | _GAUGE | frozenset({"lip-sticks", "bolt-dead", "lane-clogged"}),
     ),
     Entry(
         "bolt-play",
@@ -132,7 +132,7 @@ ENTRIES: tuple[Entry, ...] = (
             "安排更换螺母或螺杆。如出现来回摆动，先将该区切到手动。",
         ),
         stands_s=300.0,
-        explained_by=_MOTOR | _GAUGE | frozenset({"lip-sticks", "bolt-reversed", "bolt-dead"}),
+        explained_by=_MOTOR | _GAUGE | frozenset({"lip-sticks", "bolt-reversed", "bolt-dead", "lane-clogged"}),
         unit="um",
     ),
     Entry(
@@ -533,6 +533,26 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         looks=1,
         stands_s=20.0,
+    ),
+)
+ENTRIES += (
+    Entry(
+        "unknown",
+        Words(
+            "something is wrong with the web, and it is not known what",
+            "The profile changes far more than it usually does, and no cause known here fits it.",
+            "The web may leave its tolerance; the loop answers what it cannot tell apart.",
+            "Look at the die, the web and the gauges now. Write down what it was, so that it can be told next time.",
+        ),
+        Words(
+            "膜面异常，原因未知",
+            "横向分布的变化远大于平时，且与已知原因都不相符。",
+            "涂层可能超差；控制只能对无法区分的变化作出反应。",
+            "立即检查模头、膜面和测厚仪，并记录实际原因，以便今后识别。",
+        ),
+        looks=15,
+        stands_s=60.0,
+        explained_by=frozenset(entry.id for entry in ENTRIES),
     ),
 )
 CATALOGUE: Mapping[str, Entry] = {entry.id: entry for entry in ENTRIES}

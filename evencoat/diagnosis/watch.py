@@ -318,22 +318,26 @@ class Diagnoser:
         padded = np.pad(best, 2, constant_values=-1.0)
         beside = np.max([padded[:-4], padded[1:-3], padded[3:-1], padded[4:]], axis=0)
         not_well = {key.where for key in known if key.cause in ("bolt-stuck", "bolt-slow")}
-        for k in np.flatnonzero((best > calibration.LIP_NATS) & (best >= beside)):
+        many = calibration.of_many(self.line.zones)
+        bound = calibration.DEAD_NATS * many
+        for k in np.flatnonzero((best > bound) & (best >= beside)):
             where = f"bolt {k + 1}"
             if where in not_well:
                 continue
             dead, turned, play = (float(one) for one in stacked[:, k])
-            missing = float(missed[k])
+            need, missing = bound, float(missed[k])
             if not calibration.MISSED_LEAST < missing < calibration.MISSED_MOST:
                 continue
             words = f"of its way the web misses {missing:.1f} times; {best[k]:.0f} nats against a well bolt"
-            if missing > calibration.REVERSED_FROM and turned > 0.3 * max(dead, play):
-                cause = "bolt-reversed"
+            if missing > calibration.REVERSED_FROM:
+                cause, need = "bolt-reversed", calibration.REVERSED_NATS * many
+                if turned < 0.3 * max(dead, play):
+                    continue  # more than a dead one would miss, and not yet like a reversed one
             elif play > dead + 2.0:
                 cause, words = "bolt-play", f"{words}, play of {width_um[k]:.0f} um"
             else:
                 cause = "bolt-dead"
-            found[Key(cause, where)] = Found(float(best[k]) / calibration.LIP_NATS, words, float(width_um[k]))
+            found[Key(cause, where)] = Found(float(best[k]) / need, words, float(width_um[k]))
         return found
 
     def _of_flow(self, known: Founds, mute: set[str]) -> Founds:
@@ -427,7 +431,16 @@ class Diagnoser:
                     found[Key("lip-bow", "die")] = Found(
                         strength, f"edges {100.0 * seen.bow:+.1f} % against the middle within minutes", 100.0 * seen.bow
                     )
+                found |= self._unknown(seen)
         return found
+
+    def _unknown(self, seen: Seen) -> Founds:
+        """A profile as it never is; whatever else is named explains it."""
+        strength = seen.restless / calibration.RESTLESS_TIMES
+        if strength < 0.5 or self.t_s - self._batch_s < BATCH_S:
+            return {}
+        words = f"the profile changes {math.sqrt(seen.restless):.1f} times as much as usual without its lips"
+        return {Key("unknown", "web"): Found(strength, f"{words}, most in zone {seen.local.zone + 1}")}
 
     def _edge(self, name: str, seen: Seen) -> Founds:
         """One gauge beside its place sees bare foil at one edge."""
@@ -531,9 +544,8 @@ class Diagnoser:
             if other != key and other.cause in rivals and math.isfinite(known.named_s):
                 if other.where == "dry gauge" and key.where != "dry gauge" and key.cause != "foil-uneven":
                     continue
-                if not (key.where.startswith("bolt ") and other.where.startswith("bolt ")):
-                    return True
-                if abs(int(key.where[5:]) - int(other.where[5:])) <= 3:
+                places = [one.where[5:] for one in (key, other) if one.where.startswith(("bolt ", "zone "))]
+                if len(places) < 2 or abs(int(places[0]) - int(places[1])) <= 3:
                     return True
         return False
 

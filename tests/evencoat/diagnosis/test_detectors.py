@@ -14,6 +14,7 @@ from evencoat.diagnosis.motors import Motors
 from evencoat.diagnosis.rows import Rows
 from evencoat.diagnosis.spectra import Pulses, Turns
 from evencoat.diagnosis.steps import Usual
+from evencoat.diagnosis.watch import Diagnoser, Diagnosis, Found, Key
 from evencoat.settings import load_line
 
 LINE = load_line("pilot-16").line
@@ -92,16 +93,16 @@ def watched(delivery: float, follow: float = FOLLOW[1]) -> Lips:
 
 def test_the_web_tells_a_dead_bolt_and_a_reversed_one() -> None:
     dead, turned = watched(0.0), watched(-1.0)
-    assert dead.dead().argmax() == 5 and dead.dead()[5] > calibration.LIP_NATS
+    assert dead.dead().argmax() == 5 and dead.dead()[5] > calibration.DEAD_NATS
     assert dead.missing()[5] == pytest.approx(1.0, abs=0.25)
     assert turned.missing()[5] == pytest.approx(2.0, abs=0.3)
     others = np.delete(dead.dead(), [3, 4, 5, 6, 7])
-    assert (others < calibration.LIP_NATS).all()
+    assert (others < calibration.DEAD_NATS).all()
 
 
 def test_bolts_that_deliver_a_little_less_are_well() -> None:
-    assert (watched(0.85).dead() < calibration.LIP_NATS).all()
-    assert (watched(1.0, FOLLOW[0]).ratios[:2] < calibration.LIP_NATS).all()
+    assert (watched(0.85).dead() < calibration.DEAD_NATS).all()
+    assert (watched(1.0, FOLLOW[0]).ratios[:2] < calibration.DEAD_NATS).all()
 
 
 def test_pulses_are_found_by_their_frequency_once_they_have_grown() -> None:
@@ -181,3 +182,34 @@ def test_stronger_evidence_is_surer() -> None:
 def test_a_line_without_a_dry_gauge_can_be_watched() -> None:
     rows = Rows(replace(LINE, dry_gauge=None))
     assert list(rows.see(cycle(0.1), 0.0, 0.1, 0.5)) == []
+
+
+def test_a_disturbance_wider_than_a_zone_makes_no_bolt_suspect() -> None:
+    rng, lips = np.random.default_rng(4), Lips(LINE, FOLLOW[1])
+    wide = np.exp(-0.5 * np.square(np.subtract.outer(np.arange(ZONES), np.arange(ZONES)) / 2.0))
+    at = np.zeros(ZONES)
+    for _ in range(400):
+        at = at + 0.3 * rng.standard_normal(ZONES)
+        own, shared = rng.standard_normal((2, ZONES))
+        lips.row(at, lips._map @ at + 1e-3 * (wide @ shared + own))
+    centre = np.eye(ZONES) - 1.0 / ZONES  # the mean is another room's
+    spread = centre @ (wide @ wide + np.eye(ZONES)) @ centre
+    white = lips._whiten @ spread @ lips._whiten.T
+    before, after = (float(np.linalg.eigvalsh(one)[-1] / np.trace(one)) for one in (spread, white))
+    assert after < 0.7 * before  # no shape across the web takes the lion's share of the surprise any more
+    assert max(lips.dead().max(), lips.reversed().max()) < calibration.DEAD_NATS
+
+
+def test_a_profile_as_it_never_is_is_unknown_until_something_is_named() -> None:
+    diagnoser = Diagnoser(LINE)
+    unknown, lane = Key("unknown", "web"), Key("lane-clogged", "zone 4")
+    named = [one for k in range(20) for one in looked(diagnoser, k, {unknown: Found(2.0, "restless")})]
+    assert [one.key for one in named] == [unknown]
+    diagnoser = Diagnoser(LINE)
+    both = {unknown: Found(2.0, "restless"), lane: Found(2.0, "narrow")}
+    assert [one.key for k in range(20) for one in looked(diagnoser, k, both)] == [lane]
+
+
+def looked(diagnoser: Diagnoser, second: int, found: dict[Key, Found]) -> list[Diagnosis]:
+    diagnoser.t_s = float(second)
+    return diagnoser._judged(found, 1.0)
