@@ -187,9 +187,12 @@ def draw(rows: list[dict[str, Any]], folder: Path) -> None:
     matrix = np.zeros((len(causes), len(said)))
     for row in faults:
         matrix[causes.index(row["cause"]), said.index(row["cause"] if row["first_right"] else row["said_first"])] += 1
-    matrix /= matrix.sum(axis=1, keepdims=True)
+    share = matrix / matrix.sum(axis=1, keepdims=True)
     figure, axes = pyplot.subplots(figsize=(11, 9), layout="constrained")
-    axes.imshow(matrix, cmap="Greys", vmin=0.0, vmax=1.0)
+    axes.imshow(share, cmap="Greys", vmin=0.0, vmax=1.0)
+    for row, column in np.argwhere(matrix > 0).tolist():
+        colour = "white" if share[row, column] > 0.5 else "black"
+        axes.text(column, row, f"{matrix[row, column]:.0f}", ha="center", va="center", color=colour, fontsize=8)
     axes.set_xticks(range(len(said)), said, rotation=90)
     axes.set_yticks(range(len(causes)), causes)
     axes.set_xlabel("said first")
@@ -205,10 +208,21 @@ def draw(rows: list[dict[str, Any]], folder: Path) -> None:
             at = {"named": 0.0, "limits": 0.12, "cusum": 0.24}[key]
             axes.plot(size, np.array(got, dtype=float) - at, marker, label=label, color="black", fillstyle="none")
         axes.set(title=name, xscale="log", yticks=[0, 1], yticklabels=["no", "yes"], ylim=(-0.4, 1.15))
+        axes.minorticks_off()
+        axes.set_xticks(_apart(size), [f"{one:.2g}" for one in _apart(size)])
     for axes in list(grid.flat)[len(sized) :]:
         axes.axis("off")
     grid.flat[0].legend(fontsize=7)
     figure.savefig(folder / "sizes.png", dpi=110)
+
+
+def _apart(sizes: list[float]) -> list[float]:
+    """Those of sorted sizes that lie far enough apart on a logarithmic axis for their words."""
+    kept: list[float] = []
+    for size in sizes:
+        if not kept or np.log(size / kept[-1]) > 0.25 * np.log(max(sizes[-1] / sizes[0], 1.0 + 1e-9)):
+            kept.append(size)
+    return kept
 
 
 def _sizes(name: str, rows: list[dict[str, Any]]) -> bool:
