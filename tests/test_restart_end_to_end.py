@@ -165,7 +165,7 @@ def test_a_full_disk_does_not_stop_control_and_costs_the_oldest_cycles_only(scen
     """A limit on the size of files stands in for the disk: the kernel refuses every write beyond it."""
     line = line_file(scene.folder, "")
     scene.plant("--speed", "8")
-    limit = 600_000
+    limit = 1_200_000
     code = (
         f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
         "from evencoat.journal import writer; writer.RESERVE_BYTES = 4096; writer.CHECKPOINT_PAGES = 50; "

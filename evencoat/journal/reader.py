@@ -310,8 +310,11 @@ class JournalReader:
         """The answer of the file; where that turns out to be torn, of what could be saved of it."""
         try:
             return ask(self._db)
-        except sqlite3.OperationalError:
-            raise  # locked, or no such table: not torn
+        except sqlite3.OperationalError as error:
+            if not str(error).startswith("no such column"):
+                raise  # locked, or no such table: not torn
+            self._save(error)  # what the file says of its tables is spoilt; the rows need not be
+            return ask(self._db)
         except sqlite3.DatabaseError as error:
             self._save(error)
             return ask(self._db)
