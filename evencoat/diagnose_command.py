@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from evencoat.terminal import JsonOption, err, print_json, refusals, say
+from evencoat.terminal import JsonOption, counting, print_json, refusals, say
 
 
 def diagnose(
@@ -49,11 +48,8 @@ def _read(reader: Any, line: Any, shown: bool) -> Any:
     from evencoat.diagnosis.watch import Diagnoser
 
     diagnoser = Diagnoser(line)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not shown) as bar:
-        task = bar.add_task("cycles")
-        whole = (1, reader.last_row())
-        named = replayed(diagnoser, reader, *whole, lambda done, of: bar.update(task, completed=done, total=of))
+    with counting("cycles", shown) as tell:
+        named = replayed(diagnoser, reader, 1, reader.last_row(), tell)
     return diagnoser, named
 
 

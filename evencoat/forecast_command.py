@@ -84,7 +84,7 @@ def _clear_errors() -> Any:
 
 def _read(run: Path, minutes: float, name: str | None = None) -> tuple[Path, Teller]:
     """The end of a journal, seen. Raises JournalError where it is another line's than `name`."""
-    from evencoat.forecast.told import Teller, cycles
+    from evencoat.forecast.told import COLUMNS, Teller
     from evencoat.hmi.source import journal_of
     from evencoat.journal import JournalError, JournalReader
     from evencoat.settings import read_line
@@ -96,7 +96,7 @@ def _read(run: Path, minutes: float, name: str | None = None) -> tuple[Path, Tel
         line = read_line(reader.settings_text, journal).line
         teller, last = Teller(line), reader.last_row()
         first = max(reader.first_row(), last + 1 - round(60.0 * minutes / line.control.cycle_s), 1)
-        for cycle in cycles(reader, first, last):
+        for cycle in reader.one_by_one(COLUMNS, first, last):
             teller.see(cycle)
     return journal, teller
 

@@ -7,15 +7,13 @@ wrong, or the file is no journal of ours; 3 verified, and the answer is no. docs
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from evencoat.terminal import ANSWER_IS_NO, JsonOption, err, print_json, refusals, say, wrong
+from evencoat.terminal import ANSWER_IS_NO, JsonOption, counting, print_json, refusals, say, wrong
 
 app = typer.Typer(
     help="Journals: is the audit chain whole, hand them on, make room.", no_args_is_help=True, rich_markup_mode=None
@@ -37,7 +35,7 @@ def verify(
         from evencoat.journal import JournalReader
 
         known = _head(head)
-        with JournalReader(journal) as reader, _bar("records", not as_json) as tell:
+        with JournalReader(journal) as reader, counting("records", not as_json) as tell:
             verdict = reader.verify(known, tell)
             torn = reader.torn
     if as_json:
@@ -71,7 +69,7 @@ def export(
         from evencoat.journal import JournalReader
         from evencoat.journal.export import export as exported
 
-        with JournalReader(journal) as reader, _bar("rows", not as_json) as tell:
+        with JournalReader(journal) as reader, counting("rows", not as_json) as tell:
             rows = exported(reader, to, part, form, tell)
             torn = reader.torn
     if as_json:
@@ -98,7 +96,7 @@ def prune(
         from evencoat.journal.retention import pruned_to
 
         kept = Retention(keep_days, None if max_mb is None else int(max_mb * 1e6))
-        with _bar("cycles", not as_json) as tell:
+        with counting("cycles", not as_json) as tell:
             gone, size = pruned_to(journal, kept, getpass.getuser(), why, tell)
     rows = gone.rows if gone is not None else 0
     if as_json:
@@ -115,14 +113,6 @@ def _head(text: str) -> tuple[int, str] | None:
     if not (seq.isdigit() and len(digest) == 64):
         wrong(f"head: {text!r} must be a number, a colon and 64 hexadecimal digits, as verify prints it")
     return int(seq), digest.lower()
-
-
-@contextmanager
-def _bar(what: str, shown: bool) -> Iterator[Any]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not shown) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 def _refusals() -> AbstractContextManager[None]:

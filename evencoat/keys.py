@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from evencoat import private
 from evencoat.private import exposed
 from evencoat.settings import Settings
 from firmware_bridge.authentication import EPOCH_MAX, KEY_BYTES, AuthenticationError, Authenticator, Key, KeyRing
@@ -53,29 +54,22 @@ def new(path: Path, now_s: float) -> StoredKey:
     """Make a key file with one key. Raises AuthenticationError where a file is there already."""
     made = StoredKey(Key(1, secrets.token_bytes(KEY_BYTES)), now_s)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        private.make(path, _text([made]).encode())
     except FileExistsError:
         raise AuthenticationError(
             f"{path}: is there already; evencoat key rotate puts a new key beside the old"
         ) from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(_text([made]))
-        file.flush()
-        os.fsync(file.fileno())
     return made
 
 
 def read(path: Path) -> list[StoredKey]:
     """The keys of a file, oldest first. Raises AuthenticationError: missing, not ours alone, or no key file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        data = private.read(path, FILE_SIZE_MAX)
     except FileNotFoundError:
         raise AuthenticationError(f"key file {path}: is not there; evencoat key new {path} makes one") from None
-    except OSError as error:
-        raise AuthenticationError(f"key file {path}: {error.strerror}; expected a file of your own, no link") from error
-    with os.fdopen(descriptor, "rb") as file:
-        _refuse_shared(path, os.fstat(file.fileno()))
-        data = file.read(FILE_SIZE_MAX + 1)
+    except private.NotPrivate as error:
+        raise AuthenticationError(f"key file {error}") from error
     try:
         told = json.loads(data)
         if told["evencoat_keys"] != FORMAT or len(data) > FILE_SIZE_MAX:

@@ -1,9 +1,10 @@
-"""Files for their owner alone: keys, users, secrets of certificates; and why one is not fit to be one."""
+"""Files for their owner alone: keys, users, secrets of certificates; how they are made and read."""
 
 from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 
 def exposed(path: object, found: os.stat_result) -> str:
@@ -15,3 +16,33 @@ def exposed(path: object, found: os.stat_result) -> str:
     if found.st_mode & 0o077:
         return f"{path}: others may read or write it ({stat.S_IMODE(found.st_mode):04o}): chmod 600 {path}"
     return ""
+
+
+class NotPrivate(Exception):
+    """A file that is fit to be nobody's secret; the text names it and says what to do."""
+
+
+def read(path: Path, most: int) -> bytes:
+    """What is in a file of our own, up to so many bytes and one more, by which whoever asked sees that it is longer.
+
+    Raises FileNotFoundError, NotPrivate. Nothing of what is in it is ever told.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise NotPrivate(f"{path}: {error.strerror}; expected a file of your own, no link") from error
+    with os.fdopen(descriptor, "rb") as file:
+        if why := exposed(path, os.fstat(file.fileno())):
+            raise NotPrivate(why)
+        return file.read(most + 1)
+
+
+def make(path: Path, content: bytes) -> None:
+    """A new file, readable by its owner alone, on the disk when this returns. Raises FileExistsError, OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

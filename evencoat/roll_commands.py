@@ -10,16 +10,14 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from evencoat.terminal import ANSWER_IS_NO, JsonOption, err, out, print_json, refusals, say
+from evencoat.terminal import ANSWER_IS_NO, JsonOption, counting, out, print_json, refusals, say
 
 if TYPE_CHECKING:
     from evencoat.passport import Made
@@ -216,7 +214,7 @@ def _made(
 
         systematic_pct = SYSTEMATIC_PCT if asked[0] is None else asked[0]
         bound = BOUND if asked[1] is None else asked[1]
-        with JournalReader(journal) as reader, _bar("cycles", shown) as tell:
+        with JournalReader(journal) as reader, counting("cycles", shown) as tell:
             return make(reader, roll_named(reader, roll), told or Told(), systematic_pct, bound, tell)
 
 
@@ -238,14 +236,6 @@ def _listed(reader: Any, roll: Any) -> dict[str, Any]:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
-
-
-@contextmanager
-def _bar(what: str, shown: bool) -> Iterator[Any]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not shown) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 def _refusals() -> AbstractContextManager[None]:

@@ -61,3 +61,14 @@ def refusals(
         wrong(str(error))
     except failures as error:
         stop(str(error), FAILED)
+
+
+@contextmanager
+def counting(what: str, shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, for long work that says how far it is: (done, of how many)."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not shown) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from evencoat.alarms.engine import Engine, EngineState, Key, State, Transition
 from evencoat.journal import JournalReader
 from evencoat.picture import ARRAYS, LISTS, SCALARS
 
-BLOCK_ROWS = 5000
 COLUMNS = tuple(name for name in (*SCALARS, *LISTS, *ARRAYS, "lateness_us", "t_unix_s") if name != "model_news")
 
 
@@ -65,7 +64,7 @@ def replayed(reader: JournalReader, line: LineDescription) -> Replayed:
     panel, cycles, at = Panel(line), 0, 0
     walls: list[tuple[float, float]] = []
     events = [(event.t_unix_s, event.kind, event.text) for event in reader.events()]
-    for cycle in _cycles(reader):
+    for cycle in reader.one_by_one(COLUMNS, 1, reader.last_row()):
         before = at
         while at < len(events) and events[at][0] <= cycle["t_unix_s"]:
             at += 1
@@ -73,14 +72,3 @@ def replayed(reader: JournalReader, line: LineDescription) -> Replayed:
             walls.append((panel.state.now_s, float(cycle["t_unix_s"])))
         cycles += 1
     return Replayed(panel, cycles, walls)
-
-
-def _cycles(reader: JournalReader) -> Iterator[dict[str, Any]]:
-    """All rows, one by one, as a picture's head and arrays would have them."""
-    first, last = 1, reader.last_row()
-    while first <= last:
-        rows = reader.rows(COLUMNS, first, first + BLOCK_ROWS - 1)
-        first += BLOCK_ROWS
-        split = {name: [str(text).split("; ") if text else [] for text in rows.pop(name)] for name in LISTS}
-        for k in range(len(rows["cycle"])):
-            yield {name: values[k] for name, values in rows.items()} | {name: split[name][k] for name in LISTS}

@@ -6,16 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
-
-class Words(NamedTuple):
-    """What an operator reads."""
-
-    text: str
-    cause: str
-    consequence: str
-    action: str
+from evencoat.alarms.catalogue import Words
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,29 +3,18 @@ from where it stopped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 from evencoat.diagnosis.watch import Diagnoser, Diagnosis
 from evencoat.journal import JournalReader
 
-BLOCK_ROWS = 2000
+TOLD_EVERY = 2000
 COLUMNS = (
     "t_line_ns", "web_m", "web_speed_mps", "line_state", "batch", "mode_actual", "outcome", "link_faults", "gap_um",
     "gap_target_um", "zone_not_following", "pump_speed_rpm", "pump_pressure_kpa", "slurry_temperature_c", "target_gsm",
     "wet_scan_gsm",
     "wet_scan_share", "wet_scan_m", "dry_scan_gsm", "dry_scan_share", "dry_scan_m",
 )  # fmt: skip
-
-
-def cycles(reader: JournalReader, first_row: int, last_row: int) -> Iterator[dict[str, Any]]:
-    """Rows of a journal as cycles."""
-    while first_row <= last_row:
-        rows = reader.rows(COLUMNS, first_row, min(first_row + BLOCK_ROWS - 1, last_row))
-        first_row += BLOCK_ROWS
-        links = [tuple(str(text).split("; ")) if text else () for text in rows.pop("link_faults")]
-        for k, faults in enumerate(links):
-            yield {name: values[k] for name, values in rows.items()} | {"link_faults": faults}
 
 
 def replayed(
@@ -37,8 +26,8 @@ def replayed(
 ) -> list[Diagnosis]:
     """A journal from one row to another; returns what was named. tell: done, and of how many."""
     named: list[Diagnosis] = []
-    for done, cycle in enumerate(cycles(reader, first_row, last)):
+    for done, cycle in enumerate(reader.one_by_one(COLUMNS, first_row, last)):
         named += diagnoser.look(cycle)
-        if tell is not None and done % BLOCK_ROWS == 0:
+        if tell is not None and done % TOLD_EVERY == 0:
             tell(done, last - first_row + 1)
     return named

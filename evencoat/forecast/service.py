@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.line.description import LineDescription
-from evencoat.forecast.told import Teller, cycles
+from evencoat.forecast.told import COLUMNS, Teller
 from evencoat.journal import JournalError, JournalReader
 
 BACK_S = 900.0  # of line time that is read at first, and after a pause
@@ -54,7 +54,7 @@ class ForecastService:
                 if not 0 <= last - self._row <= back:
                     self._teller, self._row = Teller(self._line), max(last - back, reader.first_row() - 1)
                 until = min(self._row + ROWS_MOST, last)
-                for cycle in cycles(reader, self._row + 1, until):
+                for cycle in reader.one_by_one(COLUMNS, self._row + 1, until):
                     self._teller.see(cycle)
         except (JournalError, sqlite3.Error) as error:
             raise ForecastError(str(error)) from error

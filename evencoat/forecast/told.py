@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from evencoat.forecast.core import HORIZONS_S, LEVELS, SOON_S, Forecast, Forecas
 from evencoat.forecast.limits import Limits
 from evencoat.forecast.warnings import Warner
 from evencoat.forecast.what_if import answer
-from evencoat.journal import JournalReader
 
 COLUMNS = (
     "t_line_ns", "web_m", "web_speed_mps", "line_state", "batch", "mode_actual", "wet_scan_id", "dry_scan_id",
@@ -21,7 +20,6 @@ COLUMNS = (
     "pump_pressure_kpa", "target_gsm", "batch_step_pct", "batch_step_sd_pct", "batch_answered_pct", "wet_scan_gsm",
     "wet_scan_m", "dry_scan_gsm", "dry_scan_m",
 )  # fmt: skip
-BLOCK_ROWS = 5000
 THRESHOLD = 0.25  # of the chance of any metre out soon, from which is warned: benchmarks/forecast.py chooses it
 WARNINGS_MOST = 1000
 
@@ -122,12 +120,3 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()
     }
-
-
-def cycles(reader: JournalReader, first: int, last: int) -> Iterator[dict[str, Any]]:
-    """Rows of a journal from one number to another, by the names of Trace."""
-    while first <= last:
-        rows = reader.rows(COLUMNS, first, min(first + BLOCK_ROWS - 1, last))
-        first += BLOCK_ROWS
-        for k in range(len(rows["t_line_ns"])):
-            yield {name: values[k] for name, values in rows.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from evencoat.journal.tables import (
     AUDIT_COLUMNS,
     COLUMNS,
     EVENT_COLUMNS,
+    LISTS,
     LOT_COLUMNS,
     SHOWN,
     Event,
@@ -30,6 +31,7 @@ from evencoat.journal.tables import (
     open_for_reading,
 )
 
+BLOCK_ROWS = 2000  # that are held at once where a journal is gone through
 Answer = TypeVar("Answer")
 
 
@@ -133,6 +135,16 @@ class JournalReader:
     def rows(self, columns: Sequence[str], first_row: int, last_row: int) -> dict[str, npt.NDArray[Any]]:
         """The same for a stretch of row numbers: what long journals are read by, a part at a time."""
         return self._columns(columns, "id BETWEEN ? AND ?", (first_row, last_row))
+
+    def one_by_one(self, columns: Sequence[str], first_row: int, last_row: int) -> Iterator[dict[str, Any]]:
+        """Rows from one number to another, each by the names of Trace: what watches a line a cycle at a time is fed."""
+        for first in range(first_row, last_row + 1, BLOCK_ROWS):
+            rows = self.rows(columns, first, min(first + BLOCK_ROWS - 1, last_row))
+            lists = [name for name in columns if name in LISTS]
+            split = {name: [tuple(str(text).split("; ")) if text else () for text in rows.pop(name)] for name in lists}
+            told: dict[str, Sequence[Any] | npt.NDArray[Any]] = {**rows, **split}
+            for k in range(len(next(iter(told.values())))):
+                yield {name: values[k] for name, values in told.items()}
 
     def numbered(
         self, columns: Sequence[str], first_row: int, most: int

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from evencoat import private
 from evencoat.atomic import write_whole
-from evencoat.private import exposed
 
 CERTIFICATE, KEY, TRUSTED = "certificate.der", "key.pem", "trusted"
 KEY_BITS, KEY_BITS_LEAST, KEY_BITS_MOST = 3072, 2048, 4096  # what the security policies that are offered allow
@@ -83,15 +82,10 @@ def make(
     key = rsa.generate_private_key(public_exponent=65537, key_size=key_bits)
     certificate = _signed(key, name, hosts, uri, days)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(folder / KEY, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        file.flush()
-        os.fsync(file.fileno())
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    private.make(folder / KEY, secret)
     write_whole(folder / CERTIFICATE, _der(certificate))
     (folder / TRUSTED).mkdir(exist_ok=True, mode=0o700)
     return Certificate.of(certificate)
@@ -120,14 +114,11 @@ def read(folder: Path) -> Identity:
 def read_secret(path: Path) -> bytes:
     """A file that its owner alone may read. Raises CertificateError for any other, and never tells what is in it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
+        content = private.read(path, SIZE_MAX)
+    except FileNotFoundError as error:
         raise CertificateError(f"{path}: {error.strerror}; expected a file of your own, no link") from error
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if why := exposed(path, found):
-            raise CertificateError(why)
-        content = file.read(SIZE_MAX + 1)
+    except private.NotPrivate as error:
+        raise CertificateError(str(error)) from error
     if len(content) > SIZE_MAX:
         raise CertificateError(f"{path}: has more than {SIZE_MAX} bytes")
     return content

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from evencoat import private
 from evencoat.passport.web import PassportError
-from evencoat.private import exposed
 
 try:
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -65,28 +64,20 @@ def new_key(path: Path) -> str:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        private.make(path, text)
     except FileExistsError:
         raise PassportError(f"{path}: is there already; a new key needs a new file") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
     return fingerprint(key.public_key())
 
 
 def read_key(path: Path) -> Ed25519PrivateKey:
     """The private key of a file. Raises PassportError: missing, not ours alone, or no such key."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        data = private.read(path, MANIFEST_SIZE_MAX)
     except FileNotFoundError:
         raise PassportError(f"key file {path}: is not there; evencoat roll new-key {path} makes one") from None
-    except OSError as error:
-        raise PassportError(f"key file {path}: {error.strerror}; expected a file of your own, no link") from error
-    with os.fdopen(descriptor, "rb") as file:
-        if why := exposed(path, os.fstat(file.fileno())):
-            raise PassportError(f"key file {why}")
-        data = file.read(MANIFEST_SIZE_MAX)
+    except private.NotPrivate as error:
+        raise PassportError(f"key file {error}") from error
     try:
         key = serialization.load_pem_private_key(data, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):  # never the text of the file: it is secret

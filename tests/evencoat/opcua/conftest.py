@@ -174,3 +174,16 @@ def play() -> Callable[[Awaitable[Any]], Any]:
         return await work
 
     return lambda work: asyncio.run(within(work))
+
+
+async def events_heard(client: Client, filtered: ua.EventFilter) -> asyncio.Queue[Any]:
+    """What a client hears from now on of the events that pass a filter."""
+    got: asyncio.Queue[Any] = asyncio.Queue()
+
+    class Ears:
+        def event_notification(self, event: Any) -> None:
+            got.put_nowait(event)
+
+    subscription = await client.create_subscription(100, Ears())
+    await subscription.subscribe_events(evfilter=filtered)
+    return got

@@ -12,6 +12,7 @@ from evencoat.alarms.engine import Key, State
 from evencoat.alarms.service import AlarmService
 from evencoat.alarms.store import Onlooker, path_beside
 from evencoat.opcua import alarms, nodes
+from tests.evencoat.opcua.conftest import events_heard
 
 LINE = "ns=2;s=line"
 INTRUDER = "another controller commands this line"
@@ -77,15 +78,8 @@ def test_each_move_of_an_alarm_is_an_event_with_cause_consequence_and_action(sce
     happen(scene, keeper)
 
     async def heard(client):
-        got = asyncio.Queue()
-
-        class Ears:
-            def event_notification(self, event):
-                got.put_nowait(event)
-
-        subscription = await client.create_subscription(100, Ears())
         filtered = await get_filter_from_event_type([client.get_node("ns=2;s=LineAlarmEventType")])
-        await subscription.subscribe_events(evfilter=filtered)
+        got = await events_heard(client, filtered)
         scene.desk.journal.event("mode", "a remark, which is no alarm")
         await asyncio.to_thread(happen, scene, keeper, INTRUDER)
         came = await asyncio.wait_for(got.get(), 20.0)

@@ -21,7 +21,7 @@ from controller.line.command import Mode, Outcome
 from controller.line.profile import LineState
 from evencoat.journal import JournalReader
 from evencoat.opcua import certificates, history, nodes, server, session
-from tests.evencoat.opcua.conftest import PASSWORD
+from tests.evencoat.opcua.conftest import PASSWORD, events_heard
 
 PROFILE, MODE, TRIM, LIPS, TARGET = (
     f"ns=2;s={name}" for name in ("profile_gsm", "mode_requested", "pump_trim_pct", "gap_target_um", "target_mean_gsm")
@@ -212,16 +212,9 @@ def test_what_happens_is_an_event_and_what_happened_before_is_none(scene, play):
     scene.desk.journal.event("alarm", "long ago")
 
     async def heard(client):
-        got = asyncio.Queue()
-
-        class Ears:
-            def event_notification(self, event):
-                got.put_nowait(event)
-
-        subscription = await client.create_subscription(100, Ears())
         kind = client.get_node(ua.NodeId(ua.ObjectIds.BaseEventType))
         filtered = await get_filter_from_event_type([kind], False)
-        await subscription.subscribe_events(evfilter=filtered)
+        got = await events_heard(client, filtered)
         for text in ("bolt 7 sticks", "auto"):
             scene.desk.journal.event("alarm" if "7" in text else "mode", text)
         events = []
