@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from evencoat.terminal import JsonOption, out, print_json, refusals, say
+from evencoat.terminal import JsonOption, counting, err, out, print_json, refusals, say
+
+TOLD_EVERY = 500  # cycles, from one look at the bar to the next
 
 if TYPE_CHECKING:
     from evencoat.forecast.told import Teller
@@ -96,8 +98,11 @@ def _read(run: Path, minutes: float, name: str | None = None) -> tuple[Path, Tel
         line = read_line(reader.settings_text, journal).line
         teller, last = Teller(line), reader.last_row()
         first = max(reader.first_row(), last + 1 - round(60.0 * minutes / line.control.cycle_s), 1)
-        for cycle in reader.one_by_one(COLUMNS, first, last):
-            teller.see(cycle)
+        with counting("cycles", err.is_terminal) as tell:
+            for row, cycle in enumerate(reader.one_by_one(COLUMNS, first, last)):
+                teller.see(cycle)
+                if row % TOLD_EVERY == 0:
+                    tell(row, last - first + 1)
     return journal, teller
 
 
