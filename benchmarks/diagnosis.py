@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from evencoat.diagnosis import trials
 from evencoat.diagnosis.judging import judged
 
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 SEED, QUIET_SEED = 90_000, 80_000
 QUIET_MINUTES = 22.5
 QUIET_ZONES_MOST = 60
@@ -72,7 +74,7 @@ def _plan(families: tuple[str, ...], rounds: int, hours: float) -> list[tuple[tr
 def _played(plan: list[tuple[trials.Kind, str, int]], kept: Path | None, workers: int) -> list[dict[str, Any]]:
     with (
         ProcessPoolExecutor(workers) as pool,
-        Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar,
+        Progress(*COLUMNS, console=Console(stderr=True)) as bar,
     ):
         task, rows = bar.add_task("trials", total=len(plan)), []
         for row in pool.map(_row, [label.label for label, _, _ in plan], *zip(*[one[1:] for one in plan], strict=True),
@@ -199,6 +201,8 @@ def draw(rows: list[dict[str, Any]], folder: Path) -> None:
     axes.set_ylabel("what was wrong")
     figure.savefig(folder / "confusion.png", dpi=110)
     sized = [name for name in dict.fromkeys(row["fault"] for row in faults) if _sizes(name, faults)]
+    if not sized:  # as in a quick run, which has one size of each
+        return
     figure, grid = pyplot.subplots(-(-len(sized) // 4), 4, figsize=(12, 9), layout="constrained", squeeze=False)
     for axes, name in zip(grid.flat, sized, strict=False):
         mine = sorted((row for row in faults if row["fault"] == name), key=lambda row: abs(row["size"]))

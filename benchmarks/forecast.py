@@ -1,6 +1,6 @@
 """How good are forecasts? Coverage, sharpness and warnings on lines and faults that nothing was learnt from.
 
-    python benchmarks/forecast.py [--runs N] [--minutes M] [--corpus DIR] [--workers N] [--json] [--out DIR]
+    python benchmarks/forecast.py [--quick] [--runs N] [--minutes M] [--corpus DIR] [--workers N] [--json] [--out DIR]
 
 Runs are those that evencoat.forecast.corpus keeps for judging; beside the forecaster stand persistence and an online
 AR(4) of each zone. Judged by what was really coated, a metre at a time, from minute 10 on, and by the scans of the
@@ -243,9 +243,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=40.0)
     parser.add_argument("--corpus", type=Path, default=Path("runs/forecast"), help="where played runs are kept")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="four runs of 20 minutes: whether it runs at all")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.runs, arguments.learnt, arguments.minutes = 4, 2, 20.0
     work = partial(judged, arguments.corpus)
     learnt = [case for case in corpus.cases(True, arguments.learnt, arguments.minutes) if not corpus.lies(case)]
     found = thresholds(list(over(work, learnt, arguments.workers)))
