@@ -253,8 +253,8 @@ def _story(rng: np.random.Generator, minutes: float) -> tuple[Scenario, float]:
         for onset_s, front_s in zip(at_s, fronts_s, strict=False)
     ]
     slip = {"name": "pump-slip-step", "onset_s": float(at_s[2]), "size": float(rng.uniform(-1.5, 1.5))}
-    plays = [*({"name": name} for name in DRIFTS), *plays, slip]
-    return parse({"play": plays}, "a stretch"), float(rng.uniform(*HONEST_FROM))
+    scenario = parse({"play": [*({"name": name} for name in DRIFTS), *plays, slip]}, "a stretch")
+    return scenario, float(rng.uniform(*HONEST_FROM))
 
 
 def _replaced(kind: str, rng: np.random.Generator) -> contextlib.AbstractContextManager[object]:

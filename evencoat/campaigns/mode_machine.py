@@ -186,6 +186,7 @@ class Machine(RuleBasedStateMachine):
     def begin_again(self, mode: Mode) -> None:
         """Control is started anew, its bus with it."""
         self.sink.begun_again()
+        self.cut_s = dict.fromkeys(self.cut_s, 0.0)  # it has not missed anybody for long yet
         self.line.loop, self.alive = self.line.controller(self.sink, mode), True
 
     # --- what must hold ------------------------------------------------------------------------------------------

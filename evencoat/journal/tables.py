@@ -245,16 +245,17 @@ def create_tables(db: sqlite3.Connection) -> None:
 def cycle_row(item: Cycle) -> tuple[object, ...]:
     """One cycle as SQLite keeps it, in the order of COLUMNS."""
     trace = item.trace
-    return (
-        *(getattr(trace, name) for name, _ in SCALARS),
-        *("; ".join(getattr(trace, name)) for name in LISTS),
-        *(np.asarray(getattr(trace, name), dtype="<f4").tobytes() for name in ARRAYS),
-        *(np.asarray(getattr(trace, name), dtype=np.uint8).tobytes() for name in FLAGS),
-        *(np.asarray(getattr(trace, name), dtype="<f4").tobytes() or None for name in (*SCANS, *SHOWN)),
-        item.step_us,
-        item.lateness_us,
-        item.t_unix_s,
-    )
+    with np.errstate(over="ignore"):  # a target typed beyond what four bytes hold is Inf in the journal
+        return (
+            *(getattr(trace, name) for name, _ in SCALARS),
+            *("; ".join(getattr(trace, name)) for name in LISTS),
+            *(np.asarray(getattr(trace, name), dtype="<f4").tobytes() for name in ARRAYS),
+            *(np.asarray(getattr(trace, name), dtype=np.uint8).tobytes() for name in FLAGS),
+            *(np.asarray(getattr(trace, name), dtype="<f4").tobytes() or None for name in (*SCANS, *SHOWN)),
+            item.step_us,
+            item.lateness_us,
+            item.t_unix_s,
+        )
 
 
 def event_row(event: Event) -> tuple[object, ...]:
