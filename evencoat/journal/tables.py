@@ -73,6 +73,7 @@ SCALARS: tuple[tuple[str, str], ...] = (
     ("dry_scan_rough_pct", "REAL"),
     ("dry_scan_m", "REAL"),
 )
+PAGE_BYTES = 8192  # a row of a forty-zone line would leave a quarter of smaller ones empty
 LISTS = ("limits", "link_faults")  # joined by "; "
 ARRAYS = ("profile_gsm", "wet_bias_pct", "gap_um", "gap_law_um", "gap_target_um")
 FLAGS = ("profile_valid", "zone_not_following", "zone_manual")
@@ -135,6 +136,7 @@ def open_for_writing(path: Path, line: LineDescription, settings_text: str) -> s
     """Open or create the journal of a line. Raises JournalError when it is something else."""
     db = sqlite3.connect(path, check_same_thread=False)  # opened here so that start-up fails loudly, used by the writer
     try:
+        db.execute(f"PRAGMA page_size={PAGE_BYTES}")  # of a new file
         db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # before the first table; lets `prune` give pages back
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")  # what was committed survives a power cut too
