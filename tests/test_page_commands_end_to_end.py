@@ -245,7 +245,7 @@ def roll_named(page: playwright.Page) -> None:
     """An order and a roll's name; what is not changed is not asked for."""
     turned_to(page, "rolls")
     button = page.locator("#page-rolls .name")
-    until(lambda: button.is_enabled(), "the rolls")
+    until(button.is_enabled, "the rolls")
     assert "Nothing is changed" in confirmed(page, "#page-rolls .name")
     assert "accepted" in confirmed(page, "#page-rolls .name", roll_name="R-0815", production_order="4711")
     until(lambda: "R-0815" in page.locator("#page-rolls tbody").inner_text(), "the roll's name")

@@ -39,7 +39,7 @@ LINKS = {  # what may be cut, and what of it is said once it is silent
 }
 SLOWEST_S = 1.0  # period of the slowest of these
 ROUNDING = 1e-6  # of a rate step
-RESTART_CYCLES = 3  # with a guard the first command comes a third of a second after a kill (campaign kill), never sooner
+RESTART_CYCLES = 3  # with a guard the first command comes a third of a second after a kill (campaign kill)
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 
 
