@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 
-DEAD_NATS, REVERSED_NATS = 15.0, 24.0  # on sixteen bolts: a reversed one is driven away and tells more than a dead one
-MISSED_LEAST, REVERSED_FROM, MISSED_MOST = 0.5, 1.3, 3.2  # times a suspect bolt's way that the web misses
+DEAD_NATS, DOUBTFUL_NATS, REVERSED_NATS = 12.0, 15.0, 24.0  # of sixteen; a reversed one runs away
+PLAINLY_MISSED = 0.75, 1.25  # times its way: neither more nor less than a dead one's
+MISSED_LEAST, REVERSED_FROM, MISSED_MOST = 0.5, 1.3, 2.45  # times a suspect bolt's way that the web misses
 STICK_NATS = 25.0
 LOSS_PCT, WET_JUMP_PCT, DRY_JUMP_PCT, JUMP_SIGMAS = 0.8, 0.6, 0.5, 5.0
 DRIFT_SIGMAS, DRIFT_PCT = 4.0, 0.6  # of a walk without aim, by the gauge's own steps

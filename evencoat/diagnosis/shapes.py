@@ -24,6 +24,7 @@ WARM_ROWS = 100  # from the first row until lips and web have come to rest
 
 
 BESIDE = 2  # zones on either side of a streak or lane that are still its own
+RAMP_SHARE = 0.6  # of what a bend goes in minutes, that it goes in the time of a ramp
 RAMP_ROWS, RAMP_LOG, STEADY_LOG = 20, 0.05, 0.01  # rows at one speed beside a ramp; speeds that differ, that are one
 
 
@@ -39,11 +40,13 @@ class Local(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """Change of the outermost zones, left and right (log), and its sigma."""
+    """Change of the outermost zones, left and right (log), its sigma, and that of the third and fourth zone there."""
 
     left: float = 0.0
     right: float = 0.0
     sigma: float = 1.0
+    beside_left: float = 0.0
+    beside_right: float = 0.0
 
 
 class Seen:
@@ -105,7 +108,8 @@ class Seen:
         others = float(square.sum()) - own
         self.local = Local(zone, peak, abs(peak) / sigma, 1.0 + beside, own / max(own + others, 1e-12))
         inner = np.median(step)
-        self.edge = Edge(float(step[0] - inner), float(step[-1] - inner), sigma)
+        sides = [float(step[0] - inner), float(step[-1] - inner)]
+        self.edge = Edge(*sides, sigma, float(step[2:4].mean() - inner), float(step[-4:-2].mean() - inner))
         self.restless = others / zones / sigma**2
         rms = math.sqrt(float(np.median(np.square(apart))) / 0.455)
         self._usual.seen(rms)
@@ -168,7 +172,7 @@ class Ramps:
         self._before = float(speed), now
 
     def _ramp(self, faster: float, bowed: float) -> None:
-        sigma = max(self._seen.usual_bend, FLOOR)
+        sigma = max(RAMP_SHARE * self._seen.usual_bend, FLOOR)
         self._information += (faster / sigma) ** 2
         self._told += faster * bowed / sigma**2
 

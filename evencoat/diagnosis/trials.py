@@ -113,7 +113,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("lip bends with heat", "lip-thermal-bow", "lip-bow", "web", size=(0.7, 6.0), signed=True, shows="web"),
     Kind("foil uneven", "foil-variation", "foil-uneven", "web", size=(1.5, 8.0), dry=True, shows="reading",
          keys={"gauge": "dry"}),
-    Kind("lip gives way", "web-speed", "lip-gives", "web", size=(3.0, 20.0), shows="web"),
+    Kind("lip gives way", "web-speed", "lip-gives", "web", size=(6.0, 60.0), shows="web"),
     Kind("edges heavy", "heavy-edges", "unknown", "unknown", size=(1.5, 15.0), shows="web"),
     Kind("one side warm", "cd-temperature", "unknown", "unknown", size=(0.7, 6.0), shows="web"),
 )  # fmt: skip

@@ -37,6 +37,7 @@ SETTLE_ROWS = 130  # after a start or another speed
 BATCH_S = 240.0  # and the way to the dry gauge: so long everything about the slurry is the batch's doing
 FRESH_BATCH_S = 120.0
 TOLD_MOST = 400
+EDGE_BESIDE = 0.3  # of what the outermost zone lacks, that the third and fourth may lack as well
 SHAPES_FROM = 160  # rows, until lips have come to rest and it is known how restless a profile is
 ENDS_GIVE = 0.2  # of what a lip gives in its middle: its ends are bolted
 
@@ -344,7 +345,9 @@ class Diagnoser:
             if where in not_well:
                 continue
             dead, turned, play = (float(one) for one in stacked[:, k])
-            need, missing = bound, float(missed[k])
+            missing = float(missed[k])
+            low, high = calibration.PLAINLY_MISSED
+            need = (calibration.DEAD_NATS if low < missing < high else calibration.DOUBTFUL_NATS) * many
             if not calibration.MISSED_LEAST < missing < calibration.MISSED_MOST:
                 continue
             words = f"of its way the web misses {missing:.1f} times; {best[k]:.0f} nats against a well bolt"
@@ -494,12 +497,14 @@ class Diagnoser:
 
     def _edge(self, name: str, seen: Seen) -> Founds:
         """One gauge beside its place sees bare foil at one edge."""
-        left, right, sigma = seen.edge
+        left, right, sigma, *beside = seen.edge
         worst, other = (left, right) if left < right else (right, left)
         other_gauge = self._shapes.get("dry" if name == "wet" else "wet")
         size = min(-100.0 * worst / calibration.EDGE_PCT, -worst / sigma / calibration.EDGE_SIGMAS)
         if size < 0.5 or abs(other) > 0.5 * abs(worst) or abs(seen.local.size) > 1.3 * abs(worst):
             return {}
+        if -beside[0 if left < right else 1] > EDGE_BESIDE * -worst:
+            return {}  # a profile that tilts goes down little by little
         if other_gauge is not None and name == "dry" and other_gauge.edge.sigma > 0.0:
             at = -1 if right < left else 0
             if self._wet_saw(at) < 0.5 * worst:
