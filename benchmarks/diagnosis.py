@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from scipy.optimize import minimize
 
+from controller.line.description import Array
 from evencoat.diagnosis import calibration, trials
 from evencoat.diagnosis.judging import judged
 
@@ -109,7 +110,7 @@ def _row(label: str, family: str, seed: int, kept: Path | None, until: float) ->
     kind = next(kind for kind in (*trials.KINDS, trials.QUIET) if kind.label == label)
     trial = trials.drawn(kind, family, seed, QUIET_MINUTES)
     if kept is None:
-        coated: list[trials.Array] = []
+        coated: list[Array] = []
         cycles = list(trials.simulated(trial, coated))
         return judged(trial, cycles, trials.Visible.of(trial, trials.changes_of(trial, coated)))
     file = kept / f"{label.replace(' ', '-')}_{family}_{seed}.npz"
@@ -260,9 +261,9 @@ def draw(rows: list[dict[str, Any]], folder: Path) -> None:
     share = matrix / matrix.sum(axis=1, keepdims=True)
     figure, axes = pyplot.subplots(figsize=(11, 9), layout="constrained")
     axes.imshow(share, cmap="Greys", vmin=0.0, vmax=1.0)
-    for row, column in np.argwhere(matrix > 0).tolist():
-        colour = "white" if share[row, column] > 0.5 else "black"
-        axes.text(column, row, f"{matrix[row, column]:.0f}", ha="center", va="center", color=colour, fontsize=8)
+    for y, x in np.argwhere(matrix > 0).tolist():
+        colour = "white" if share[y, x] > 0.5 else "black"
+        axes.text(x, y, f"{matrix[y, x]:.0f}", ha="center", va="center", color=colour, fontsize=8)
     axes.set_xticks(range(len(said)), said, rotation=90)
     axes.set_yticks(range(len(causes)), causes)
     axes.set_xlabel("said first")

@@ -97,8 +97,8 @@ class Rows:
         at, count = self.row % self.size, max(self._few[0], 1.0)
         if self._few[0]:
             self.gap_um[at] = self._sums / count
-            for values, value in zip(self._each, self._few[1:] / count, strict=True):
-                values[at] = value
+            for known, value in zip(self._each, self._few[1:] / count, strict=True):
+                known[at] = value
         for k in range(self.row + 1, row + 1):
             place = k % self.size
             for values in (self.gap_um, self.wet, self.dry, *self._each):

@@ -108,8 +108,9 @@ class Seen:
         others = float(square.sum()) - own
         self.local = Local(zone, peak, abs(peak) / sigma, 1.0 + beside, own / max(own + others, 1e-12))
         inner = np.median(step)
-        sides = [float(step[0] - inner), float(step[-1] - inner)]
-        self.edge = Edge(*sides, sigma, float(step[2:4].mean() - inner), float(step[-4:-2].mean() - inner))
+        ends = (step[0], step[-1], step[2:4].mean(), step[-4:-2].mean())
+        left, right, beside_left, beside_right = (float(one - inner) for one in ends)
+        self.edge = Edge(left, right, sigma, beside_left, beside_right)
         self.restless = others / zones / sigma**2
         rms = math.sqrt(float(np.median(np.square(apart))) / 0.455)
         self._usual.seen(rms)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from controller.line.description import Array
 from evencoat.cli import app
 from evencoat.diagnosis import trials
 from evencoat.diagnosis.judging import judged, right
@@ -83,7 +84,7 @@ def test_a_bolt_that_nobody_moves_cannot_be_seen_and_a_streak_can() -> None:
     dead, streak = trial("dead bolt", 0.8, onset_s=46.0), trial("streak", 1.6, size=-40.0, width_mm=20.0)
     found = []
     for one in (dead, streak):
-        coated: list[trials.Array] = []
+        coated: list[Array] = []
         for _ in trials.simulated(one, coated):
             pass
         found.append(trials.Visible.of(one, trials.changes_of(one, coated)))
