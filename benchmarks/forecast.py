@@ -147,6 +147,16 @@ def _error(shares: Sequence[Array]) -> list[list[float]]:
     return found
 
 
+def by_family(runs: Sequence[dict[str, Any]]) -> dict[str, list[list[float]]]:
+    """Coverage of zones of the web by our forecasts, (horizons, levels) of each family."""
+    return {
+        family: np.mean([run["kinds"]["forecast"]["zone"] for run in runs if run["family"] == family], axis=0)
+        .round(4)
+        .tolist()
+        for family in sorted({run["family"] for run in runs})
+    }
+
+
 def _brier(own: Sequence[dict[str, Array]]) -> list[float]:
     """Of the chance of a metre out, by horizon, less nothing: 0 is a prophet."""
     scores = [((one["chance"] - one["came"]) ** 2).mean(axis=0) for one in own if one["chance"].size]
@@ -181,6 +191,10 @@ def text(document: dict[str, Any]) -> str:
                 row = "".join(f"{one:>11.4f}" for one in told[key])
                 shown.append(f"{name:13}{label:29}{row}")
             shown += [f"{name:13}one cycle {told['cycle_ms']:.2f} ms", ""]
+    for family, coverage in document["families"].items():
+        row = "".join(f"{100.0 * one[1]:>11.1f}" for one in coverage)
+        shown.append(f"{'web, zones, 80 %: ' + family:42}{row}")
+    shown.append("")
     shown.append(
         f"{'warnings':13}{'threshold':>10}{'came':>7}{'right':>8}{'events':>8}{'before oven end':>17}{'lead s':>8}"
     )
@@ -270,6 +284,7 @@ def main() -> None:
         "levels": LEVELS,
         "runs": {which: len(part) for which, part in parts.items()},
         **{which: table(part) if part else {} for which, part in parts.items()},
+        "families": by_family(parts["honest"]),
         "warnings": {
             name: {"threshold": found[name], **tallied(parts["honest"], name, found[name]).figures()} for name in KINDS
         },
