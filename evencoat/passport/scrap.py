@@ -1,12 +1,15 @@
-"""Which cells to cut out: a bound on the chance of being out of tolerance, marks by lane, stretches for people.
+"""Which cells to cut out: a bound on the chance of being out of tolerance, pieces by lane, stretches for people.
 
-Only evencoat.passport imports this.
+A slitter and a cell line do not take single cells out of a lane. What lies between two cuts and is shorter than a piece
+is worth nothing, and nothing shorter than a piece is cut out: `in_pieces` makes that of any cells, of those that are
+marked and of those that are truly bad alike. Only evencoat.passport imports this.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +18,8 @@ from controller.line.description import BoolArray
 from evencoat.passport.web import Float32
 
 BOUND = 0.02  # a cell is marked when its chance of being out of tolerance is above this; docs/passport.md has figures
+PIECE_M = 10  # about the electrode of one large wound cell: shorter is neither cut out nor left between two cuts
+PIECE_MOST_M = 1000
 NEAR_M = 5  # marks that lie nearer along the web, in the same or neighbouring lanes, are one stretch for people
 
 
@@ -50,6 +55,39 @@ def marks(cells: BoolArray) -> list[Mark]:
     edges = np.diff(np.pad(cells.astype(np.int8), ((1, 1), (0, 0))), axis=0)
     begins, ends = np.argwhere(edges.T == 1), np.argwhere(edges.T == -1)
     return [Mark(int(z), int(a), int(b)) for (z, a), (_, b) in zip(begins, ends, strict=True)]
+
+
+def in_pieces(cells: BoolArray, piece_m: int = PIECE_M) -> BoolArray:
+    """What must be cut of each lane to be rid of these cells, (metres, zones): gaps shorter than a piece go with what
+    lies on both sides of them, and what is still shorter than one is cut about its middle, a piece long."""
+    metres = cells.shape[0]
+    out: BoolArray = np.zeros_like(cells)
+    for _, lane in groupby(marks(cells), key=lambda mark: mark.zone):
+        for mark in _joined((_grown(one, piece_m, metres) for one in _joined(lane, piece_m)), piece_m):
+            out[mark.from_m : mark.to_m, mark.zone] = True
+    return out
+
+
+def _joined(lane: Iterable[Mark], piece_m: int) -> Iterator[Mark]:
+    """Marks of one lane, in order, with the gaps closed that are too short to be of use."""
+    last: Mark | None = None
+    for mark in lane:
+        if last is not None and mark.from_m - last.to_m < piece_m:
+            last = replace(last, to_m=max(last.to_m, mark.to_m))
+        else:
+            if last is not None:
+                yield last
+            last = mark
+    if last is not None:
+        yield last
+
+
+def _grown(mark: Mark, piece_m: int, metres: int) -> Mark:
+    lacking = min(piece_m, metres) - (mark.to_m - mark.from_m)
+    if lacking <= 0:
+        return mark
+    from_m = min(max(mark.from_m - lacking // 2, 0), metres - min(piece_m, metres))
+    return replace(mark, from_m=from_m, to_m=from_m + min(piece_m, metres))
 
 
 def stretches(cells: BoolArray, deviation_pct: Float32) -> list[Stretch]:

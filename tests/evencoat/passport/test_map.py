@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from evencoat.passport import Made, Named, Told
-from evencoat.passport.scrap import Mark, marks, stretches
+from evencoat.passport import Assumed, Made, Named, Told
+from evencoat.passport.scrap import Mark, in_pieces, marks, stretches
 from evencoat.passport.smooth import Readings, Walk, likeliest, smoothed, split
-from evencoat.passport.weigh import probability_out
+from evencoat.passport.weigh import cosines, probability_out, weigh
 from tests.evencoat.passport.conftest import HILL_FROM, HILL_TO, HILL_ZONES, NOISE, Story, true_log
 
 
@@ -137,7 +140,7 @@ def test_chances_are_those_of_the_normal_distribution(made: Callable[..., Made])
     assert ((chance >= 0.0) & (chance <= 1.0)).all()
     map_ = type(map_)(**{name: getattr(map_, name) for name in map_.__slots__})
     map_.log = np.log1p(np.array([[0.02, 0.0, 0.03]], dtype=np.float32))
-    map_.random, map_.systematic = np.full((1, 3), 0.01, np.float32), 0.0
+    map_.random, map_.systematic = np.full((1, 3), 0.01, np.float32), np.zeros((1, 1), np.float32)
     assert probability_out(map_, 2.0)[0] == pytest.approx([0.500032, 0.0455003, 0.841345], abs=1e-5)
 
 
@@ -148,3 +151,45 @@ def test_marks_and_stretches_are_the_cells_that_hang_together() -> None:
     first, second = stretches(cells, np.where(cells, -3.0, 0.0).astype(np.float32))
     assert (first.from_m, first.to_m, first.first_zone, first.last_zone, first.cells) == (10, 25, 0, 2, 19)
     assert (second.from_m, second.to_m, second.cells, second.worst_pct) == (40, 41, 1, -3.0)
+
+
+def test_pieces_close_what_is_too_short_to_use_and_cut_nothing_shorter() -> None:
+    cells = np.zeros((100, 2), dtype=bool)
+    cells[[0, 30, 37, 99], 0] = True
+    cells[50:70, 1] = True
+    assert marks(in_pieces(cells, 10)) == [Mark(0, 0, 10), Mark(0, 29, 39), Mark(0, 90, 100), Mark(1, 50, 70)]
+    assert marks(in_pieces(cells[:6], 10)) == [Mark(0, 0, 6)]
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=80), st.integers(1, 12))
+def test_pieces_hold_every_cell_and_neither_they_nor_what_is_left_is_short(lane: list[bool], piece_m: int) -> None:
+    cells = np.array(lane)[:, None]
+    whole = in_pieces(cells, piece_m)
+    assert (whole >= cells).all() and (in_pieces(whole, piece_m) == whole).all()
+    cut = marks(whole)
+    assert all(mark.to_m - mark.from_m >= min(piece_m, len(lane)) for mark in cut)
+    assert all(after.from_m - before.to_m >= piece_m for before, after in pairwise(cut))
+    assert piece_m > 1 or (whole == cells).all()
+
+
+def test_a_passport_says_what_is_cut_and_what_of_it_is_in_doubt(made: Callable[..., Made]) -> None:
+    pieces, cells = made(assumed=Assumed(0.0, piece_m=25)), made(assumed=Assumed(0.0, piece_m=1))
+    assert (pieces.doubtful == cells.marked).all() and pieces.record.stretches == cells.record.stretches
+    assert pieces.record.figures.doubtful_share == cells.record.figures.scrap_share
+    assert pieces.record.figures.scrap_share > cells.record.figures.scrap_share
+    assert min(mark.to_m - mark.from_m for mark in pieces.record.scrap) >= 25.0
+
+
+def test_waves_across_the_web_are_orthonormal_and_the_first_is_the_mean() -> None:
+    waves = cosines(7)
+    assert waves @ waves.T == pytest.approx(np.eye(7)) and waves[0] == pytest.approx(7**-0.5)
+
+
+def test_where_a_gauge_misses_a_zone_for_long_the_zones_are_smoothed_themselves(made: Callable[..., Made]) -> None:
+    whole = made().web
+    assert whole.wet is not None
+    whole.wet.total[:, 3] = whole.wet.count[:, 3] = 0.0
+    torn = weigh(whole, 0.0)
+    error = np.abs(torn.deviation_pct - truth_pct(made()))
+    assert torn.half_width_pct[60:, 3].mean() > 1.2 * torn.half_width_pct[60:, 8].mean()
+    assert (error <= torn.half_width_pct)[:, 3].mean() > 0.9
