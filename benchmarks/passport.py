@@ -9,10 +9,11 @@ be rid of all cells that are truly out, in the same pieces as the marks; held is
 under --out and read again. --day judges the rolls of a day that benchmarks/hands_off.py has left in a folder instead.
 
 Each run is judged without lab samples; with a disc at five places across the web, and with one of every zone, a while
-after the roll's beginning (60 m, after the start-up) and before its end, staggered along the web; and with the dry
-gauge's error told, as only a simulation can: what is left then is random. Discs of 56 mm are drawn from the true web
-and weighed with the errors that evencoat.passport.samples assumes, one punch a roll. The hard scenarios are judged
-with what their gauges and foil are worth stated, too.
+after the roll's beginning (60 m, after the start-up) and before the end of what the dry gauge saw (these journals end
+while web is still in the oven), staggered along the web; and with the dry gauge's error told, as only a simulation can:
+what is left then is random. Discs of 56 mm are drawn from the true web and weighed with the errors that
+evencoat.passport.samples assumes, one punch a roll. The hard scenarios are judged with what their gauges and foil are
+worth stated, too.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from evencoat.league.players import Core, player, tuned
 from evencoat.league.rivals import Rival
 from evencoat.passport import rolls_of
 from evencoat.passport.samples import PUNCH_PCT, WEIGHED_PCT, Disc, Samples
-from evencoat.passport.scrap import BOUND, PIECE_M, in_pieces, marked
+from evencoat.passport.scrap import BOUND, PIECE_M, cut_out
 from evencoat.passport.web import Web, read_web
 from evencoat.passport.weigh import SYSTEMATIC_PCT, RollMap, pinned, probability_out, weigh
 from evencoat.recording import TruthRecorder, load_truth
@@ -63,6 +64,7 @@ HARD = ("a-day", "grade-change")  # foil that nobody told the gauge of, and a dr
 STATED = (0.33, 0.22)  # accuracy_pct and foil_pct of those, and of the hands-off day: 0.2 %/h, foil of 0.6 %
 BOUNDS = (0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01)
 PIECES_M = (1, 5, PIECE_M)
+NOTHING = 1e-6
 DISC_MM = 56.0
 FIRST_M, LAST_M, STEP_M = 60.0, 4.0, 0.7
 TOLD_M = 301  # over which the dry gauge's true error is taken
@@ -131,7 +133,8 @@ def discs(web: Web, truth: dict[str, Any], coated: Any, lanes: Any, rng: np.rand
     at_mm = (np.arange(truth["areal_density_gsm"].shape[1]) + 0.5) / truth["areal_density_gsm"].shape[1] * width_mm
     left_m, punch = truth["web_m"] - web.first_m - 0.5 * truth["ds_m"], rng.normal(0.0, 0.01 * PUNCH_PCT)
     found: list[Disc] = []
-    for begin, step_m in ((min(FIRST_M, 0.3 * web.metres), STEP_M), (web.metres - LAST_M, -STEP_M)):
+    seen = np.flatnonzero(web.dry.count.any(axis=1)) if web.dry is not None else np.arange(web.metres)
+    for begin, step_m in ((min(FIRST_M, 0.3 * web.metres), STEP_M), (seen[-1] - LAST_M, -STEP_M)):
         for k, zone in enumerate(rng.permutation(lanes).tolist()):
             metre = int(begin + k * step_m)
             while not coated[metre]:
@@ -147,7 +150,7 @@ def discs(web: Web, truth: dict[str, Any], coated: Any, lanes: Any, rng: np.rand
 
 
 def told_error(web: Web, true: Any, coated: Any) -> Web:
-    """The web as a dry gauge would have seen it that has noise alone: its slow error, known in a simulation, is gone."""
+    """The web as a dry gauge with noise alone would have seen it: its slow error, known in a simulation, is gone."""
     dry = web.dry
     if dry is None:
         return web
@@ -193,7 +196,7 @@ def judged(name: str, web: Web, truth: dict[str, Any], asked: tuple[float, bool,
     told: dict[str, Any] = {
         "run": name,
         "out": int(out.sum()),
-        "needed": {str(piece_m): int(in_pieces(out, piece_m).sum()) for piece_m in PIECES_M},
+        "needed": {str(piece_m): int(cut_out(out, coated, NOTHING, piece_m).sum()) for piece_m in PIECES_M},
         "by": {},
     }
     for kind, roll_map in variants(web, truth, true, coated, asked).items():
@@ -209,7 +212,7 @@ def judged(name: str, web: Web, truth: dict[str, Any], asked: tuple[float, bool,
                 str(piece_m): {
                     str(bound): [int((cells & out).sum()), int(cells.sum())]
                     for bound in sorted({*BOUNDS, BOUND})
-                    for cells in (in_pieces(marked(chance, roll_map.coated, bound), piece_m),)
+                    for cells in (cut_out(chance, roll_map.coated, bound, piece_m),)
                 }
                 for piece_m in PIECES_M
             },

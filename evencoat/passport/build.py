@@ -72,8 +72,8 @@ class Told:
 class Assumed:
     """What a passport takes for granted. None: as the line file has it ([gauges.dry]), or else as usual.
 
-    systematic_pct, foil_pct: of target, standard uncertainties, see weigh; bound: chance of being out above which a
-    cell is marked; piece_m: shortest piece of a lane that is cut.
+    systematic_pct, foil_pct: of target, standard uncertainties, see weigh; bound, piece_m: of what is cut out, see
+    scrap.cut_out.
     """
 
     systematic_pct: float | None = None
@@ -128,8 +128,8 @@ def make(
     web = read_web(journal, settings.line, roll, tell)
     roll_map = _weighed(web, settings.dry_accuracy, assumed, told.samples)
     chance = probability_out(roll_map, settings.line.target.tolerance_pct)
-    doubtful = scrap.marked(chance, roll_map.coated, assumed.bound)
-    cells = scrap.in_pieces(doubtful, assumed.piece_m)
+    doubtful = scrap.doubtful(chance, roll_map.coated, assumed.bound)
+    cells = scrap.cut_out(chance, roll_map.coated, assumed.bound, assumed.piece_m)
     chain = journal.audit()
     interventions = _interventions(chain, web)
     record = Passport(

@@ -77,7 +77,7 @@ class Figures(Table):
     out_of_tolerance_share: Share = Field(description="expected share of the coated cells out of tolerance")
     scrap_m: Length = Field(description="metres with a mark in any lane")
     scrap_share: Share = Field(description="share of the coated cells that are to be cut out")
-    doubtful_share: Share = Field(description="share of them that are above the bound themselves, not for their piece")
+    doubtful_share: Share = Field(description="share of them whose own chance of being out is above the bound")
 
 
 class ScrapMark(Table):
@@ -166,7 +166,9 @@ class Passport(Table):
     figures: Figures
     uncertainty: Uncertainty
     stretches: list[OutOfTolerance]
-    scrap_bound: Share = Field(description="a cell is marked when it is out of tolerance with more than this chance")
+    scrap_bound: Share = Field(
+        description="pieces are cut so that the sum of (chance of being out - this) over what goes is the largest"
+    )
     scrap_piece_m: int = Field(
         ge=1, description="shortest piece of a lane that is cut out or left between two cuts, m; 1: single cells"
     )

@@ -83,8 +83,11 @@ def smoothed(readings: Readings, walk: Walk) -> Smoothed:
     return Smoothed(found[0][..., 0], found[0][..., 1], walk, found[0][..., 2])
 
 
-def likeliest(readings: Readings, first_guess: Walk) -> Walk:
-    """The variances under which what was seen is likeliest; of some stretches spread over the roll."""
+def likeliest(readings: Readings, first_guess: Walk, begin: Walk | None = None) -> Walk:
+    """The variances under which what was seen is likeliest; of some stretches spread over the roll.
+
+    first_guess: what gauges are described as; begin: where to look first, where others were found already.
+    """
     metres = readings.wet.shape[0]
     starts = sorted({max(0, round(k * (metres - PART_M) / max(PARTS - 1, 1))) for k in range(PARTS)})
     parts = _beside([readings.part(slice(start, start + PART_M)) for start in starts])
@@ -94,7 +97,8 @@ def likeliest(readings: Readings, first_guess: Walk) -> Walk:
     if not np.isfinite(readings.dry).any():
         told -= {"o", "dry"}
 
-    best, least = first_guess, _forward(parts, first_guess).unlikely
+    best = begin or first_guess
+    least = _forward(parts, best).unlikely
     for step in STEPS:
         moved = True
         while moved:

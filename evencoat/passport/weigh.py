@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -120,7 +121,7 @@ def pinned(roll_map: RollMap, web: Web, samples: Samples) -> RollMap:
 
 
 def _shapes(shapes: Readings, guess: Walk) -> tuple[Float32, Float32, Walk]:
-    """Each zone's deviation from the mean and its variance, (metres, zones); what was found of the last channels.
+    """Each zone's deviation from the mean and its variance, (metres, zones); pace and noise of the narrowest waves.
 
     Neighbouring zones move together: wide waves across the web walk far faster than narrow ones, which are little but
     noise. So the zones' cosines are smoothed, by groups of like width; where gauges miss zones, the zones themselves.
@@ -131,16 +132,19 @@ def _shapes(shapes: Readings, guess: Walk) -> tuple[Float32, Float32, Walk]:
     else:
         basis, shapes = cosines(zones), _waves(shapes)
         edges = sorted({round(zones ** (k / GROUPS)) for k in range(GROUPS + 1)})
-    x, variance, walk = np.zeros((metres, zones), np.float32), np.zeros((metres, zones), np.float32), guess
-    for group in map(slice, edges[:-1], edges[1:]):
-        whole = likeliest(
-            shapes.of(slice(group.start, group.stop, -(-(group.stop - group.start) // ZONES_ASKED))), guess
-        )
+    x, variance = np.zeros((metres, zones), np.float32), np.zeros((metres, zones), np.float32)
+    walk: Walk | None = None
+    whole: Walk | None = None
+    for group in reversed([slice(*edge) for edge in pairwise(edges)]):  # the narrow ones first: they show the noise
+        asked = slice(group.start, group.stop, -(-(group.stop - group.start) // ZONES_ASKED))
+        whole = likeliest(shapes.of(asked), guess, whole)
         for first in range(group.start, group.stop, ZONES_AT_ONCE):
             some = slice(first, min(first + ZONES_AT_ONCE, group.stop))
             found = smoothed(shapes.of(some), whole)
-            x[:, some], variance[:, some], walk = found.x, found.variance, found.walk
+            x[:, some], variance[:, some] = found.x, found.variance
+            walk = walk or found.walk
     back = basis.astype(np.float32)
+    assert walk is not None
     return x @ back, variance @ back**2, walk
 
 

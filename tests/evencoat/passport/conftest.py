@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -112,8 +113,9 @@ def roll(tmp_path_factory: pytest.TempPathFactory, first_trace: Trace) -> Callab
 
 @pytest.fixture(scope="session")
 def made(roll: Callable[[Story], Path]) -> Callable[..., Made]:
-    """Passports of stories."""
+    """Passports of stories, each made once."""
 
+    @cache
     def passport(
         told: Story = Story(), number: int | None = 1, known: Told = Told(), assumed: Assumed = Assumed(0.0)
     ) -> Made:
