@@ -8,12 +8,12 @@ A cell is a metre and a zone; it is out of tolerance where its true mean is. Len
 be rid of all cells that are truly out, in the same pieces as the marks; held is the share of those cells. Runs are kept
 under --out and read again. --day judges the rolls of a day that benchmarks/hands_off.py has left in a folder instead.
 
-Each run is judged without lab samples; with a disc at five places across the web, and with one of every zone, a while
-after the roll's beginning (60 m, after the start-up) and before the end of what the dry gauge saw (these journals end
-while web is still in the oven), staggered along the web; and with the dry gauge's error told, as only a simulation can:
-what is left then is random. Discs of 56 mm are drawn from the true web and weighed with the errors that
-evencoat.passport.samples assumes, one punch a roll. The hard scenarios are judged with what their gauges and foil are
-worth stated, too.
+Each run is judged without lab samples; with a disc at five places across the web, with one of every zone, and with
+three of every zone and a punch whose area is known better (0.02 %), a while after the roll's beginning (60 m, after the
+start-up) and before the end of what the dry gauge saw (these journals end while web is still in the oven), staggered
+along the web; and with the dry gauge's error told, as only a simulation can: what is left then is random. Discs of 56
+mm are drawn from the true web and weighed with the errors that evencoat.passport.samples assumes, one punch a roll. The
+hard scenarios are judged with what their gauges and foil are worth stated, too.
 """
 
 from __future__ import annotations
@@ -62,11 +62,12 @@ SCENARIOS = (
 )
 HARD = ("a-day", "grade-change")  # foil that nobody told the gauge of, and a dry gauge that drifts
 STATED = (0.33, 0.22)  # accuracy_pct and foil_pct of those, and of the hands-off day: 0.2 %/h, foil of 0.6 %
-BOUNDS = (0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01)
+BOUNDS = (0.3, 0.2, 0.1, 0.07, 0.05, 0.04, 0.03, 0.02, 0.01)
 PIECES_M = (1, 5, PIECE_M)
 NOTHING = 1e-6
 DISC_MM = 56.0
-FIRST_M, LAST_M, STEP_M = 60.0, 4.0, 0.7
+FIRST_M, LAST_M, SPREAD_M = 60.0, 4.0, 12.0
+FINE_PUNCH_PCT = 0.02
 TOLD_M = 301  # over which the dry gauge's true error is taken
 
 
@@ -127,18 +128,21 @@ def true_pct(web: Web, truth: dict[str, Any]) -> tuple[Any, Any]:
         return 100.0 * (mean / (web.line.target_profile_gsm * web.laid.target_ratio[:, None]) - 1.0), coated > 0.05
 
 
-def discs(web: Web, truth: dict[str, Any], coated: Any, lanes: Any, rng: np.random.Generator) -> Samples:
+def discs(
+    web: Web, truth: dict[str, Any], coated: Any, lanes: Any, punch_pct: float, rng: np.random.Generator
+) -> Samples:
     """What a laboratory would weigh of these lanes at both ends."""
     zones, width_mm = web.line.zones, web.line.web_width_mm
     at_mm = (np.arange(truth["areal_density_gsm"].shape[1]) + 0.5) / truth["areal_density_gsm"].shape[1] * width_mm
-    left_m, punch = truth["web_m"] - web.first_m - 0.5 * truth["ds_m"], rng.normal(0.0, 0.01 * PUNCH_PCT)
+    left_m, punch = truth["web_m"] - web.first_m - 0.5 * truth["ds_m"], rng.normal(0.0, 0.01 * punch_pct)
     found: list[Disc] = []
+    step_m = SPREAD_M / len(lanes)
     seen = np.flatnonzero(web.dry.count.any(axis=1)) if web.dry is not None else np.arange(web.metres)
-    for begin, step_m in ((min(FIRST_M, 0.3 * web.metres), STEP_M), (seen[-1] - LAST_M, -STEP_M)):
+    for begin, apart_m in ((min(FIRST_M, 0.3 * web.metres), step_m), (seen[-1] - LAST_M, -step_m)):
         for k, zone in enumerate(rng.permutation(lanes).tolist()):
-            metre = int(begin + k * step_m)
+            metre = int(begin + k * apart_m)
             while not coated[metre]:
-                metre += 1 if step_m > 0.0 else -1
+                metre += 1 if apart_m > 0.0 else -1
             rows = np.flatnonzero((left_m >= metre) & (left_m < metre + 1.0) & (truth["ds_m"] > 0.0))
             if rows.size:
                 row = int(rng.choice(rows))
@@ -146,7 +150,7 @@ def discs(web: Web, truth: dict[str, Any], coated: Any, lanes: Any, rng: np.rand
                 true = float(truth["areal_density_gsm"][row, under].mean())
                 gsm = true * (1.0 + punch + rng.normal(0.0, 0.01 * WEIGHED_PCT))
                 found.append(Disc(len(found) + 2, float(left_m[row]), None, zone + 1.0, None, gsm, None))
-    return Samples("lab.csv", b"", tuple(found))
+    return Samples("lab.csv", b"", tuple(found), punch_pct)
 
 
 def told_error(web: Web, true: Any, coated: Any) -> Web:
@@ -178,8 +182,12 @@ def variants(web: Web, truth: dict[str, Any], true: Any, coated: Any, asked: tup
     alone, zones = weigh(web, systematic_pct), web.line.zones
     five = np.unique(np.linspace(0, zones - 1, 5).round().astype(int))
     made: dict[str, RollMap] = {"alone": alone, "told": weigh(told_error(web, true, coated), 0.0)}
-    for name, lanes in (("five", five), ("zones", np.arange(zones))):
-        lab = discs(web, truth, coated, lanes, np.random.default_rng([seed, zones, len(lanes)]))
+    for name, lanes, punch_pct in (
+        ("five", five, PUNCH_PCT),
+        ("zones", np.arange(zones), PUNCH_PCT),
+        ("thrice", np.repeat(np.arange(zones), 3), FINE_PUNCH_PCT),
+    ):
+        lab = discs(web, truth, coated, lanes, punch_pct, np.random.default_rng([seed, zones, len(lanes)]))
         made[name] = pinned(alone, web, lab)
         if hard:
             made[f"{name}, stated"] = pinned(assuming(alone, *STATED), web, lab)

@@ -56,7 +56,8 @@ BoundOption = Annotated[
         "--scrap-bound",
         min=0.0001,
         max=0.9,
-        help="Cells are marked that are out of tolerance with more than this chance. Without it, 0.02.",
+        help="Chance of being out of tolerance that makes a cell worth cutting out; of all ways to cut a lane the one "
+        "is taken with the largest sum of (chance - this) over what goes. Without it, 0.025.",
     ),
 ]
 PieceOption = Annotated[
