@@ -39,7 +39,7 @@ from evencoat.league import field
 from evencoat.league.players import Core, player, tuned
 from evencoat.league.rivals import Rival
 from evencoat.passport import rolls_of
-from evencoat.passport.samples import PUNCH_PCT, WEIGHED_PCT, Disc, Samples
+from evencoat.passport.samples import PUNCH_PCT, WEIGHED_PCT, WIDTH_MM, Disc, Samples
 from evencoat.passport.scrap import BOUND, PIECE_M, cut_out
 from evencoat.passport.web import Web, read_web
 from evencoat.passport.weigh import SYSTEMATIC_PCT, RollMap, pinned, probability_out, weigh
@@ -65,7 +65,6 @@ STATED = (0.33, 0.22)  # accuracy_pct and foil_pct of those, and of the hands-of
 BOUNDS = (0.3, 0.2, 0.1, 0.07, 0.05, 0.04, 0.03, 0.02, 0.01)
 PIECES_M = (1, 5, PIECE_M)
 NOTHING = 1e-6
-DISC_MM = 56.0
 FIRST_M, LAST_M, SPREAD_M = 60.0, 4.0, 12.0
 FINE_PUNCH_PCT = 0.02
 TOLD_M = 301  # over which the dry gauge's true error is taken
@@ -133,7 +132,8 @@ def discs(
 ) -> Samples:
     """What a laboratory would weigh of these lanes at both ends."""
     zones, width_mm = web.line.zones, web.line.web_width_mm
-    at_mm = (np.arange(truth["areal_density_gsm"].shape[1]) + 0.5) / truth["areal_density_gsm"].shape[1] * width_mm
+    strips = truth["areal_density_gsm"].shape[1]
+    at_mm = ((np.arange(strips) + 0.5) / strips - 0.5) * width_mm
     left_m, punch = truth["web_m"] - web.first_m - 0.5 * truth["ds_m"], rng.normal(0.0, 0.01 * punch_pct)
     found: list[Disc] = []
     step_m = SPREAD_M / len(lanes)
@@ -146,10 +146,12 @@ def discs(
             rows = np.flatnonzero((left_m >= metre) & (left_m < metre + 1.0) & (truth["ds_m"] > 0.0))
             if rows.size:
                 row = int(rng.choice(rows))
-                under = np.abs(at_mm - (zone + 0.5) * width_mm / zones) < 0.5 * DISC_MM
-                true = float(truth["areal_density_gsm"][row, under].mean())
+                edge_mm = 0.5 * (width_mm - WIDTH_MM)
+                across_mm = float(np.clip((zone + 0.5) * width_mm / zones - 0.5 * width_mm, -edge_mm, edge_mm))
+                chord = np.sqrt(np.maximum(1.0 - ((at_mm - across_mm) / (0.5 * WIDTH_MM)) ** 2, 0.0))
+                true = float(truth["areal_density_gsm"][row] @ chord / chord.sum())
                 gsm = true * (1.0 + punch + rng.normal(0.0, 0.01 * WEIGHED_PCT))
-                found.append(Disc(len(found) + 2, float(left_m[row]), None, zone + 1.0, None, gsm, None))
+                found.append(Disc(len(found) + 2, float(left_m[row]), None, None, across_mm, gsm, None))
     return Samples("lab.csv", b"", tuple(found), punch_pct)
 
 

@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from controller.line.description import Array
 from evencoat.passport.web import PassportError, Web
 
 WEIGHED_PCT = 0.15  # of one disc: cut edge 0.1, balance of 0.1 mg twice on 25 cm2 of 90 g/m2 0.06, foil beside it 0.07
@@ -26,10 +29,13 @@ SAMPLES_MAX = 500
 SIZE_MAX = 1_000_000
 GSM_LEAST, GSM_MOST = 0.2, 3.0  # of the target of then: beyond it is a slip of the pen
 SD_MOST = 0.1  # of the same
-FROM_START, FROM_END, LANE, ACROSS, GSM, SD = (
-    "from_start_m", "from_end_m", "lane", "across_mm", "areal_density_gsm", "sd_gsm",
+WIDTH_MM = 56.4  # of a disc of 25 cm2
+WIDTH_LEAST_MM = 5.0
+STRIPS = 400  # of a disc's width, by which its shares of the zones are counted
+FROM_START, FROM_END, LANE, ACROSS, GSM, SD, WIDTH = (
+    "from_start_m", "from_end_m", "lane", "across_mm", "areal_density_gsm", "sd_gsm", "width_mm",
 )  # fmt: skip
-COLUMNS = (FROM_START, FROM_END, LANE, ACROSS, GSM, SD)
+COLUMNS = (FROM_START, FROM_END, LANE, ACROSS, GSM, SD, WIDTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class Disc:
     across_mm: float | None
     gsm: float
     sd_gsm: float | None
+    width_mm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +62,10 @@ class Samples:
     punch_pct: float = PUNCH_PCT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Placed:
-    """A disc in its cell. log: of its areal density over the target of then; sd: of that, without the punch's."""
+    """A disc in its cell. log: of its areal density over the target of then; sd: of that, without the punch's; shares:
+    of its area, of each zone, (zones,): a disc is often wider than a zone."""
 
     row: int
     at_m: float
@@ -67,6 +75,7 @@ class Placed:
     gsm: float
     log: float
     sd: float
+    shares: Array
 
 
 def read(path: Path, punch_pct: float = PUNCH_PCT) -> Samples:
@@ -122,7 +131,7 @@ def _disc(name: str, row: int, fields: dict[str, str]) -> Disc:
     gsm = told[GSM]
     if gsm is None:
         raise PassportError(f"{name}, row {row}, column {GSM}: is empty")
-    return Disc(row, told[FROM_START], told[FROM_END], told[LANE], told[ACROSS], gsm, told[SD])
+    return Disc(row, told[FROM_START], told[FROM_END], told[LANE], told[ACROSS], gsm, told[SD], told[WIDTH])
 
 
 def _number(where: str, text: str) -> float | None:
@@ -164,9 +173,21 @@ def _placed(name: str, disc: Disc, web: Web) -> Placed:
         across_mm = within(ACROSS, disc.across_mm or 0.0, -0.5 * width_mm, 0.5 * width_mm, "mm from the web's middle")
     metre = min(int(at_m), web.metres - 1)
     zone = min(int((across_mm / width_mm + 0.5) * zones), zones - 1)
-    target = float(web.line.target_profile_gsm[zone] * web.laid.target_ratio[metre])
+    wide_mm = WIDTH_MM if disc.width_mm is None else within(WIDTH, disc.width_mm, WIDTH_LEAST_MM, width_mm, "mm")
+    shares = shares_of(across_mm, wide_mm, zones, width_mm)
+    target = float(shares @ web.line.target_profile_gsm * web.laid.target_ratio[metre])
     gsm = within(GSM, disc.gsm, GSM_LEAST * target, GSM_MOST * target, f"g/m2, where the target was {target:.1f}")
     sd = 0.01 * WEIGHED_PCT
     if disc.sd_gsm is not None:
         sd = within(SD, disc.sd_gsm, 1e-5 * target, SD_MOST * target, "g/m2") / target
-    return Placed(disc.row, at_m, metre, zone, across_mm, gsm, math.log(gsm / target), sd)
+    return Placed(disc.row, at_m, metre, zone, across_mm, gsm, math.log(gsm / target), sd, shares)
+
+
+def shares_of(across_mm: float, wide_mm: float, zones: int, width_mm: float) -> Array:
+    """Which part of a round disc's area lies in each zone, (zones,); what lies beyond the web's edge is not counted."""
+    at = (np.arange(STRIPS) + 0.5) / STRIPS * 2.0 - 1.0
+    zone = np.floor(((across_mm + 0.5 * wide_mm * at) / width_mm + 0.5) * zones).astype(int)
+    on = (zone >= 0) & (zone < zones)
+    area = np.bincount(zone[on], np.sqrt(1.0 - at[on] ** 2), minlength=zones)
+    shares: Array = area / area.sum()
+    return shares

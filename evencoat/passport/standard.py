@@ -83,9 +83,9 @@ def known_by(
     pieces = np.zeros(web.metres)
     pieces[breaks(web.laid)] = 1.0
     pieces = np.cumsum(pieces)
-    metre, zone = (np.array([getattr(disc, name) for disc in discs]) for name in ("metre", "zone"))
-    at = _Places(web.laid.t_line_s[metre], _mm(web)[zone], pieces[metre])
-    over = np.array([float(log[disc.metre, disc.zone]) - disc.log for disc in discs])
+    metre = np.array([disc.metre for disc in discs])
+    at = _Places(web.laid.t_line_s[metre], np.array([disc.shares @ _mm(web) for disc in discs]), pieces[metre])
+    over = np.array([float(log[disc.metre] @ disc.shares) - disc.log for disc in discs])
     noise, wave = _noise(discs, random, varies) + punch**2, _wave(discs)
     gauge, foil, place = _likeliest(at, over, (noise, wave), max(systematic, LEAST_SD))
     inverse = np.linalg.inv(_common(at, at, gauge, foil) + noise + place**2 * wave)

@@ -15,7 +15,7 @@ from controller.line.profile import LineState
 from evencoat import cli
 from evencoat.passport import Assumed, Made, PassportError, Samples, Told, read_samples, signing
 from evencoat.passport.export import export
-from evencoat.passport.samples import PLACE_PCT, WEIGHED_PCT, Placed, placed
+from evencoat.passport.samples import PLACE_PCT, WEIGHED_PCT, WIDTH_MM, Placed, placed, shares_of
 from evencoat.passport.standard import Known, breaks, known_by
 from evencoat.passport.web import Web, _unlaid
 from evencoat.settings import load_line, read_line
@@ -23,6 +23,7 @@ from tests.evencoat.passport.conftest import METRES, Story, true_log
 from tests.evencoat.passport.test_map import inside, truth_pct
 
 HEAD = "from_start_m,from_end_m,lane,across_mm,areal_density_gsm,sd_gsm\n"
+ZONES, WEB_MM = 16, 480.0
 OFFSET = 0.006  # of the dry gauge: seven times what is assumed
 
 
@@ -37,7 +38,8 @@ def discs_of(web_length_m: int, zones: int, seed: int = 4) -> str:
     punch = rng.normal(0.0, 0.0006)
     for k, lane in enumerate(rng.permutation(zones)):
         for column, at_m in (("start", 20.5 + k), ("end", web_length_m - 10.5 - k)):
-            true = 90.0 * math.exp(float(true_log(np.array([at_m]), zones)[0, lane]))
+            shares = shares_of((lane + 0.5) * WEB_MM / zones - 0.5 * WEB_MM, WIDTH_MM, zones, WEB_MM)
+            true = 90.0 * math.exp(float(true_log(np.array([at_m]), zones)[0] @ shares))
             gsm = true * (1.0 + punch + rng.normal(0.0, 0.01 * WEIGHED_PCT))
             start, end = (f"{at_m}", "") if column == "start" else ("", f"{web_length_m - at_m}")
             rows.append(f"{start},{end},{lane + 1},,{gsm:.4f},")
@@ -63,7 +65,7 @@ def known(web: Web, discs: list[Placed], over: list[float], assumed: float = 0.0
 
 
 def a_disc(at_m: float, zone: int, row: int = 2) -> Placed:
-    return Placed(row, at_m, int(at_m), zone, 0.0, 90.0, 0.0, 0.0005)
+    return Placed(row, at_m, int(at_m), zone, 0.0, 90.0, 0.0, 0.0005, np.eye(ZONES)[zone])
 
 
 def test_a_disc_lies_where_its_row_says(tmp_path: Path, paper: Web) -> None:
@@ -73,6 +75,16 @@ def test_a_disc_lies_where_its_row_says(tmp_path: Path, paper: Web) -> None:
     assert (one.log, one.sd) == (pytest.approx(math.log(1.01)), pytest.approx(0.01 * WEIGHED_PCT))
     assert (other.metre, other.zone, other.sd) == (1430, 0, pytest.approx(0.002))
     assert (last.metre, last.zone) == (1439, 15)
+
+
+def test_a_disc_that_is_wider_than_a_zone_is_of_its_neighbours_too() -> None:
+    assert shares_of(-225.0, 29.9, ZONES, WEB_MM) == pytest.approx(np.eye(ZONES)[0], abs=1e-9)
+    wide = shares_of(15.0, WIDTH_MM, ZONES, WEB_MM)
+    assert wide.sum() == pytest.approx(1.0) and wide[7] == pytest.approx(wide[9]) and wide[8] > 0.6
+    r = 0.5 * WIDTH_MM  # the segment of a circle beyond half a zone from its middle
+    beyond = (r * r * math.acos(15.0 / r) - 15.0 * math.sqrt(r * r - 15.0**2)) / (math.pi * r * r)
+    assert wide[9] == pytest.approx(beyond, abs=2e-3)
+    assert shares_of(240.0, WIDTH_MM, ZONES, WEB_MM)[-1] > 0.5  # half of it lies beyond the edge
 
 
 @pytest.mark.parametrize(
@@ -95,6 +107,10 @@ def test_a_disc_lies_where_its_row_says(tmp_path: Path, paper: Web) -> None:
         (HEAD + "5,,2.5,,90,\n", "row 2, column lane: 2.5 is no whole number"),
         (HEAD + "5,,,241,90,\n", "row 2, column across_mm: 241 is not within -240 and 240 mm"),
         (HEAD + "5,,3,,9,\n", "row 2, column areal_density_gsm: 9 is not within 18 and 270 g/m2"),
+        (
+            "from_start_m,lane,areal_density_gsm,width_mm\n5,3,90,481\n",
+            "row 2, column width_mm: 481 is not within 5 and",
+        ),
         (HEAD + "5,,3,,90,0\n", "row 2, column sd_gsm: 0 is not within 0.0009 and 9 g/m2"),
         (HEAD + "5,,3,,90,\n" * 501, "holds more than 500 discs"),
         (HEAD + '5,,3,,"90,\n', "row 2: is no CSV"),
