@@ -103,7 +103,7 @@ def _discs(name: str, text: str) -> Iterator[Disc]:
                 raise PassportError(f"{name}: holds more than {SAMPLES_MAX} discs")
             yield _disc(name, table.line_num, fields)
     except csv.Error as error:
-        raise PassportError(f"{name}, row {table.line_num}: is no CSV ({error})") from None
+        raise PassportError(f"{name}, row {table.line_num + 1} or after: is no CSV ({error})") from None
     if not count:
         raise PassportError(f"{name}: holds no disc, only a header")
 
@@ -111,7 +111,7 @@ def _discs(name: str, text: str) -> Iterator[Disc]:
 def _judge_columns(name: str, columns: list[str]) -> None:
     for column in columns:
         if column not in COLUMNS:
-            near = difflib.get_close_matches(column, COLUMNS, 1)
+            near = [] if ";" in column or "\t" in column else difflib.get_close_matches(column, COLUMNS, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(COLUMNS)}, separated by commas"
             raise PassportError(f"{name}, row 1: {column!r} is no column{hint}")
     if len(set(columns)) < len(columns):

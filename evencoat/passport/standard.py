@@ -36,7 +36,8 @@ FACTORS = (1.0, 1.5, 2.0, 3.0, 4.5, 7.0, 10.0)  # by which the gauge's part may 
 PLACES = (0.5, 1.0, 2.0, 4.0)  # by which what a disc differs by from its metre may turn out another than usual
 FOIL_STEPS_PCT = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
 FOIL_M = 60.0  # along which foil that varies is alike
-DOUBT, FOIL_DOUBT = 0.5, 1.0  # how much likelier another size must be: for its double, and for any of the foil's
+# How much likelier (log) another size must be: the double of the gauge's part, half or double of a disc's, any foil
+GAUGE_DOUBT, PLACE_DOUBT, FOIL_DOUBT = 2.0, 0.5, 3.0
 LEAST_SD = 1e-5  # log: nothing is known better
 KNOTS = 300
 PLACES_AT_ONCE = 4000
@@ -141,7 +142,8 @@ def _likeliest(at: _Places, over: Array, noises: tuple[Array, Array], assumed: f
         root = np.linalg.cholesky(_common(at, at, *sizes[:2]) + noises[0] + sizes[2] ** 2 * noises[1])
         white = np.linalg.solve(root, over)
         likely = -0.5 * float(white @ white) - float(np.log(np.diag(root)).sum())
-        likely -= DOUBT * (math.log2(factor) ** 2 + math.log2(place) ** 2) + (FOIL_DOUBT if foil_pct else 0.0)
+        likely -= GAUGE_DOUBT * math.log2(factor) ** 2 + PLACE_DOUBT * math.log2(place) ** 2
+        likely -= FOIL_DOUBT if foil_pct else 0.0
         if likely > most:
             best, most = sizes, likely
     return best

@@ -113,7 +113,7 @@ def test_a_disc_that_is_wider_than_a_zone_is_of_its_neighbours_too() -> None:
         ),
         (HEAD + "5,,3,,90,0\n", "row 2, column sd_gsm: 0 is not within 0.0009 and 9 g/m2"),
         (HEAD + "5,,3,,90,\n" * 501, "holds more than 500 discs"),
-        (HEAD + '5,,3,,"90,\n', "row 2: is no CSV"),
+        (HEAD + '5,,3,,"90,\n', "row 2 or after: is no CSV"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_named(tmp_path: Path, paper: Web, text: str, said: str) -> None:
