@@ -251,7 +251,7 @@ def _made(
     roll: int | None,
     assumed: dict[str, Any],
     shown: bool,
-    names: dict[str, str],
+    names: dict[str, Any],
     lab: tuple[Path | None, float | None],
 ) -> Made:
     """A passport. What is None in `assumed` is as usual; `lab` are a file of samples and its punch's uncertainty."""

@@ -96,7 +96,7 @@ def samples(made: Made) -> bytes:
         along.set_xlabel("metre of the roll")
         along.set_ylabel("gauges more, %")
         along.set_title("Along the roll, mean over the width")
-        lanes = np.arange(1, web.line.zones + 1)
+        lanes = np.arange(1.0, web.line.zones + 1.0)
         for row, begin, colour in ((int(metre.min()), True, INK), (int(metre.max()), False, MARK)):
             some = (metre < 0.5 * web.metres) == begin
             if some.any():

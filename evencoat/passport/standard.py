@@ -27,7 +27,9 @@ from controller.line.profile import LineState
 from evencoat.passport.samples import LINE_M, PLACE_PCT, Placed
 from evencoat.passport.web import Laid, Web
 
-COMMON = 0.4  # share of the variance that is alike over the width
+Map = npt.NDArray[np.float32] | Array
+
+COMMON, FOIL_COMMON = 0.4, 0.8  # shares of gauge's and foil's variance that are alike over the width
 NEAR_MM = 60.0  # zones so far apart have little more in common than that
 DRIFT_S = 7200.0  # after which a gauge's error is another
 STOOD_S = 60.0  # between two metres: a stop in which foil or slurry may have been changed
@@ -75,7 +77,7 @@ def breaks(laid: Laid) -> list[int]:
 
 
 def known_by(
-    discs: list[Placed], web: Web, log: Array, random: tuple[Array, Array], sizes: tuple[float, float, float]
+    discs: list[Placed], web: Web, log: Map, random: tuple[Map, Array], sizes: tuple[float, float, float]
 ) -> Known:
     """What discs tell of a map. log: the map, log over target; random: standard uncertainty of each cell, and of the
     mean over the width, (metres, zones) and (metres,), log. sizes: assumed systematic part, what foil that varies adds,
@@ -89,7 +91,7 @@ def known_by(
     over = np.array([float(log[disc.metre] @ disc.shares) - disc.log for disc in discs])
     noise, wave = _noise(discs, random, varies) + punch**2, _wave(discs)
     gauge, foil, place = _likeliest(at, over, (noise, wave), max(systematic, LEAST_SD))
-    inverse = np.linalg.inv(_common(at, at, gauge, foil) + noise + place**2 * wave)
+    inverse: Array = np.linalg.inv(_common(at, at, gauge, foil) + noise + place**2 * wave)
     weights = inverse @ over
     error, sd = np.empty(log.shape, dtype=np.float32), np.empty(log.shape, dtype=np.float32)
     for rows, knots in _spans(pieces):
@@ -107,14 +109,15 @@ def _mm(web: Web) -> Array:
 
 def _common(one: _Places, other: _Places, gauge: float, foil: float) -> Array:
     """Covariance of the common error at some places with that at others."""
-    near = COMMON + (1.0 - COMMON) * np.exp(-np.abs(one.mm[:, None] - other.mm) / NEAR_MM)
+    near = np.exp(-np.abs(one.mm[:, None] - other.mm) / NEAR_MM)
     drift = np.exp(-np.abs(one.t_s[:, None] - other.t_s) / DRIFT_S)
     same: Array = one.foil[:, None] == other.foil
-    shared: Array = near * (gauge**2 * drift + foil**2 * same)
+    of_gauge = gauge**2 * (COMMON + (1.0 - COMMON) * near) * drift
+    shared: Array = of_gauge + foil**2 * (FOIL_COMMON + (1.0 - FOIL_COMMON) * near) * same
     return shared
 
 
-def _noise(discs: list[Placed], random: tuple[Array, Array], varies: float) -> Array:
+def _noise(discs: list[Placed], random: tuple[Map, Array], varies: float) -> Array:
     """Covariance of what is no common error: weighing, the map's own, foil that varies."""
     metre, zone = (np.array([getattr(disc, name) for disc in discs]) for name in ("metre", "zone"))
     cell, mean = random[0][metre, zone].astype(np.float64), random[1][metre].astype(np.float64)

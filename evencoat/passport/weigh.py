@@ -84,7 +84,7 @@ def weigh(web: Web, systematic_pct: float = SYSTEMATIC_PCT, foil_pct: float = 0.
     log -= np.log(web.laid.target_ratio)[:, None].astype(np.float32)
     foil, systematic = 0.01 * foil_pct, _systematic(web, systematic_pct)
     return RollMap(
-        log=log,
+        log=log.astype(np.float32),
         random=np.sqrt(variance),
         systematic=np.full((1, 1), math.hypot(systematic, foil), dtype=np.float32),
         seen=(wet_counts + dry_counts).astype(np.float32),
