@@ -77,14 +77,15 @@ def weigh(web: Web, systematic_pct: float = SYSTEMATIC_PCT, foil_pct: float = 0.
     level = Readings(wet_mean, totals[0], dry_mean, totals[1])
     mean = smoothed(level, likeliest(level, guess))
     shape, shape_variance, walk = _shapes(Readings(wet_shape, wet_counts, dry_shape, dry_counts), guess)
-    log, variance = mean.x + shape, mean.variance + shape_variance
+    log = (mean.x + shape).astype(np.float32)
+    variance = (mean.variance + shape_variance).astype(np.float32)
     for metre, zone, excess, doubt in _holes(web):
         log[metre, zone] += excess
         variance[metre, zone] += doubt
     log -= np.log(web.laid.target_ratio)[:, None].astype(np.float32)
     foil, systematic = 0.01 * foil_pct, _systematic(web, systematic_pct)
     return RollMap(
-        log=log.astype(np.float32),
+        log=log,
         random=np.sqrt(variance),
         systematic=np.full((1, 1), math.hypot(systematic, foil), dtype=np.float32),
         seen=(wet_counts + dry_counts).astype(np.float32),
