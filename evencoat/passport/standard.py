@@ -91,7 +91,7 @@ def known_by(
     over = np.array([float(log[disc.metre] @ disc.shares) - disc.log for disc in discs])
     noise, wave = _noise(discs, random, varies) + punch**2, _wave(discs)
     gauge, foil, place = _likeliest(at, over, (noise, wave), max(systematic, LEAST_SD))
-    inverse: Array = np.linalg.inv(_common(at, at, gauge, foil) + noise + place**2 * wave)
+    inverse = np.linalg.inv(_common(at, at, gauge, foil) + noise + place**2 * wave).astype(np.float64)
     weights = inverse @ over
     error, sd = np.empty(log.shape, dtype=np.float32), np.empty(log.shape, dtype=np.float32)
     for rows, knots in _spans(pieces):
