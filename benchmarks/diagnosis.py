@@ -1,8 +1,11 @@
 """What the diagnoser names on faults of lines that nothing was chosen on: rows, a confusion matrix, curves by size.
 
-    python benchmarks/diagnosis.py --out docs/diagnosis          # an hour or two of a core
+    python benchmarks/diagnosis.py --out docs/diagnosis          # half an hour of a core
     python benchmarks/diagnosis.py --quick --json                # one of each, a few minutes
+    python benchmarks/diagnosis.py --calibrate                   # what calibration.GROUPS is fitted by
 
+Each fault's trial has a twin without it, which says whether it can be seen at all (`trials.just_visible`); what cannot
+is a row of its own. Trials come in an order drawn beforehand, and --seconds begins no more of them after so long.
 --kept FOLDER keeps the trials' cycles there, so that a changed detector is judged again within minutes;
 --families developed plays those that the bounds were chosen on.
 """
@@ -13,6 +16,8 @@ import argparse
 import json
 import math
 import platform
+import random
+import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
@@ -22,12 +27,14 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from scipy.optimize import minimize
 
-from evencoat.diagnosis import trials
+from controller.line.description import Array
+from evencoat.diagnosis import calibration, trials
 from evencoat.diagnosis.judging import judged
 
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-SEED, QUIET_SEED = 90_000, 80_000
+SEED, QUIET_SEED = 190_000, 180_000
 QUIET_MINUTES = 22.5
 QUIET_ZONES_MOST = 60
 
@@ -39,15 +46,21 @@ def main() -> None:
     parser.add_argument("--quiet-hours", type=float, default=24.0, help="of running without a fault")
     parser.add_argument("--families", choices=("held-out", "developed"), default="held-out")
     parser.add_argument("--quick", action="store_true", help="one round, half an hour of quiet")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="after which no more trials are begun")
+    parser.add_argument("--calibrate", action="store_true", help="fit probabilities on families for development")
     parser.add_argument("--kept", type=Path, default=None, help="keep the cycles here, and take up what is there")
     parser.add_argument("--workers", type=int, default=1, help="processes that play and judge")
     parser.add_argument("--out", type=Path, default=None, help="keep result and pictures here")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     rounds, hours = (1, 0.4) if args.quick else (args.rounds, args.quiet_hours)
-    families = trials.HELD_OUT if args.families == "held-out" else trials.DEVELOPED
-    rows = _played(_plan(families, rounds, hours), args.kept, args.workers)
-    told = {"families": list(families), "machine": platform.machine(), **summary(rows)}
+    families = trials.HELD_OUT if args.families == "held-out" and not args.calibrate else trials.DEVELOPED
+    plan = _plan(families, rounds, hours)
+    rows = _played(plan, args.kept, args.workers, args.seconds)
+    told = {"families": list(families), "machine": platform.machine(), "planned": len(plan), **summary(rows)}
+    if args.calibrate:
+        told = {"of_trials": len(rows), "groups": calibrated(rows)}
+        args.json = True
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
         (args.out / "result.json").write_text(json.dumps({**told, "rows": rows}, indent=1) + "\n", encoding="utf-8")
@@ -68,49 +81,67 @@ def _plan(families: tuple[str, ...], rounds: int, hours: float) -> list[tuple[tr
         if trials.drawn(trials.QUIET, family, seed, QUIET_MINUTES).line.zones <= QUIET_ZONES_MOST:
             plan.append((trials.QUIET, family, seed))
             quiet -= 1
+    random.Random(SEED).shuffle(plan)  # so that those that are done in a given time are any of them
     return plan
 
 
-def _played(plan: list[tuple[trials.Kind, str, int]], kept: Path | None, workers: int) -> list[dict[str, Any]]:
+def _played(
+    plan: list[tuple[trials.Kind, str, int]], kept: Path | None, workers: int, seconds: float
+) -> list[dict[str, Any]]:
+    until = time.time() + seconds
     with (
         ProcessPoolExecutor(workers) as pool,
         Progress(*COLUMNS, console=Console(stderr=True)) as bar,
     ):
         task, rows = bar.add_task("trials", total=len(plan)), []
         for row in pool.map(_row, [label.label for label, _, _ in plan], *zip(*[one[1:] for one in plan], strict=True),
-                            [kept] * len(plan)):  # fmt: skip
-            rows.append(row)
-            bar.update(task, description=f"{row['fault']}, {row['family']}", advance=1)
+                            [kept] * len(plan), [until] * len(plan)):  # fmt: skip
+            bar.advance(task)
+            if row is not None:
+                rows.append(row)
+                bar.update(task, description=f"{row['fault']}, {row['family']}")
     return rows
 
 
-def _row(label: str, family: str, seed: int, kept: Path | None) -> dict[str, Any]:
-    """One trial played, or taken up where it was kept, and judged."""
+def _row(label: str, family: str, seed: int, kept: Path | None, until: float) -> dict[str, Any] | None:
+    """One trial played, or taken up where it was kept, and judged; None where there is no more time."""
+    if time.time() > until:
+        return None
     kind = next(kind for kind in (*trials.KINDS, trials.QUIET) if kind.label == label)
     trial = trials.drawn(kind, family, seed, QUIET_MINUTES)
     if kept is None:
-        return judged(trial, trials.simulated(trial))
+        coated: list[Array] = []
+        cycles = list(trials.simulated(trial, coated))
+        return judged(trial, cycles, trials.Visible.of(trial, trials.changes_of(trial, coated)))
     file = kept / f"{label.replace(' ', '-')}_{family}_{seed}.npz"
     if not file.is_file():
         trials.kept(trial, file)
-    return judged(trial, trials.cycles(file))
+    return judged(trial, trials.cycles(file), trials.visible(trial, file))
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Shares, median times, false diagnoses."""
-    faults, calm = [row for row in rows if row["cause"]], [row for row in rows if not row["cause"]]
-    times = [row["named_s"] if row["named"] else math.inf for row in faults]
+    """Shares and median times of what can be seen, and of what cannot; false diagnoses."""
+    every, calm = [row for row in rows if row["cause"]], [row for row in rows if not row["cause"]]
+    faults, below = [row for row in every if row["visible"]], [row for row in every if not row["visible"]]
     hours, false = sum(row["false_hours"] for row in rows), [key for row in rows for key in row["false"]]
     calm_hours = sum(row["false_hours"] for row in calm)
-    middle = float(np.median(times)) if times else math.nan
     return {
         "trials": len(faults),
         "named_share": _share(faults, "named"),
         "named_first_share": _share(faults, "first_right"),
-        "median_s": round(middle, 1) if math.isfinite(middle) else None,
+        "median_s": _median(faults, "named_s"),
+        "median_from_onset_s": _median(faults, "onset_named_s"),
         "of_groups": {
-            group: _share([row for row in faults if row["group"] == group], "named")
+            group: [sum(row["named"] for row in faults if row["group"] == group),
+                    sum(row["group"] == group for row in faults)]
             for group in sorted({row["group"] for row in faults})
+        },
+        "below_visible": len(below),
+        "below_visible_named": sum(row["named"] for row in below),
+        "below_of_groups": {
+            group: [sum(row["named"] for row in below if row["group"] == group),
+                    sum(row["group"] == group for row in below)]
+            for group in sorted({row["group"] for row in below})
         },
         "quiet_hours": round(calm_hours, 2),
         "false_in_quiet": sum(len(row["false"]) for row in calm),
@@ -122,8 +153,40 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "cusum_noticed_share": _noticed(faults, "cusum"),
         "limits_trips_before": sum(row["limits_before"] > 0 for row in rows),
         "cusum_trips_before": sum(row["cusum_before"] > 0 for row in rows),
-        "table": [_of(name, faults) for name in dict.fromkeys(row["fault"] for row in faults)],
-    }
+        "table": [_of(name, every) for name in dict.fromkeys(kind.label for kind in trials.KINDS)],
+    }  # fmt: skip
+
+
+def _median(rows: list[dict[str, Any]], name: str) -> float | None:
+    """Of all, those not named with an infinite time."""
+    middle = float(np.median([row[name] if row["named"] else math.inf for row in rows])) if rows else math.inf
+    return round(middle, 1) if math.isfinite(middle) else None
+
+
+def calibrated(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The log odds at the bound, and how they rise with the log of the strength, for each group of causes: the most
+    likely, with a normal prior of 1 (1.5 and 1 wide) on both, for few were named of some groups."""
+    found = []
+    for causes in (*calibration.GROUPS, ()):
+        mine = [
+            (math.log(max(one[1], 1e-3)), float(one[2]))
+            for row in rows
+            for one in row["told"]
+            if (one[0].partition(":")[0] in causes if causes else one[0].partition(":")[0] not in calibration.ODDS)
+        ]
+        strength, right = np.array(mine).reshape(-1, 2).T
+
+        def unlikely(at: Any, x: Any = strength, y: Any = right) -> float:
+            odds = at[0] + at[1] * x
+            prior = 0.5 * ((at[0] - 1.0) / 1.5) ** 2 + 0.5 * (at[1] - 1.0) ** 2
+            return float(np.sum(np.logaddexp(0.0, odds) - y * odds) + prior)
+
+        fit = minimize(unlikely, (1.0, 1.0), bounds=((-5.0, 5.0), (0.0, 4.0)))
+        found.append(
+            {"causes": list(causes) or "all others", "named": len(mine), "right": int(right.sum()),
+             "odds": [round(float(one), 1) for one in fit.x]}
+        )  # fmt: skip
+    return found
 
 
 def reliability(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -152,38 +215,44 @@ def _noticed(rows: list[dict[str, Any]], name: str) -> float:
 
 def _of(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     mine = [row for row in rows if row["fault"] == name]
-    times = [row["named_s"] for row in mine if row["named"]]
+    seen = [row for row in mine if row["visible"]]
     return {
         "fault": name,
-        "trials": len(mine),
-        "named": sum(row["named"] for row in mine),
-        "median_s": round(float(np.median(times)), 1) if times else None,
-        "limits": sum(row["limits"] is not None for row in mine),
-        "cusum": sum(row["cusum"] is not None for row in mine),
+        "trials": len(seen),
+        "named": sum(row["named"] for row in seen),
+        "median_s": _median([row for row in seen if row["named"]], "named_s"),
+        "below": len(mine) - len(seen),
+        "below_named": sum(row["named"] for row in mine if not row["visible"]),
+        "limits": sum(row["limits"] is not None for row in seen),
+        "cusum": sum(row["cusum"] is not None for row in seen),
     }
 
 
 def words(told: dict[str, Any]) -> str:
     """For people."""
-    lines = [f"{'fault':24s} trials  named  median s  limits  CUSUM"]
+    lines = [f"{'fault':24s} visible  named  median s  limits  CUSUM | below  named"]
     lines += [
-        f"{one['fault']:24s} {one['trials']:6d} {one['named']:6d} {one['median_s'] or math.nan:9.1f} "
-        f"{one['limits']:7d} {one['cusum']:6d}"
+        f"{one['fault']:24s} {one['trials']:7d} {one['named']:6d} "
+        f"{math.nan if one['median_s'] is None else one['median_s']:9.1f} {one['limits']:7d} {one['cusum']:6d} | "
+        f"{one['below']:5d} {one['below_named']:6d}"
         for one in told["table"]
     ]
-    lines.append(f"named {100.0 * told['named_share']:.1f} %, median {told['median_s']} s; {told['of_groups']}")
-    lines.append(f"{told['false_in_quiet']} false in {told['quiet_hours']} h of quiet running: {told['false_by']}")
+    lines.append(f"of what can be seen {100.0 * told['named_share']:.1f} % named, median {told['median_s']} s")
+    lines.append(f"named and visible, of groups: {told['of_groups']}; below visible: {told['below_of_groups']}")
+    lines.append(f"{told['false_in_quiet']} false in {told['quiet_hours']} h of quiet running; {told['false_by']}")
     return "\n".join(lines)
 
 
 def draw(rows: list[dict[str, Any]], folder: Path) -> None:
-    """A confusion matrix of what was said first, and what share was named by size within each fault."""
+    """A confusion matrix of what was said first of what can be seen, and what was named by size for each fault: its
+    size as the largest change that it made over what is just visible."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    faults = [row for row in rows if row["cause"]]
+    every = [row for row in rows if row["cause"]]
+    faults = [row for row in every if row["visible"]]
     causes = list(dict.fromkeys(row["cause"] for row in faults))
     said = [*causes, *sorted({row["said_first"] for row in faults} - set(causes))]
     matrix = np.zeros((len(causes), len(said)))
@@ -192,46 +261,38 @@ def draw(rows: list[dict[str, Any]], folder: Path) -> None:
     share = matrix / matrix.sum(axis=1, keepdims=True)
     figure, axes = pyplot.subplots(figsize=(11, 9), layout="constrained")
     axes.imshow(share, cmap="Greys", vmin=0.0, vmax=1.0)
-    for row, column in np.argwhere(matrix > 0).tolist():
-        colour = "white" if share[row, column] > 0.5 else "black"
-        axes.text(column, row, f"{matrix[row, column]:.0f}", ha="center", va="center", color=colour, fontsize=8)
+    for y, x in np.argwhere(matrix > 0).tolist():
+        colour = "white" if share[y, x] > 0.5 else "black"
+        axes.text(x, y, f"{matrix[y, x]:.0f}", ha="center", va="center", color=colour, fontsize=8)
     axes.set_xticks(range(len(said)), said, rotation=90)
     axes.set_yticks(range(len(causes)), causes)
     axes.set_xlabel("said first")
     axes.set_ylabel("what was wrong")
     figure.savefig(folder / "confusion.png", dpi=110)
-    sized = [name for name in dict.fromkeys(row["fault"] for row in faults) if _sizes(name, faults)]
+    sized = [name for name in dict.fromkeys(row["fault"] for row in every) if _sizes(name, every)]
     if not sized:  # as in a quick run, which has one size of each
         return
-    figure, grid = pyplot.subplots(-(-len(sized) // 4), 4, figsize=(12, 9), layout="constrained", squeeze=False)
+    figure, grid = pyplot.subplots(-(-len(sized) // 5), 5, figsize=(14, 11), layout="constrained", squeeze=False)
     for axes, name in zip(grid.flat, sized, strict=False):
-        mine = sorted((row for row in faults if row["fault"] == name), key=lambda row: abs(row["size"]))
-        size = [abs(row["size"]) for row in mine]
+        mine = [row for row in every if row["fault"] == name]
+        size = [max(row["times"], 0.1) for row in mine]
         for marker, key, label in (("o", "named", "named"), ("x", "limits", "limits"), ("+", "cusum", "CUSUM")):
             got = [bool(row[key]) if key == "named" else row[key] is not None for row in mine]
             at = {"named": 0.0, "limits": 0.12, "cusum": 0.24}[key]
             axes.plot(size, np.array(got, dtype=float) - at, marker, label=label, color="black", fillstyle="none")
+        axes.axvspan(0.08, 1.0, color="0.9", zorder=0)
         axes.set(title=name, xscale="log", yticks=[0, 1], yticklabels=["no", "yes"], ylim=(-0.4, 1.15))
-        axes.minorticks_off()
-        axes.set_xticks(_apart(size), [f"{one:.2g}" for one in _apart(size)])
+        axes.set_xlim(0.08, 1.3 * max(*size, 10.0))
+    figure.supxlabel("largest change over what is just visible; grey: below")
     for axes in list(grid.flat)[len(sized) :]:
         axes.axis("off")
     grid.flat[0].legend(fontsize=7)
     figure.savefig(folder / "sizes.png", dpi=110)
 
 
-def _apart(sizes: list[float]) -> list[float]:
-    """Those of sorted sizes that lie far enough apart on a logarithmic axis for their words."""
-    kept: list[float] = []
-    for size in sizes:
-        if not kept or np.log(size / kept[-1]) > 0.25 * np.log(max(sizes[-1] / sizes[0], 1.0 + 1e-9)):
-            kept.append(size)
-    return kept
-
-
 def _sizes(name: str, rows: list[dict[str, Any]]) -> bool:
     """Whether a fault has sizes at all."""
-    return len({row["size"] for row in rows if row["fault"] == name}) > 1
+    return len({row["times"] for row in rows if row["fault"] == name} - {None}) > 1
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         looks=2,
         stands_s=120.0,
-        explained_by=frozenset({"bolt-noisy", "gauge-frozen"}),
+        explained_by=_LIP | frozenset({"bolt-noisy", "gauge-frozen"}),
     ),
     Entry(
         "bolt-slow",
@@ -306,7 +306,7 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         looks=4,
         stands_s=300.0,
-        explained_by=_SLURRY | _GAUGE | frozenset({"foil-uneven"}),
+        explained_by=_SLURRY | _GAUGE,
         unit="%",
     ),
     Entry(
@@ -475,7 +475,27 @@ ENTRIES: tuple[Entry, ...] = (
         stands_s=180.0,
         unit="%",
         explained_by=_GAUGE
-        | frozenset({"batch-changed", "slurry-temperature", "lip-sticks", "bolt-dead", "bolt-reversed"}),
+        | frozenset(
+            {"batch-changed", "slurry-temperature", "lip-sticks", "bolt-dead", "bolt-reversed", "lip-gives", "unknown"}
+        ),
+    ),
+    Entry(
+        "lip-gives",
+        Words(
+            "the lip gives way with speed",
+            "Pressure rises with speed and bends the lip open, most in the middle: a soft lip, or loose body bolts.",
+            "At every ramp the middle runs thick or thin until the lips have followed.",
+            "Let the recipe hold lips for each speed; check the bolts of the die's body at the next stop.",
+        ),
+        Words(
+            "模唇随速度变形",
+            "速度升高使压力升高，把模唇撑开，中间最多：模唇偏软或模体螺栓松动。",
+            "每次变速时中间偏厚或偏薄，直到模唇跟上。",
+            "在配方中为各速度设定模唇；下次停机时检查模体螺栓。",
+        ),
+        stands_s=300.0,
+        unit="um",
+        explained_by=_GAUGE | _SLURRY | frozenset({"lip-sticks"}),
     ),
     Entry(
         "foil-uneven",
@@ -493,7 +513,7 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         looks=6,
         stands_s=60.0,
-        explained_by=_GAUGE | frozenset({"batch-changed", "pump-pulses"}),
+        explained_by=_GAUGE | frozenset({"batch-changed", "pump-pulses", "dry-jump"}),
     ),
     Entry(
         "link-lost",
@@ -542,7 +562,7 @@ ENTRIES += (
             "涂层可能超差；控制只能对无法区分的变化作出反应。",
             "立即检查模头、膜面和测厚仪，并记录实际原因，以便今后识别。",
         ),
-        looks=15,
+        looks=8,
         stands_s=60.0,
         explained_by=frozenset(entry.id for entry in ENTRIES),
     ),

@@ -9,20 +9,25 @@ gauge that jumps moves its own reading alone; a dry one the same; slurry, filter
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import NamedTuple
 
 import numpy as np
 
-from controller.line.description import LineDescription
+from controller.line.description import Array, LineDescription
 from evencoat.diagnosis.rows import Rows
 from evencoat.diagnosis.steps import Usual, mean_of
 
 NEW, GAP, OLD = 8, 3, 30  # rows: the newest, left out, and before
 LONG_GAP, LONG_OLD = 90, 30
-DRIFT_NEW, DRIFT_OLD, DRIFT_MOST = 60, 300, 1200  # rows: between two means that a drift moves apart
+DRIFT_ROWS, DRIFT_LEAST, DRIFT_MOST = 60, 9, 26  # of a mean; means that a drift is looked for in
+SETTLED_ROWS = 120  # of web, until a line has come to rest
 INDEX_SIGMA = 0.12  # of the believed flow index
 FLOOR = 0.0004
+DRY_USUAL = 0.0015  # how far dry and wet means of the same web go apart in half a minute, until it is learnt
+SHARP_ROWS, SHARP_SHARE = 3, 0.5  # a jump goes half its way in so few rows; foil takes its time
 FOIL_ROWS = 4  # over which foil changes and coating hardly does
+FOIL_LATELY, FOIL_LEFT_OUT = 30, 0.3  # rows looked at, and the share of the largest changes among them that is left out
 
 
 class Change(NamedTuple):
@@ -33,8 +38,9 @@ class Change(NamedTuple):
     pressure: float = 0.0
     slow_pressure: float = 0.0
     warmer_k: float = 0.0
-    apart: float = 0.0  # wet less pressure, over minutes
+    apart: float = 0.0  # wet less pressure, over many minutes
     apart_rows: int = 0
+    apart_sigmas: float = 0.0  # against what it wanders, by its own steps
     own: float = 0.0  # wet less pressure, of late
     own_sigma: float = 1.0
 
@@ -49,11 +55,18 @@ class Flow:
         size = rows.size
         self.wet, self.pressure = np.full(size, math.nan), np.full(size, math.nan)
         self.dry_apart, self.dry_jump = np.full(size, math.nan), np.full(size, math.nan)
-        self._wet_usual, self._dry_usual, self._own_usual = Usual(FLOOR), Usual(FLOOR), Usual(FLOOR)
+        self._wet_usual, self._own_usual = Usual(FLOOR), Usual(FLOOR)
+        self._dry_usual = Usual(FLOOR, start=DRY_USUAL)
+        self._wet_least, self._dry_least = rows.least_share(line.wet_gauge), rows.least_share(line.dry_gauge)
         self.rough_usual, self.rough2 = Usual(1e-5, 200.0), 0.0
+        self._rough: deque[float] = deque(maxlen=FOIL_LATELY)
+        self._nominal_um = line.die.gap_nominal_um
+        self._lip_log_per_um = line.die.lip_share / line.die.gap_nominal_um
+        self.dry_gone, self.dry_gone_rows = 0.0, 0  # dry less wet, over many minutes
         self.change = Change()
         self.dry_step, self.dry_sigma, self.dry_wet = 0.0, 1.0, 0.0
-        self._drift_rows = 0  # since pressure and film began to mean what they mean now
+        self.dry_sharp = False
+        self._drifted, self._dry_drifted = _Drifted(), _Drifted()
         self._believed = line.slurry.flow_index
         self.wet_rows = self.dry_rows = 0
 
@@ -69,9 +82,9 @@ class Flow:
         profile = rows.wet[at]
         seen = profile[np.isfinite(profile)]
         self.wet[at] = seen.mean() - flow if seen.size else math.nan
-        self.pressure[at] = pressure
+        opened_um = float(np.mean(rows.gap_um[at])) - self._nominal_um
+        self.pressure[at] = pressure + (2.0 * self.index + 1.0) * self._lip_log_per_um * _known(opened_um)
         self.wet_rows += 1
-        self._drift_rows += 1
         self._compare(row)
 
     def _compare(self, row: int) -> None:
@@ -80,21 +93,18 @@ class Flow:
         old = rows.at(row - NEW - GAP - OLD + 1, row - NEW - GAP)
         far = rows.at(row - NEW - LONG_GAP - LONG_OLD + 1, row - NEW - LONG_GAP)
         as_flow = (self.pressure - self.index * rows.flow_log) / self.index
-        wet = float(mean_of(self.wet, new) - mean_of(self.wet, old))
+        least = self._wet_least
+        wet = float(mean_of(self.wet, new, least) - mean_of(self.wet, old, least))
         pressure = float(mean_of(as_flow, new) - mean_of(as_flow, old))
         slow = float(mean_of(as_flow, new) - mean_of(as_flow, far))
         warmer = float(mean_of(rows.warm_c, new) - mean_of(rows.warm_c, far))
-        recent = rows.at(row - DRIFT_NEW + 1, row)
-        span = min(self._drift_rows - 2 * DRIFT_NEW, self.wet_rows - 2 * DRIFT_NEW - 60, DRIFT_MOST)
-        apart, far_rows = 0.0, 0
-        own = self.wet - as_flow
-        if span >= DRIFT_OLD:
-            long_ago = rows.at(row - span - DRIFT_NEW + 1, row - span)
-            apart, far_rows = float(mean_of(own, recent) - mean_of(own, long_ago)), span
+        apart, at = (0.0, 0, 0.0), row % rows.size
+        if self.wet_rows > SETTLED_ROWS:
+            apart = self._drifted.seen(self.wet[at] + rows.flow_log[at], self.pressure[at], -1.0 / self.index)
         alone = wet - pressure
         self.change = Change(
             _known(wet), float(self._wet_usual.sigma), _known(pressure), _known(slow), _known(warmer),
-            _known(apart), far_rows, _known(alone), float(self._own_usual.sigma),
+            *apart, _known(alone), float(self._own_usual.sigma),
         )  # fmt: skip
         if math.isfinite(wet + pressure) and self.wet_rows > 90:
             self._wet_usual.seen(wet)
@@ -102,7 +112,7 @@ class Flow:
 
     def begin_drift(self) -> None:
         """Slurry or filter have changed: what a drift is measured from begins anew."""
-        self._drift_rows = 0
+        self._drifted, self._dry_drifted = _Drifted(), _Drifted()
 
     def dry_row(self, row: int) -> None:
         """The dry gauge has seen a row whole."""
@@ -116,22 +126,67 @@ class Flow:
         self.dry_rows += 1
         new = rows.at(row - NEW + 1, row)
         old = rows.at(row - NEW - GAP - OLD + 1, row - NEW - GAP)
-        step = float(mean_of(self.dry_jump, new) - mean_of(self.dry_jump, old))
+        step = float(mean_of(self.dry_jump, new, self._dry_least) - mean_of(self.dry_jump, old, self._dry_least))
         self.dry_wet = _known(float(mean_of(self.wet, new) - mean_of(self.wet, old)))
         self.dry_step, self.dry_sigma = _known(step), float(self._dry_usual.sigma)
-        if math.isfinite(step) and self.dry_rows > 60:
-            self._dry_usual.seen(step)
-        last = (row - FOIL_ROWS) % rows.size
-        jump = self.dry_apart[at] - self.dry_apart[last]
+        if math.isfinite(step):
+            self._dry_usual.seen(step - self.dry_wet)
+        self.dry_sharp = self._sharpest(row, step - self.dry_wet)
+        before = self.dry_apart[rows.at(row - 2 * FOIL_ROWS + 1, row - FOIL_ROWS)]
+        seen_before = before[np.isfinite(before)]
+        jump = self.dry_apart[at] - seen_before[-1] if seen_before.size else math.nan
         if math.isfinite(jump) and self.dry_rows > 5:
-            self.rough2 += (min(jump**2, 50.0 * float(self.rough_usual.square)) - self.rough2) / 20.0
-            if self.dry_rows > 10:
-                self.rough_usual.seen(jump)
+            self._rough.append(jump**2)
+            self._foil()
+        self.dry_gone, self.dry_gone_rows, _ = self._dry_drifted.seen(self.dry_apart[at])
+
+    def _sharpest(self, row: int, step: float) -> bool:
+        """Whether a step of the dry mean came at once."""
+        told = self.dry_apart[self._rows.at(row - NEW - GAP - 2 * SHARP_ROWS, row)]
+        told = told[np.isfinite(told)]
+        if told.size <= SHARP_ROWS:
+            return False
+        return float(np.abs(told[SHARP_ROWS - 1 :] - told[: 1 - SHARP_ROWS]).max()) > SHARP_SHARE * abs(step)
+
+    def _foil(self) -> None:
+        """Foil goes on changing, a gauge jumps once: the few largest of the last changes say nothing of foil."""
+        if len(self._rough) < FOIL_LATELY:
+            return
+        kept = round((1.0 - FOIL_LEFT_OUT) * FOIL_LATELY)
+        self.rough2 = float(np.mean(np.sort(self._rough)[:kept]))
+        self.rough_usual.seen(math.sqrt(self.rough2))
 
     @property
     def foil_times(self) -> float:
         """How much more the dry mean changes from row to row than it usually does, the wet one taken off."""
         return math.sqrt(self.rough2) / float(self.rough_usual.sigma) if self.dry_rows > 60 else 0.0
+
+
+class _Drifted:
+    """How far something has gone since the first of many means, in how many rows, and in sigmas of a walk without aim.
+
+    Every gauge wanders; one that drifts goes farther than its own steps from mean to mean would take it by chance.
+    """
+
+    def __init__(self) -> None:
+        self._sums, self._count = np.zeros(2), 0
+        self._means: deque[Array] = deque(maxlen=DRIFT_MOST)
+        self._now = (0.0, 0, 0.0)
+
+    def seen(self, value: float, other: float = 0.0, factor: float = 0.0) -> tuple[float, int, float]:
+        """One more row: of value + factor * other, whose factor is learnt all the while and holds for old rows, too."""
+        if math.isfinite(value + other):
+            self._sums += (value, other)
+            self._count += 1
+        if self._count >= DRIFT_ROWS:
+            self._means.append(self._sums / self._count)
+            self._sums, self._count = np.zeros(2), 0
+            if len(self._means) >= DRIFT_LEAST:
+                steps = np.diff(np.array(self._means) @ (1.0, factor))
+                wander = max(float(steps.std(ddof=1)), FLOOR / 2.0) * math.sqrt(steps.size)
+                gone = float(steps.sum())
+                self._now = gone, steps.size * DRIFT_ROWS, abs(gone) / wander
+        return self._now
 
 
 def _known(value: float) -> float:

@@ -1,7 +1,8 @@
 """Whether a trial was named rightly, beside what plain limits and a CUSUM would have noticed of it.
 
-Right is strict: the cause of the catalogue, no sooner than its onset, and a bolt or zone within one of where it is.
-The rivals name nothing; they are judged by whether they notice anything at all.
+Right is strict: the cause of the catalogue, no sooner than its onset, and a bolt or zone within one of where it is;
+what a whole die has is not right at one bolt. Times count from when the fault can be seen. The rivals name nothing;
+they are judged by whether they notice anything at all.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from controller.line.description import Array, LineDescription
-from evencoat.diagnosis.trials import Trial
+from evencoat.diagnosis.trials import Trial, Visible
 from evencoat.diagnosis.watch import Diagnoser, Diagnosis
 
 WARM_S = 150.0  # in which the rivals learn what is usual, and raise nothing
@@ -74,7 +75,10 @@ def right(trial: Trial, one: Diagnosis) -> bool:
     if trial.play is None or one.key.cause != trial.kind.cause or one.named_s < trial.play.onset_s - EDGE_S:
         return False
     if trial.place >= 0:
-        return abs(int(one.key.where.split()[1]) - 1 - trial.place) <= 1
+        place = one.key.where.rpartition(" ")[2]
+        return place.isdigit() and abs(int(place) - 1 - trial.place) <= 1
+    if trial.kind.where == "lip":
+        return one.key.where == "die"
     if trial.kind.where == "gauge":
         return one.key.where.startswith(trial.play.gauge)
     if trial.kind.cause == "roll-run-out":
@@ -87,17 +91,14 @@ def _announced(trial: Trial, one: Diagnosis) -> bool:
     return trial.play is None and trial.family == "batch-changing" and one.key.cause == "batch-changed"
 
 
-def judged(trial: Trial, cycles: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def judged(trial: Trial, cycles: Iterable[Mapping[str, Any]], visible: Visible) -> dict[str, Any]:
     """One row: what was named, when, whether rightly; and the rivals' first notice after onset and trips before it."""
     diagnoser, rivals = Diagnoser(trial.line), Rivals(trial.line)
     named: list[Diagnosis] = []
-    asked_um: list[Array] = []
-    onset_s = trial.play.onset_s if trial.play else math.inf
+    onset_s = trial.onset_s
     for cycle in cycles:
         named += diagnoser.look(cycle)
         rivals.look(cycle, diagnoser.t_s)
-        if diagnoser.t_s >= onset_s and trial.kind.where == "bolt" and len(asked_um) < 100_000:
-            asked_um.append(np.asarray(cycle["gap_target_um"], dtype=np.float64)[trial.place : trial.place + 1])
     hits = [one for one in named if right(trial, one)]
     first = min((one.named_s for one in hits), default=math.inf)
     after = [one for one in named if one.named_s >= onset_s]
@@ -109,11 +110,14 @@ def judged(trial: Trial, cycles: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "seed": trial.seed,
         "zones": trial.line.zones,
         "size": trial.size,
+        "visible": math.isfinite(visible.from_s),
+        "visible_s": visible.from_s - onset_s if math.isfinite(visible.from_s) else None,
+        "times": round(visible.times, 3) if math.isfinite(visible.times) else None,
         "named": bool(hits),
         "first_right": bool(hits) and not any(one.named_s < first and one not in hits for one in after),
         "said_first": str(min(after, key=lambda one: one.named_s).key.cause) if after else "nothing",
-        "named_s": first - onset_s if hits else None,
-        "asked_um": float(np.ptp(np.concatenate(asked_um))) if asked_um else None,
+        "named_s": max(first - min(visible.from_s, first), 0.0) if hits else None,
+        "onset_named_s": first - onset_s if hits else None,
         "false": [
             str(one.key)
             for one in named

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from controller.line.description import Array, LineDescription
+from controller.line.description import Array, GaugeDescription, LineDescription
 
 ROW_S = 1.0  # of web at nominal speed
 HISTORY_ROWS = 1500
@@ -22,7 +22,8 @@ HISTORY_ROWS = 1500
 class Rows:
     """The ring. Row k is the web from k to k + 1 row lengths; its place in every array is k modulo `size`.
 
-    gap_um (size, zones); flow_log: what the pump displaced a metre of web against nominal; pressure_log; warm_c; t_s.
+    gap_um (size, zones); flow_log: what the pump displaced a metre of web against nominal; pressure_log; warm_c; t_s;
+    speed_log: of web speed over nominal.
     wet, dry (size, zones): mean log of the scan over target, NaN where nothing was seen.
     """
 
@@ -37,12 +38,18 @@ class Rows:
         self.wet, self.dry = np.full((self.size, zones), np.nan), np.full((self.size, zones), np.nan)
         self.flow_log, self.pressure_log = np.full(self.size, np.nan), np.full(self.size, np.nan)
         self.warm_c, self.t_s = np.full(self.size, np.nan), np.full(self.size, np.nan)
+        self.speed_log = np.full(self.size, np.nan)
+        self._each = (self.flow_log, self.pressure_log, self.warm_c, self.t_s, self.speed_log)
         self._profile_gsm = line.target_profile_gsm
         self._nominal_gsm = float(self._profile_gsm.mean())
         self.first = self.row = -1  # the first whole row, and the one under way
         self._sums: Array = np.zeros(zones)
-        self._few = np.zeros(5)
+        self._few = np.zeros(6)
         self._wet, self._dry = _Gathered(zones), _Gathered(zones)
+
+    def least_share(self, gauge: GaugeDescription | None) -> float:
+        """Of rows that have to be seen by a gauge for their mean: a slow one sees no more than every other."""
+        return 0.6 * min(ROW_S / gauge.period_s, 1.0) if gauge is not None else 0.6
 
     def at(self, first: int, last: int) -> Any:
         """Places of the rows first..last, both included."""
@@ -62,6 +69,7 @@ class Rows:
         few[2] += math.log(kpa) if kpa > 0.0 else math.nan
         few[3] += float(cycle["slurry_temperature_c"])
         few[4] += t_s
+        few[5] += math.log(speed_mps / self.line.web_speed_mps)
         self._sums += cycle["gap_um"]
         share = float(cycle["target_gsm"]) / self._nominal_gsm
         target = self._profile_gsm * (share if share > 0.0 else 1.0)
@@ -80,7 +88,7 @@ class Rows:
         self.first, self.row = row + 1, row
         self._sums[:] = 0.0
         self._few[:] = 0.0
-        for values in (self.gap_um, self.wet, self.dry, self.flow_log, self.pressure_log, self.warm_c, self.t_s):
+        for values in (self.gap_um, self.wet, self.dry, *self._each):
             values[:] = np.nan
         self._wet.begin(-1)
         self._dry.begin(-1)
@@ -89,10 +97,11 @@ class Rows:
         at, count = self.row % self.size, max(self._few[0], 1.0)
         if self._few[0]:
             self.gap_um[at] = self._sums / count
-            self.flow_log[at], self.pressure_log[at], self.warm_c[at], self.t_s[at] = self._few[1:] / count
+            for known, value in zip(self._each, self._few[1:] / count, strict=True):
+                known[at] = value
         for k in range(self.row + 1, row + 1):
             place = k % self.size
-            for values in (self.gap_um, self.wet, self.dry, self.flow_log, self.pressure_log, self.warm_c, self.t_s):
+            for values in (self.gap_um, self.wet, self.dry, *self._each):
                 values[place] = np.nan
         self._sums[:] = 0.0
         self._few[:] = 0.0

@@ -15,6 +15,7 @@ SCANS = 320
 TURN_M = (0.3, 4.0)  # circumferences of rolls in a coater
 FREQUENCIES = 320
 AROUND = 100  # frequencies: what a peak is compared with
+SLOWEST = 4  # frequencies that a drift leaks into
 ALIKE, SEEN_TOO = 0.6, 8.0
 NEAR_SAME = 0.08  # of a cycle from scan to scan: what turns so nearly with the scans cannot be told from a drift
 EXPECTED_S = 60.0  # of running, until the pump's own pulses are known
@@ -92,7 +93,7 @@ class Turns:
         assert first is not None
         ratio, power = first
         peak = int(np.nan_to_num(ratio).argmax())
-        if not ratio[peak] > 0.0:
+        if not ratio[peak] > 0.0 or peak < SLOWEST:
             self.times = 0.0
             return
         self.times, self.seen_by = float(ratio[peak]), names[0]

@@ -10,12 +10,15 @@ from controller.line.description import Array
 
 
 class Usual:
-    """How large differences usually are: a mean square that large ones hardly move. Shapes as what it is fed."""
+    """How large differences usually are: a mean square that large ones hardly move. Shapes as what it is fed.
 
-    def __init__(self, floor: Array | float, rows: float = 120.0) -> None:
+    With `start`, what is known beforehand: then not even the first ones move it far, for they may be the fault.
+    """
+
+    def __init__(self, floor: Array | float, rows: float = 120.0, start: float | None = None) -> None:
         self._floor2 = np.square(np.asarray(floor, dtype=np.float64))
-        self.square = self._floor2.copy()
-        self._rows, self._count = rows, 0
+        self.square = self._floor2.copy() if start is None else np.maximum(self._floor2, start**2)
+        self._rows, self._count = rows, 0 if start is None else int(0.5 * rows)
 
     def seen(self, difference: Array | float) -> None:
         """One more difference."""

@@ -16,17 +16,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from controller.core.response import local_gain_per_um
 from controller.line.command import Mode, Outcome
 from controller.line.description import LineDescription
 from controller.line.profile import LineState
+from evencoat.alarms.conditions import MANY
 from evencoat.diagnosis import calibration
 from evencoat.diagnosis.catalogue import CATALOGUE
-from evencoat.diagnosis.flow import Flow
+from evencoat.diagnosis.flow import GAP, NEW, OLD, Flow
 from evencoat.diagnosis.gauges import Health
 from evencoat.diagnosis.lips import FOLLOW, Lips
 from evencoat.diagnosis.motors import STILL_LOOKS, Motors
 from evencoat.diagnosis.rows import Rows
-from evencoat.diagnosis.shapes import Seen
+from evencoat.diagnosis.shapes import SLOW_GAP, SLOW_NEW, SLOW_OLD, Ramps, Seen
 from evencoat.diagnosis.spectra import Pulses, Turns
 
 JUMP_MOST_S = 10.0  # between two cycles that were seen one after the other
@@ -35,6 +37,9 @@ SETTLE_ROWS = 130  # after a start or another speed
 BATCH_S = 240.0  # and the way to the dry gauge: so long everything about the slurry is the batch's doing
 FRESH_BATCH_S = 120.0
 TOLD_MOST = 400
+EDGE_BESIDE = 0.3  # of what the outermost zone lacks, that the third and fourth may lack as well
+SHAPES_FROM = 160  # rows, until lips have come to rest and it is known how restless a profile is
+ENDS_GIVE = 0.2  # of what a lip gives in its middle: its ends are bolted
 
 
 class Key(NamedTuple):
@@ -107,12 +112,13 @@ class Diagnoser:
         self._slow_lips = Lips(line, FOLLOW[1])
         self._flow = Flow(line, self._rows)
         self._shapes = {
-            name: Seen(line, self._rows, self._lips, read)
+            name: Seen(line, self._rows, self._lips, read, self._rows.least_share(gauge))
             for name, gauge, read in (
                 ("wet", line.wet_gauge, self._rows.wet), ("dry", line.dry_gauge, self._rows.dry)
             )
             if gauge is not None
         }  # fmt: skip
+        self._ramps = Ramps(line, self._rows, self._shapes["wet"]) if "wet" in self._shapes else None
         self._health = {
             name: Health(gauge, line.zones, line.control.stale_periods)
             for name, gauge in (("wet", line.wet_gauge), ("dry", line.dry_gauge))
@@ -147,6 +153,7 @@ class Diagnoser:
         self.web_m = web_m
         if abs(speed_mps - self._speed_mps) > SPEED_SHARE * self.line.web_speed_mps:
             self._speed_mps, self._settle_row = speed_mps, -1
+            self._flow.begin_drift()
         return self._looked(cycle, dt_s, web_m, speed_mps)
 
     def _batched(self, cycle: Mapping[str, Any]) -> None:
@@ -201,6 +208,8 @@ class Diagnoser:
             for lips in (self._lips, self._slow_lips):
                 lips.row(gap - self.line.die.gap_nominal_um, self._rows.wet[at])
         self._shapes["wet"].row(row)
+        if self._ramps is not None:
+            self._ramps.row(row)
 
     def _dry_row(self, row: int) -> None:
         at = row % self._rows.size
@@ -246,10 +255,25 @@ class Diagnoser:
         settled = self._rows.row - self._settle_row > SETTLE_ROWS
         if "wet" not in mute:
             found |= self._of_lips(found)
+            found |= self._of_ramps(found)
         if settled:
             found |= self._of_flow(found, mute)
             found |= self._of_shapes(found, mute)
             found |= self._of_rounds()
+        return self._together(found)
+
+    def _together(self, found: Founds) -> Founds:
+        """What more than MANY bolts have is the die's: one cable, one supply, one drive, not each bolt by itself."""
+        bolts = [key for key in found if key.where.startswith("bolt ")]
+        for cause in {key.cause for key in bolts}:
+            mine, die = [key for key in bolts if key.cause == cause], Key(cause, "die")
+            strengths = sorted((found[key].strength for key in mine), reverse=True)
+            stands = die in self._standing and math.isfinite(self._standing[die].named_s)
+            if len(mine) > MANY or stands:
+                evidence = f"{len(mine)} bolts: {found[mine[0]].evidence}"
+                found[die] = Found(strengths[0 if stands else MANY], evidence)
+                for key in mine:
+                    del found[key]
         return found
 
     def _of_gauges(self) -> Founds:
@@ -281,12 +305,8 @@ class Diagnoser:
     def _of_motors(self) -> Founds:
         motors, found = self._motors, Founds()
         noisy = motors.noisy()
-        many = np.flatnonzero(noisy > 1.0)
-        if many.size > max(3, self.line.zones // 4):
-            found[Key("bolt-noisy", "die")] = Found(float(np.median(noisy)), f"positions jitter at {many.size} bolts")
-        else:
-            for k in many:
-                found[Key("bolt-noisy", f"bolt {k + 1}")] = Found(float(noisy[k]), "its position jitters")
+        for k in np.flatnonzero(noisy > 0.5):
+            found[Key("bolt-noisy", f"bolt {k + 1}")] = Found(float(noisy[k]), "positions fed back jitter")
         for k in np.flatnonzero(motors.stuck >= STILL_LOOKS):
             if noisy[k] <= 1.0:
                 found[Key("bolt-stuck", f"bolt {k + 1}")] = Found(
@@ -325,7 +345,9 @@ class Diagnoser:
             if where in not_well:
                 continue
             dead, turned, play = (float(one) for one in stacked[:, k])
-            need, missing = bound, float(missed[k])
+            missing = float(missed[k])
+            low, high = calibration.PLAINLY_MISSED
+            need = (calibration.DEAD_NATS if low < missing < high else calibration.DOUBTFUL_NATS) * many
             if not calibration.MISSED_LEAST < missing < calibration.MISSED_MOST:
                 continue
             words = f"of its way the web misses {missing:.1f} times; {best[k]:.0f} nats against a well bolt"
@@ -339,6 +361,20 @@ class Diagnoser:
                 cause = "bolt-dead"
             found[Key(cause, where)] = Found(float(best[k]) / need, words, float(width_um[k]))
         return found
+
+    def _of_ramps(self, known: Founds) -> Founds:
+        """A lip that opens by the pressure, which goes with speed: what it gives at its usual pressure."""
+        ramps, line = self._ramps, self.line
+        if ramps is None or not ramps.sigmas or {"gauge-misplaced", "gauge-blind"} & {key.cause for key in known}:
+            return {}
+        # in the middle more than at the ends, as a parabola: two thirds of it are at the edges against the mean
+        per_um = local_gain_per_um(line) * line.slurry.flow_index * (1.0 - ENDS_GIVE) * 2.0 / 3.0
+        gives_um = -ramps.bow / per_um
+        strength = min(gives_um / calibration.GIVES_UM, ramps.sigmas / calibration.GIVES_SIGMAS)
+        if strength < 0.5:
+            return {}
+        words = f"the middle runs {-20.0 * ramps.bow:+.2f} % thicker for a fifth more speed, with lips as they were"
+        return {Key("lip-gives", "die"): Found(strength, words, gives_um)}
 
     def _of_flow(self, known: Founds, mute: set[str]) -> Founds:
         """Who of pump, gauges and slurry moved the mean."""
@@ -376,25 +412,34 @@ class Diagnoser:
             )
         if change.apart_rows and not found:
             an_hour = 100.0 * change.apart * 3600.0 / change.apart_rows
+            strength = min(
+                100.0 * abs(change.apart) / calibration.DRIFT_PCT, change.apart_sigmas / calibration.DRIFT_SIGMAS
+            )
+            if flow.dry_gone_rows:  # the dry gauge has to have seen the wet one go, too
+                seen_too = -flow.dry_gone * math.copysign(1.0, change.apart) * change.apart_rows / flow.dry_gone_rows
+                strength = min(strength, max(seen_too, 0.0) / (calibration.DRIFT_SEEN_TOO * abs(change.apart) + 1e-9))
             found[Key("wet-drift", "wet gauge")] = Found(
-                100.0 * abs(change.apart) / calibration.drift_pct(float(change.apart_rows)),
+                strength,
                 f"wet gauge against the pump's pressure {an_hour:+.1f} % an hour", an_hour,
             )  # fmt: skip
-        if "dry" not in mute and flow.dry_rows > 60:
+        if "dry" not in mute and flow.dry_rows > NEW + GAP + OLD:
             found |= self._of_dry(known)
         return found
 
     def _of_dry(self, known: Founds) -> Founds:
+        """A step of the dry mean that the wet one did not see: at once it is the gauge, little by little the foil."""
         flow, found = self._flow, Founds()
-        if flow.foil_times > calibration.FOIL_TIMES and Key("gauge-noisy", "dry gauge") not in known:
-            found[Key("foil-uneven", "foil")] = Found(
-                flow.foil_times / calibration.FOIL_TIMES,
-                f"the dry mean changes {flow.foil_times:.1f} times as much as usual, the wet one does not",
-            )
-            return found
         alone = flow.dry_step - flow.dry_wet
         size = min(100.0 * abs(alone) / calibration.DRY_JUMP_PCT, abs(alone) / flow.dry_sigma / calibration.JUMP_SIGMAS)
-        if size > 0.5 and abs(flow.dry_wet) < 0.5 * abs(flow.dry_step):
+        if abs(flow.dry_wet) > 0.5 * abs(flow.dry_step):
+            size = 0.0
+        restless, slow = flow.foil_times / calibration.FOIL_TIMES, size if not flow.dry_sharp else 0.0
+        if max(restless, slow) > 0.5 and Key("gauge-noisy", "dry gauge") not in known:
+            words = f"the dry mean changes {flow.foil_times:.1f} times as much as usual, the wet one does not"
+            if slow > restless:
+                words = f"the dry mean went {100.0 * alone:+.1f} % little by little, the wet one did not"
+            found[Key("foil-uneven", "foil")] = Found(max(restless, slow), words)
+        if size > 0.5 and flow.dry_sharp:
             found[Key("dry-jump", "dry gauge")] = Found(
                 size, f"dry gauge {100.0 * flow.dry_step:+.1f} %, wet {100.0 * flow.dry_wet:+.1f} % on the same web",
                 100.0 * alone,
@@ -414,7 +459,7 @@ class Diagnoser:
         found: Founds = {}
         taken = {int(key.where.split()[1]) for key in known if key.where.startswith("bolt ")}
         for name, seen in self._shapes.items():
-            if name in mute or seen.count < 100:
+            if name in mute or seen.count < SHAPES_FROM:
                 continue
             gauge = f"{name} gauge"
             spoilt = Key("gauge-blind", gauge) in known
@@ -427,29 +472,39 @@ class Diagnoser:
                 found |= self._local(seen, taken, max(self._health[name].noisy, 1.0))
                 strength = min(seen.bow_sigmas / calibration.BOW_SIGMAS, seen.bow_share / 0.3)
                 strength = min(strength, 100.0 * abs(seen.bow) / calibration.BOW_PCT)
-                if strength > 0.5:
+                if strength > 0.5 and self._same_speed(SLOW_NEW + SLOW_GAP + SLOW_OLD):
                     found[Key("lip-bow", "die")] = Found(
                         strength, f"edges {100.0 * seen.bow:+.1f} % against the middle within minutes", 100.0 * seen.bow
                     )
                 found |= self._unknown(seen)
         return found
 
+    def _same_speed(self, rows: int) -> bool:
+        """Whether the web has run at this speed for so many rows and a few more."""
+        return self._rows.row - self._settle_row > rows + 20
+
     def _unknown(self, seen: Seen) -> Founds:
         """A profile as it never is; whatever else is named explains it."""
         strength = seen.restless / calibration.RESTLESS_TIMES
+        words = f"the profile changes {math.sqrt(seen.restless):.1f} times as much as usual in more than one place"
+        if self._same_speed(SLOW_NEW + SLOW_GAP + SLOW_OLD) and seen.bow_share < 0.3:
+            bent = min(seen.bent_sigmas / calibration.BENT_SIGMAS, 100.0 * seen.bent / calibration.BENT_PCT)
+            if bent > strength:
+                strength, words = bent, f"the profile bends by {100.0 * seen.bent:.1f} % as no cause known here does"
         if strength < 0.5 or self.t_s - self._batch_s < BATCH_S:
             return {}
-        words = f"the profile changes {math.sqrt(seen.restless):.1f} times as much as usual without its lips"
         return {Key("unknown", "web"): Found(strength, f"{words}, most in zone {seen.local.zone + 1}")}
 
     def _edge(self, name: str, seen: Seen) -> Founds:
         """One gauge beside its place sees bare foil at one edge."""
-        left, right, sigma = seen.edge
+        left, right, sigma, *beside = seen.edge
         worst, other = (left, right) if left < right else (right, left)
         other_gauge = self._shapes.get("dry" if name == "wet" else "wet")
         size = min(-100.0 * worst / calibration.EDGE_PCT, -worst / sigma / calibration.EDGE_SIGMAS)
         if size < 0.5 or abs(other) > 0.5 * abs(worst) or abs(seen.local.size) > 1.3 * abs(worst):
             return {}
+        if -beside[0 if left < right else 1] > EDGE_BESIDE * -worst:
+            return {}  # a profile that tilts goes down little by little
         if other_gauge is not None and name == "dry" and other_gauge.edge.sigma > 0.0:
             at = -1 if right < left else 0
             if self._wet_saw(at) < 0.5 * worst:
@@ -478,7 +533,9 @@ class Diagnoser:
         return self._rows.row - int(self.line.dry_gauge.distance_m / self._rows.row_m) - 2
 
     def _local(self, seen: Seen, taken: set[int], noisy: float) -> Founds:
-        zone, size, sigmas, wide = seen.local
+        zone, size, sigmas, wide, share = seen.local
+        if share < calibration.ONE_PLACE and seen.restless > calibration.RESTLESS_TIMES:
+            return {}  # more than one place is no streak
         strength = min(
             sigmas / calibration.local_sigmas(self.line.zones) / math.sqrt(noisy),
             100.0 * abs(size) / calibration.LOCAL_PCT,

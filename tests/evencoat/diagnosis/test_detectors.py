@@ -6,12 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from controller.line.description import Array
 from evencoat.diagnosis import calibration
 from evencoat.diagnosis.catalogue import CATALOGUE, told
+from evencoat.diagnosis.flow import Flow, _Drifted
 from evencoat.diagnosis.gauges import Health
 from evencoat.diagnosis.lips import FOLLOW, Lips
 from evencoat.diagnosis.motors import Motors
 from evencoat.diagnosis.rows import Rows
+from evencoat.diagnosis.shapes import Ramps, Seen
 from evencoat.diagnosis.spectra import Pulses, Turns
 from evencoat.diagnosis.steps import Usual
 from evencoat.diagnosis.watch import Diagnoser, Diagnosis, Found, Key
@@ -213,3 +216,66 @@ def test_a_profile_as_it_never_is_is_unknown_until_something_is_named() -> None:
 def looked(diagnoser: Diagnoser, second: int, found: dict[Key, Found]) -> list[Diagnosis]:
     diagnoser.t_s = float(second)
     return diagnoser._judged(found, 1.0)
+
+
+def flow_of(dry: Array) -> Flow:
+    """A line whose wet gauge sees nothing happen, and whose dry one reads so (log, a row each)."""
+    rows = Rows(LINE)
+    flow, rng = Flow(LINE, rows), np.random.default_rng(8)
+    rows.flow_log[:], rows.pressure_log[:], rows.gap_um[:] = 0.0, 4.0, LINE.die.gap_nominal_um
+    for row, reads in enumerate(dry):
+        rows.wet[row] = 3e-4 * rng.standard_normal()
+        rows.dry[row] = reads + 3e-4 * rng.standard_normal()
+        flow.wet_row(row)
+        flow.dry_row(row)
+    return flow
+
+
+def test_one_jump_is_no_uneven_foil_and_foil_is_no_jump() -> None:
+    jumped = flow_of(np.where(np.arange(212) >= 200, 0.02, 0.0))
+    assert jumped.dry_step == pytest.approx(0.02, abs=0.002) and jumped.dry_sharp
+    assert jumped.foil_times < calibration.FOIL_TIMES
+    slowly = flow_of(np.clip((np.arange(225) - 195.0) / 20.0, 0.0, 1.0) * 0.02)
+    assert slowly.dry_step > 0.01 and not slowly.dry_sharp
+    rng = np.random.default_rng(9)
+    uneven = flow_of(np.where(np.arange(300) >= 200, 0.02 * np.cumsum(rng.standard_normal(300)) / 10.0, 0.0))
+    assert uneven.foil_times > calibration.FOIL_TIMES
+
+
+def test_a_gauge_that_goes_one_way_drifts_and_one_that_wanders_does_not() -> None:
+    rng, steps = np.random.default_rng(10), np.zeros((2, 1500))
+    steps[0] = 1e-4 * rng.standard_normal(1500)
+    steps[1] = 1e-5 + 2e-5 * rng.standard_normal(1500)
+    sigmas = []
+    for one in steps:
+        drifted = _Drifted()
+        for value in np.cumsum(one):
+            told = drifted.seen(float(value))
+        sigmas.append(told[2])
+    assert sigmas[0] < calibration.DRIFT_SIGMAS < sigmas[1]
+    assert told[0] == pytest.approx(float(np.cumsum(steps[1])[-1]), rel=0.2)
+
+
+def test_more_than_a_few_bolts_with_the_same_are_the_dies() -> None:
+    diagnoser = Diagnoser(LINE)
+    jitter = {Key("bolt-noisy", f"bolt {k}"): Found(1.0 + 0.1 * k, "jitters") for k in range(1, 7)}
+    few = dict(list(jitter.items())[:3])
+    assert diagnoser._together(dict(few)) == few
+    together = diagnoser._together(dict(jitter))
+    assert list(together) == [Key("bolt-noisy", "die")] and together[Key("bolt-noisy", "die")].strength > 1.0
+
+
+@pytest.mark.parametrize("gives", [0.0, 0.04])
+def test_a_lip_that_gives_way_shows_at_a_ramp_of_speed(gives: float) -> None:
+    rows, lips = Rows(LINE), Lips(LINE)
+    rows.gap_um[:] = LINE.die.gap_nominal_um
+    seen = Seen(LINE, rows, lips, rows.wet, 0.6)
+    ramps, rng = Ramps(LINE, rows, seen), np.random.default_rng(11)
+    bow = np.linspace(-1.0, 1.0, ZONES) ** 2
+    for row in range(400):
+        rows.speed_log[row] = min(0.0, max(-0.01 * (row - 300), -0.3))
+        rows.wet[row] = -gives * rows.speed_log[row] * -(bow - bow.mean()) + 5e-4 * rng.standard_normal(ZONES)
+        seen.row(row)
+        ramps.row(row)
+    assert ramps.bow == pytest.approx(gives * (bow - bow.mean())[-1], abs=0.002)
+    assert (ramps.sigmas > calibration.GIVES_SIGMAS) == (gives > 0.0)

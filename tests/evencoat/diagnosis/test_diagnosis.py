@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import math
 import os
 import signal
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from controller.line.description import Array
 from evencoat.cli import app
 from evencoat.diagnosis import trials
 from evencoat.diagnosis.judging import judged, right
@@ -43,8 +45,9 @@ def named(one: trials.Trial) -> list[Diagnosis]:
 
 def test_a_stuck_bolt_is_named_by_its_number() -> None:
     one = trial("stuck bolt", 1.2)
-    row = judged(one, trials.simulated(one))
+    row = judged(one, trials.simulated(one), trials.Visible(30.0, 2.0))
     assert row["named"] and row["first_right"] and not row["false"]
+    assert row["visible"] and row["named_s"] == max(row["onset_named_s"] - 10.0, 0.0)
     assert row["told"][0][0] == "bolt-stuck:bolt 5"
 
 
@@ -74,6 +77,27 @@ def test_a_kept_trial_is_judged_as_the_same(tmp_path: Path) -> None:
     assert [cycle["web_m"] for cycle in read] == [cycle["web_m"] for cycle in played]
     assert [len(cycle["wet_scan_gsm"]) > 0 for cycle in read] == [len(cycle["wet_scan_gsm"]) > 0 for cycle in played]
     assert read[250]["gap_um"] == pytest.approx(played[250]["gap_um"], rel=1e-6)
+
+
+def test_a_bolt_that_nobody_moves_cannot_be_seen_and_a_streak_can() -> None:
+    """The same trial beside its twin: what a fault changes, and from when."""
+    dead, streak = trial("dead bolt", 0.8, onset_s=46.0), trial("streak", 1.6, size=-40.0, width_mm=20.0)
+    found = []
+    for one in (dead, streak):
+        coated: list[Array] = []
+        for _ in trials.simulated(one, coated):
+            pass
+        found.append(trials.Visible.of(one, trials.changes_of(one, coated)))
+    assert math.isinf(found[0].from_s) and found[0].times < 1.0
+    assert found[1].from_s == pytest.approx(20.0, abs=trials.VISIBLE_S) and found[1].times > 5.0
+
+
+def test_a_drift_is_visible_once_it_has_gone_farther_than_the_gauge_wanders() -> None:
+    drawn = trials.drawn(KINDS["wet gauge drifts"], "nominal", 5)
+    seen = trials.Visible.of(drawn, trials.reading_changes(drawn))
+    assert drawn.onset_s + 60.0 < seen.from_s < drawn.end_s
+    jump = trials.drawn(KINDS["wet gauge jumps"], "nominal", 5)
+    assert trials.Visible.of(jump, trials.reading_changes(jump)).from_s == jump.onset_s
 
 
 def test_right_is_strict_about_cause_place_and_time() -> None:
