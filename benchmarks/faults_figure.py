@@ -15,12 +15,12 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-INK, SOFT, NOTICED, SAFE, NEVER = "#333333", "#8a8a86", "#17486f", "#0d6b57", "#c00000"
+INK, SOFT, NOTICED, SAFE, NAMED, NEVER = "#333333", "#8a8a86", "#17486f", "#0d6b57", "#b8860b", "#c00000"
 EARLIEST_S, NEVER_S = 0.1, 1000.0  # where what took no time, and what never came, are drawn
 
 
 def main() -> None:
-    """One row a fault: a point when most seeds had noticed it, a ring when most were safe, a cross for never."""
+    """One row a fault: when most seeds had noticed it, when diagnosis had named it, when most were safe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("result", type=Path)
     parser.add_argument("picture", type=Path)
@@ -32,6 +32,8 @@ def main() -> None:
         for row in rows:
             _point(axes, place, row["detected_s"], NOTICED, "o", 22)
             _point(axes, place, row["safe_s"], SAFE, "$\\bigcirc$", 42)
+            if row["diagnosed_s"] is not None:
+                _point(axes, place, row["diagnosed_s"], NAMED, "D", 9)
             scrap = "" if row["scrap_m"] is None else f"{row['scrap_m']:.0f} m"
             axes.text(1.01, place, scrap, fontsize=7, va="center", color=SOFT, transform=axes.get_yaxis_transform())
             names.append((place, row["fault"]))
@@ -46,7 +48,7 @@ def main() -> None:
     axes.tick_params(axis="x", labelsize=8)
     axes.minorticks_off()
     axes.set_title(
-        "Each fault: ● noticed, ○ safe (HOLD, or no metre out of tolerance any more), × never; at the right: scrap",
+        "● noticed, ◆ diagnosis names cause and place, ○ safe (HOLD, or no metre out any more), × never; right: scrap",
         fontsize=8, loc="right", color=INK,
     )  # fmt: skip
     figure.savefig(given.picture, dpi=130)

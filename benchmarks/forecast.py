@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.forecast_rules import cycles, really
+from benchmarks.forecast_rules import FROM_S, cycles, really
 from benchmarks.runs import machine, over
 from controller.line.description import Array, LineDescription
 from evencoat.forecast import corpus
@@ -32,7 +32,6 @@ from evencoat.forecast.core import HORIZONS_S, LEVELS, Forecaster
 from evencoat.forecast.rivals import Autoregression, Persistence
 from evencoat.forecast.warnings import Tally, events, tally, warned
 
-FROM_S = 600.0
 KINDS: dict[str, Callable[[LineDescription], Forecaster]] = {
     "forecast": Forecaster,
     "persistence": Persistence,
@@ -128,6 +127,7 @@ def table(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         own = [run["kinds"][name] for run in runs]
         told[name] = {
             "zone_coverage": np.mean([one["zone"] for one in own], axis=0).round(4).tolist(),
+            "zone_coverage_error": _error([one["zone"] for one in own]),
             "mean_coverage": np.mean([one["mean"] for one in own], axis=0).round(4).tolist(),
             "scan_coverage": np.nanmean([one["seen"][:, :3] for one in own], axis=0).round(4).tolist(),
             "scan_mean_coverage": np.nanmean([one["seen"][:, 3:] for one in own], axis=0).round(4).tolist(),
@@ -139,6 +139,22 @@ def table(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "cycle_ms": round(float(np.mean([one["cycle_ms"] for one in own])), 3),
         }
     return told
+
+
+def _error(shares: Sequence[Array]) -> list[list[float]]:
+    """Standard errors of means over runs: lines differ, so that few runs say little."""
+    found: list[list[float]] = (np.std(shares, axis=0) / np.sqrt(max(len(shares) - 1, 1))).round(4).tolist()
+    return found
+
+
+def by_family(runs: Sequence[dict[str, Any]]) -> dict[str, list[list[float]]]:
+    """Coverage of zones of the web by our forecasts, (horizons, levels) of each family."""
+    return {
+        family: np.mean([run["kinds"]["forecast"]["zone"] for run in runs if run["family"] == family], axis=0)
+        .round(4)
+        .tolist()
+        for family in sorted({run["family"] for run in runs})
+    }
 
 
 def _brier(own: Sequence[dict[str, Array]]) -> list[float]:
@@ -165,6 +181,9 @@ def text(document: dict[str, Any]) -> str:
                 for k, level in enumerate(LEVELS):
                     row = "".join(f"{100.0 * one[k]:>11.1f}" for one in told[key])
                     shown.append(f"{name:13}{label:18}{100 * level:>4g} % holds{row}")
+            for k, level in enumerate(LEVELS):
+                row = "".join(f"{100.0 * one[k]:>11.1f}" for one in told["zone_coverage_error"])
+                shown.append(f"{name:13}{f'web, zones, {100 * level:g} %: error':29}{row}")
             for key, label in (
                 ("rms_pct", "rms missed, zones, %"), ("mean_rms_pct", "rms missed, mean, %"),
                 ("score80_pct", "interval score 80 %, %"), ("brier", "Brier score, metre out"),
@@ -172,6 +191,10 @@ def text(document: dict[str, Any]) -> str:
                 row = "".join(f"{one:>11.4f}" for one in told[key])
                 shown.append(f"{name:13}{label:29}{row}")
             shown += [f"{name:13}one cycle {told['cycle_ms']:.2f} ms", ""]
+    for family, coverage in document["families"].items():
+        row = "".join(f"{100.0 * one[1]:>11.1f}" for one in coverage)
+        shown.append(f"{'web, zones, 80 %: ' + family:42}{row}")
+    shown.append("")
     shown.append(
         f"{'warnings':13}{'threshold':>10}{'came':>7}{'right':>8}{'events':>8}{'before oven end':>17}{'lead s':>8}"
     )
@@ -238,8 +261,8 @@ def picture(document: dict[str, Any], runs: Sequence[dict[str, Any]], path: Path
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=30)
-    parser.add_argument("--learnt", type=int, default=26, help="runs that thresholds are chosen on")
+    parser.add_argument("--runs", type=int, default=36)
+    parser.add_argument("--learnt", type=int, default=40, help="runs that thresholds are chosen on")
     parser.add_argument("--minutes", type=float, default=40.0)
     parser.add_argument("--corpus", type=Path, default=Path("runs/forecast"), help="where played runs are kept")
     parser.add_argument("--workers", type=int, default=1)
@@ -261,6 +284,7 @@ def main() -> None:
         "levels": LEVELS,
         "runs": {which: len(part) for which, part in parts.items()},
         **{which: table(part) if part else {} for which, part in parts.items()},
+        "families": by_family(parts["honest"]),
         "warnings": {
             name: {"threshold": found[name], **tallied(parts["honest"], name, found[name]).figures()} for name in KINDS
         },

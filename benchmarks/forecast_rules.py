@@ -1,10 +1,13 @@
 """Learn what evencoat.forecast knows before it has seen a line: weights, what the spread is made of, and odds.
 
-    python benchmarks/forecast_rules.py [--runs N] [--minutes M] [--corpus DIR] [--out FILE]
+    python benchmarks/forecast_rules.py [--runs N] [--minutes M] [--corpus DIR] [--workers N] [--out FILE]
 
-Runs are those of evencoat.forecast.corpus that forecasts may be learnt from. Three passes: weights by least squares on
-what was really coated; the spread's shares by likelihood, given the misses of an online forecaster with those weights;
-odds of a metre out by logistic regression on what such a forecaster said.
+Runs are those of evencoat.forecast.corpus that forecasts may be learnt from, seeds and all: the same call makes the
+same file. Three passes: weights by least squares on what was really coated; the spread's shares by likelihood, and half
+widths, given the misses of an online forecaster with those weights; what half widths lack once their factors have
+followed the scans, and odds of a metre out by logistic regression, given what such a forecaster said. Each pass sees a
+run through rules that were learnt without its family: what counts is how far off forecasts are on a kind of line that
+nothing was learnt from.
 """
 
 from __future__ import annotations
@@ -15,13 +18,16 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import minimize  # type: ignore[import-untyped,unused-ignore]
 
+from benchmarks.runs import over
 from controller.line.description import Array, LineDescription
 from evencoat.forecast import core, corpus
 from evencoat.forecast.core import (
@@ -30,6 +36,7 @@ from evencoat.forecast.core import (
     LEVELS,
     MEAN_FEATURES,
     MEAN_SIGNS,
+    NORMAL,
     SHAPE_FEATURES,
     SHAPE_SIGNS,
     SOON_S,
@@ -37,8 +44,8 @@ from evencoat.forecast.core import (
     Rules,
 )
 
-FROM_S = 300.0  # of a run: what comes before is its start
-EVERY = 5  # looks of which one is learnt from: neighbours say the same
+FROM_S = 600.0  # of a run: what comes before is its start
+EVERY = 10  # looks of which one is learnt from: neighbours say the same
 RIDGE = 1e-3  # of the mean square, per sample
 MOST_OFF = 4.0  # tolerances: what is further off is no longer told apart
 
@@ -50,8 +57,12 @@ def nothing_learnt() -> Rules:
     shape[:, 1] = mean[:, 1] = 0.3
     shape_spread, mean_spread = np.zeros((count, len(SHAPE_SIGNS))), np.zeros((count, len(MEAN_SIGNS)))
     shape_spread[:, [0, -1]] = mean_spread[:, [0, -1]] = 1.0
-    half, chance = np.tile([0.674, 1.282, 1.96], (count, 1)), np.zeros((count, len(CHANCE_FEATURES)))
-    return Rules(shape, mean, shape_spread, mean_spread, half, half, chance, chance[0])
+    half, one, chance = (
+        np.tile(NORMAL, (count, 1)),
+        np.ones((count, len(LEVELS))),
+        np.zeros((count, len(CHANCE_FEATURES))),
+    )
+    return Rules(shape, mean, shape_spread, mean_spread, half, half, one, one, chance, chance[0])
 
 
 def cycles(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -73,7 +84,7 @@ def really(line: LineDescription, run: dict[str, Any], row: int, at_m: Array) ->
     return np.clip(off * 100.0 / line.target.tolerance_pct, -MOST_OFF, MOST_OFF), run["true_out"][last]
 
 
-def samples(case: corpus.Case, folder: Path, rules: Rules) -> Iterator[tuple[core.Look, Array, Array, Array]]:
+def samples(folder: Path, case: corpus.Case, rules: Rules) -> Iterator[tuple[core.Look, Array, Array, Array]]:
     """Some looks of an online forecaster, with what became of their metres, whether those were out (and last, whether
     any of the next SOON_S was), and what the odds of that are made of."""
     line, run = corpus.match_of(case).line, corpus.recalled(case, folder)
@@ -93,20 +104,57 @@ def samples(case: corpus.Case, folder: Path, rules: Rules) -> Iterator[tuple[cor
             yield look, found[0], out, np.vstack((forecaster.chance_x, forecaster.soon_x))
 
 
-def weights(cases: list[corpus.Case], folder: Path, rules: Rules) -> Rules:
-    """Rules with weights by least squares; each run counts the same, however many zones it has."""
+class Squares(NamedTuple):
+    """Of one run: sums of squares and products of features and of what came, (horizons, features + 1, features + 1)."""
+
+    shape: Array
+    mean: Array
+
+
+class Misses(NamedTuple):
+    """Of one run, some zones: signs (looks, horizons, zones, signs) and (looks, horizons, signs), and what was missed
+    beside them, without the last axis."""
+
+    shape_signs: Array
+    shape: Array
+    mean_signs: Array
+    mean: Array
+
+
+class Said(NamedTuple):
+    """Of one run: misses in half widths as told, (looks, horizons, levels, zones) and (looks, horizons, levels), what
+    odds are made of (looks, horizons + 1, features), and whether it came (looks, horizons + 1)."""
+
+    zones: Array
+    mean: Array
+    odds: Array
+    came: Array
+
+
+def some(zones: int) -> npt.NDArray[np.int64]:
+    """Eight zones that speak for all, so that each line counts the same."""
+    return np.linspace(0, zones - 1, 8).round().astype(np.int64)
+
+
+def squares(folder: Path, job: tuple[corpus.Case, Rules]) -> Squares:
+    """What weights are learnt from."""
     count = len(HORIZONS_S)
     shape = np.zeros((count, len(SHAPE_FEATURES) + 1, len(SHAPE_FEATURES) + 1))
     mean = np.zeros((count, len(MEAN_FEATURES) + 1, len(MEAN_FEATURES) + 1))
-    for case in cases:
-        for look, off, _, _ in samples(case, folder, rules):
-            level = off.mean(axis=1)
-            for h in range(count):
-                own = np.column_stack((look.shape_x, off[h] - level[h]))
-                shape[h] += own.T @ own / own.shape[0]
-                row = np.append(look.mean_x, level[h])
-                mean[h] += np.outer(row, row) / (1.0 + row @ row)  # what is far off shall not drown the rest
-    return rules._replace(shape=_solved(shape), mean=_solved(mean))
+    for look, off, _, _ in samples(folder, *job):
+        level = off.mean(axis=1)
+        for h in range(count):
+            own = np.column_stack((look.shape_x, off[h] - level[h]))
+            shape[h] += own.T @ own / own.shape[0]
+            row = np.append(look.mean_x, level[h])
+            mean[h] += np.outer(row, row) / (1.0 + row @ row)  # what is far off shall not drown the rest
+    return Squares(shape, mean)
+
+
+def weights(rules: Rules, parts: Sequence[Squares]) -> Rules:
+    """Rules with weights by least squares."""
+    shape, mean = sum(part.shape for part in parts), sum(part.mean for part in parts)
+    return rules._replace(shape=_solved(np.asarray(shape)), mean=_solved(np.asarray(mean)))
 
 
 def _solved(squares: Array) -> Array:
@@ -117,25 +165,37 @@ def _solved(squares: Array) -> Array:
     return np.array(found)
 
 
-def spread(cases: list[corpus.Case], folder: Path, rules: Rules) -> Rules:
-    """Rules with the shares of the spread that make what was coated likeliest."""
-    shape_signs: list[Array] = []
-    shape_missed: list[Array] = []
-    mean_signs: list[Array] = []
-    mean_missed: list[Array] = []
-    for case in cases:
-        for look, off, _, _ in samples(case, folder, rules):
-            level = off.mean(axis=1)
-            some = np.linspace(0, off.shape[1] - 1, 8).round().astype(int)
-            shape_signs.append(look.signs[0][:, :, some])
-            shape_missed.append((off - level[:, None] - look.expected)[:, some])
-            mean_signs.append(look.signs[1])
-            mean_missed.append(level - look.mean)
-    shape_x, mean_x = np.array(shape_signs).transpose(0, 3, 1, 2), np.array(mean_signs)
-    shape_y, mean_y = np.array(shape_missed).transpose(0, 2, 1), np.array(mean_missed)
-    shape = [_likeliest(shape_x[:, :, h].reshape(-1, shape_x.shape[-1]), shape_y[:, :, h].ravel()) for h in range(6)]
-    mean = [_likeliest(mean_x[:, h], mean_y[:, h]) for h in range(6)]
-    return rules._replace(shape_spread=np.array(shape), mean_spread=np.array(mean))
+def misses(folder: Path, job: tuple[corpus.Case, Rules]) -> Misses:
+    """What the spread is learnt from."""
+    rows = []
+    for look, off, _, _ in samples(folder, *job):
+        level, at = off.mean(axis=1), some(off.shape[1])
+        shape = (off - level[:, None] - look.expected)[:, at]
+        rows.append((look.signs[0][:, :, at].transpose(0, 2, 1), shape, look.signs[1], level - look.mean))
+    return Misses(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def spread(rules: Rules, parts: Sequence[Misses]) -> Rules:
+    """Rules with the shares of the spread that make what was coated likeliest, and half widths that would have held it
+    as often as their level says."""
+    whole = Misses(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    shape_share, mean_share, half, mean_half = [], [], [], []
+    for h in range(len(HORIZONS_S)):
+        signs = whole.shape_signs[:, h]
+        share = _likeliest(signs.reshape(-1, signs.shape[-1]), whole.shape[:, h].ravel())
+        level = _likeliest(whole.mean_signs[:, h], whole.mean[:, h])
+        mean_var = whole.mean_signs[:, h] @ level
+        missed = np.abs(whole.shape[:, h] + whole.mean[:, h, None]) / np.sqrt(signs @ share + mean_var[:, None])
+        half.append(np.quantile(missed, LEVELS))
+        mean_half.append(np.quantile(np.abs(whole.mean[:, h]) / np.sqrt(mean_var), LEVELS))
+        shape_share.append(share)
+        mean_share.append(level)
+    return rules._replace(
+        shape_spread=np.array(shape_share),
+        mean_spread=np.array(mean_share),
+        half=np.array(half),
+        mean_half=np.array(mean_half),
+    )
 
 
 def _likeliest(signs: Array, missed: Array) -> Array:
@@ -160,59 +220,64 @@ def _likeliest(signs: Array, missed: Array) -> Array:
     return freed
 
 
-def halves(cases: list[corpus.Case], folder: Path, rules: Rules) -> Rules:
-    """Rules with half widths that would have held what was coated as often as their level says."""
-    plain = rules._replace(half=nothing_learnt().half, mean_half=nothing_learnt().half)
-    zone: list[Array] = []
-    mean: list[Array] = []
-    for case in cases:
-        for look, off, _, _ in samples(case, folder, plain):
-            level = off.mean(axis=1)
-            some = np.linspace(0, off.shape[1] - 1, 8).round().astype(int)
-            sd = np.sqrt(look.shape_var + look.mean_var[:, None])
-            zone.append((np.abs(off - look.expected - look.mean[:, None]) / sd)[:, some])
-            mean.append(np.abs(level - look.mean) / np.sqrt(look.mean_var))
-    zones = np.array(zone).transpose(1, 0, 2).reshape(len(HORIZONS_S), -1)
-    return rules._replace(
-        half=np.quantile(zones, LEVELS, axis=1).T, mean_half=np.quantile(np.array(mean), LEVELS, axis=0).T
-    )
+def said(folder: Path, job: tuple[corpus.Case, Rules]) -> Said:
+    """What the rest is learnt from: an online forecaster whose factors follow the scans."""
+    rows = []
+    for look, off, out, odds in samples(folder, *job):
+        level, at = off.mean(axis=1), some(off.shape[1])
+        sd = np.sqrt(look.shape_var + look.mean_var[:, None])
+        missed = (np.abs(off - look.expected - look.mean[:, None]) / sd)[:, at]
+        mean = np.abs(level - look.mean) / np.sqrt(look.mean_var)
+        rows.append((missed[:, None, :] / look.half[:, :, None], mean[:, None] / look.mean_half, odds, out))
+    return Said(*(np.array(column, dtype=np.float64) for column in zip(*rows, strict=True)))
 
 
-def odds(cases: list[corpus.Case], folder: Path, rules: Rules) -> Rules:
-    """Rules with odds that meet how often metres really were out."""
-    told_x: list[Array] = []
-    came: list[Array] = []
-    for case in cases:
-        for _, _, out, x in samples(case, folder, rules):
-            told_x.append(x)
-            came.append(out)
-    x, y = np.array(told_x), np.array(came, dtype=np.float64)
+def webs(rules: Rules, parts: Sequence[Said]) -> Rules:
+    """Rules that tell the web as often as their level says, and odds that meet how often metres really were out."""
+    zones, mean, x, came = (np.concatenate(column) for column in zip(*parts, strict=True))
+    of_zones = [np.quantile(zones[:, :, k], level, axis=(0, 2)) for k, level in enumerate(LEVELS)]
+    of_mean = [np.quantile(mean[:, :, k], level, axis=0) for k, level in enumerate(LEVELS)]
+    odds = np.array([_odds(x[:, h], came[:, h]) for h in range(len(HORIZONS_S) + 1)])
+    return rules._replace(web=np.array(of_zones).T, mean_web=np.array(of_mean).T, chance=odds[:-1], soon=odds[-1])
 
-    def cost(theta: Array, h: int) -> tuple[float, Array]:
-        z = x[:, h] @ theta
-        slope = (1.0 / (1.0 + np.exp(-z)) - y[:, h]) @ x[:, h] / y.shape[0] + 2e-3 * theta
-        return float((np.logaddexp(0.0, z) - y[:, h] * z).mean() + 1e-3 * theta @ theta), slope
 
-    begin = np.zeros(len(CHANCE_FEATURES))
-    found = [minimize(cost, begin, args=(h,), jac=True, method="L-BFGS-B").x for h in range(len(HORIZONS_S) + 1)]
-    return rules._replace(chance=np.array(found[:-1]), soon=found[-1])
+def _odds(x: Array, y: Array) -> Array:
+    def cost(theta: Array) -> tuple[float, Array]:
+        z = x @ theta
+        slope = (1.0 / (1.0 + np.exp(-z)) - y) @ x / y.size + 2e-3 * theta
+        return float((np.logaddexp(0.0, z) - y * z).mean() + 1e-3 * theta @ theta), slope
+
+    found: Array = minimize(cost, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x
+    return found
+
+
+PASSES: tuple[tuple[Callable[..., Any], Callable[..., Rules]], ...] = (
+    (squares, weights), (misses, spread), (said, webs),
+)  # fmt: skip
+
+
+def learnt(cases: Sequence[corpus.Case], folder: Path, workers: int) -> Rules:
+    """All passes. Rules are kept for each family left out, and for none: those are the ones that are shipped."""
+    rules = {left: nothing_learnt() for left in (*sorted({case.family for case in cases}), "")}
+    for seen_in, fit in PASSES:
+        parts = list(over(partial(seen_in, folder), [(case, rules[case.family]) for case in cases], workers))
+        rules = {
+            left: fit(known, [part for part, case in zip(parts, cases, strict=True) if case.family != left])
+            for left, known in rules.items()
+        }
+    return rules[""]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=26, help="of which those are left out in which the judge lies")
+    parser.add_argument("--runs", type=int, default=40, help="of which those are left out in which the judge lies")
     parser.add_argument("--minutes", type=float, default=40.0)
     parser.add_argument("--corpus", type=Path, default=Path("runs/forecast"), help="where played runs are kept")
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("evencoat/forecast/rules.json"))
-    parser.add_argument(
-        "--again", default="", help="only these passes, from the rules as they are: weights,spread,halves,odds"
-    )
     arguments = parser.parse_args()
     cases = [case for case in corpus.cases(True, arguments.runs, arguments.minutes) if not corpus.lies(case)]
-    rules = core.shipped() if arguments.again else nothing_learnt()
-    steps = {step.__name__: step for step in (weights, spread, halves, odds)}
-    for name in arguments.again.split(",") if arguments.again else steps:
-        rules = steps[name](cases, arguments.corpus, rules)
+    rules = learnt(cases, arguments.corpus, arguments.workers)
     told = {name: np.round(value, 4).tolist() for name, value in rules._asdict().items()}
     lines = ",\n".join(f' "{name}": {json.dumps(value)}' for name, value in told.items())
     arguments.out.write_text("{\n" + lines + "\n}\n", encoding="utf-8")

@@ -116,6 +116,7 @@ def test_people_command_the_line_from_its_page_and_all_of_it_is_on_record(
     until(lambda: "enid (page)" in page.locator("#command").inner_text(), "who is in command")
     trim_by_hand(page)
     safe_stop_is_over(page, scene)
+    roll_named(page)
     target_um = lip_by_hand(page)
     target_gsm = round(1.005 * float(load_line(scene.line).line.target_profile_gsm.mean()), 2)
     sha256 = recipe_loaded(page, scene)
@@ -240,6 +241,19 @@ def recipe_loaded(page: playwright.Page, scene: Scene) -> str:
     return newest.sha256
 
 
+def roll_named(page: playwright.Page) -> None:
+    """An order and a roll's name; what is not changed is not asked for."""
+    turned_to(page, "rolls")
+    button = page.locator("#page-rolls .name")
+    until(button.is_enabled, "the rolls")
+    assert "Nothing is changed" in confirmed(page, "#page-rolls .name")
+    assert "accepted" in confirmed(page, "#page-rolls .name", roll_name="R-0815", production_order="4711")
+    until(lambda: "R-0815" in page.locator("#page-rolls tbody").inner_text(), "the roll's name")
+    button.click()
+    assert page.locator("#confirm input[name=production_order]").input_value() == "4711"
+    page.keyboard.press("Escape")
+
+
 def lip_by_hand(page: playwright.Page) -> float:
     """A zone by hand, its lip moved, and given back; where the lip was sent, um."""
     turned_to(page, "zones")
@@ -287,6 +301,8 @@ def journal_has(scene: Scene, target_um: float, target_gsm: float) -> None:
     assert ("setpoint", f'lips held by hand, um: {{"{ZONE}": {target_um}}}') in asked
     assert asked[-1] == ("setpoint", f"target, g/m2: {target_gsm:.3f}")
     assert "the night shift" in {record.why for record in records if record.what == What.COMMAND}
+    named = next(record for record in records if record.what == What.LOT)
+    assert "R-0815" in named.new and "4711" in named.new and "material_lot" not in named.new
     held = cycles["zone_manual"][:, ZONE - 1]
     assert held.any() and not held[-1]
     steps_um = np.abs(np.diff(cycles["gap_target_um"].astype(np.float64), axis=0)).max(axis=1)

@@ -168,7 +168,7 @@ def test_a_full_disk_does_not_stop_control_and_costs_the_oldest_cycles_only(scen
     limit = 1_200_000
     code = (
         f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
-        "from evencoat.journal import writer; writer.RESERVE_BYTES = 4096; writer.CHECKPOINT_PAGES = 50; "
+        "from evencoat.journal import writer; writer.RESERVE_BYTES = 4096; writer.CHECKPOINT_BYTES = 200_000; "
         "sys.argv[0] = 'evencoat'; from evencoat.cli import main; main()"
     )
     path = scene.folder / "one.sqlite"

@@ -162,7 +162,8 @@ def step(
 ) -> tuple[State, ActuatorCommand | None, Trace]:
     """One cycle, `dt_s` of line time after the last. The command is None when nothing shall be sent.
 
-    That is so in ADVISORY, and until every actuator was heard once. `missed` deadlines passed since the last cycle.
+    That is so in ADVISORY, and until every actuator was heard once, the pump just now. `missed` deadlines passed since
+    the last cycle.
     """
     applied = _applied(config, state, inputs)
     lips = play.follow(config.play, state.play, inputs)
@@ -201,11 +202,12 @@ def step(
         judged, rungs, wish = *_without_answer(config, judged, rungs), _stay(applied)
 
     valid_until = inputs.sync_cycle + config.command_life_cycles
-    known = applied is state.applied or _finite(applied)  # nobody commands a bolt he never heard of
+    # nobody commands a bolt he never heard of, or begins with a pump that he no longer hears
+    known = applied is state.applied or (inputs.pump_valid and _finite(applied))
     sent = known and judged.actual is not Mode.ADVISORY
     paced_s = min(dt_s, config.line.control.cycle_s) if sent else ADVICE_HORIZON_S
     command, limits, limited = envelope.certify(config.envelope, wish, applied, paced_s, valid_until)
-    now = _after(command) if sent else applied
+    now = _after(command) if sent else applied if known else None
     if (limits or spread) and judged.actual in (Mode.AUTO, Mode.ADVISORY) and _finite(asked_for):
         memory = acting.limited(memory, asked_for, play.standing(config.play, lips, _after(command)))
     if _acts(judged):

@@ -1,14 +1,14 @@
 """The network says the worst it can: NaN, Inf, full steps, the opposite, always the same, anything at all.
 
-The shipped network runs in the law `neural`, on the real controller, gate, frames and plant; from a moment on, what its
-heads answer is replaced, there where they answer (core.network.predictors). Half of the networks are spoilt from the
-first cycle, the others turn later and have full authority when they do: it is given to them. Judged is what crosses
-the wire, by evencoat.wire_checker, which shares no code with envelope, gate or codec; and the true web from that moment
-on, against the same line and seed under `adaptive`, which is what the rung below the network does.
+The shipped network runs in the law `neural`, on the real controller, gate, frames and plant, and what its heads answer
+is replaced, there where they answer (core.network.predictors): from the first cycle on, so that what authority it gets
+it must earn with such answers; and again after some honest minutes, at a moment when all authority is given to it, as
+if it had been right for long. Judged is what crosses the wire, by evencoat.wire_checker, which shares no code with
+envelope, gate or codec; and the true web, against the same line and seed under `adaptive`, the rung below the network.
 
-A trial is twenty minutes of one line, with one kind of answer and without a network; kinds and lines take turns, so
-that a line's day has every kind in it, and every stretch meets a network that is trusted anew. Judged is each line's
-day: its sigma over that of `adaptive` in the same stretches, all kinds together. A part of it is less of each.
+A trial is four hours of one line, with one kind of answer and without a network; six of them, one of each kind, are a
+line's day. Judged is each line's day: its sigma over that of `adaptive` in the same stretches. What the twenty minutes
+after that moment cost is told beside it.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ from plant_sim.faults import DRIFTS
 from plant_sim.scenario import Scenario, parse
 
 LINES = ("pilot-16", "pilot-16", "line-40", "pilot-16", "pilot-16")  # in turn
-STRETCHES, MINUTES = 72, 20.0  # a day
+MINUTES = 240.0  # of a stretch; a day has one of each kind
 QUICK_TRIALS, QUICK_MINUTES = 2, 5.0
-SETTLED_S = 60.0  # from then on the web is judged, or from when the network turns; no network speaks before
-SPOILT_FROM_THE_START = 0.5  # share of the stretches
+SETTLED_S = 60.0  # from then on the web is judged; no network speaks before
+HONEST_FROM, HONEST = (0.2, 0.6), 0.1  # of a stretch, drawn from; for so much of it
+AFTERMATH_S = 1200.0  # what trust that is given to it costs at once
 FLIP_CHANCE = 0.02  # a cycle, of the largest answer
 FOUND_WRONG = 2  # the tap of what the far gauge found, through a filter of one dead time: what an integrator would say
 ANY_PCT = 1.0  # standard deviation of the answer that is anything at all
@@ -84,29 +85,24 @@ LINEAR = "adaptive"  # the law without a network, to compare with
 
 @dataclass
 class _Watch:
-    """What a trial's cycles showed, from when the network is spoilt on."""
+    """What a trial's cycles showed."""
 
-    from_s: float
     cycles: int = 0
     below: int = 0  # cycles in which the ladder had sent the network away
     held: int = 0
     refused: int = 0
     said_most_pct: float = 0.0
-    authority_then: float = math.nan  # when it turned
-    authority_last: float = math.nan
+    authority: float = math.nan
 
     def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
         """One finished cycle."""
-        if trace.t_line_ns < self.from_s * 1e9:
-            self.authority_then = trace.guest_authority
-            return
         self.cycles += 1
         self.below += trace.rung is not Rung.OWN
         self.held += trace.mode_actual is Mode.HOLD
         self.refused += trace.outcome is Outcome.REFUSED
         if math.isfinite(trace.guest_pct):
             self.said_most_pct = max(self.said_most_pct, abs(trace.guest_pct))
-        self.authority_last = trace.guest_authority
+        self.authority = trace.guest_authority
 
 
 class Adversary:
@@ -116,7 +112,7 @@ class Adversary:
     summary = "a network that says NaN, Inf, full steps, the opposite or anything: no limit broken, the web as even"
 
     def trials(self, quick: bool) -> int:
-        return QUICK_TRIALS if quick else STRETCHES * len(LINES)
+        return QUICK_TRIALS if quick else len(KINDS) * len(LINES)
 
     @contextlib.contextmanager
     def open(self, folder: Path, quick: bool, anew: bool) -> Iterator[Trial]:
@@ -179,7 +175,7 @@ def _of_kind(kind: str, rows: Sequence[Row]) -> Row:
         "hours": _hours(spoilt),
         "limits_broken": sum(run["violations"] for run in spoilt),
         "sigma_over_adaptive": _over(pairs),
-        "turned_over_adaptive": _over([pair for pair in pairs if pair[0]["authority_then"] is not None]),
+        "once_trusted_over_adaptive": _over(pairs, "aftermath_pct"),
         "worst_stretch": round(max(run["sigma_pct"] / alone["sigma_pct"] for run, alone in pairs), 4),
         "best_stretch": round(min(run["sigma_pct"] / alone["sigma_pct"] for run, alone in pairs), 4),
         "said_most_pct": max(run["said_most_pct"] for run in spoilt),
@@ -198,53 +194,58 @@ def _hours(runs: Sequence[Row]) -> float:
     return round(math.fsum(run["minutes"] for run in runs) / 60.0, 2)
 
 
-def _over(pairs: Sequence[Pair]) -> float | None:
-    """Root mean square of sigma over that of `adaptive`; None of no stretches."""
-    real, plain = (math.fsum(pair[of]["sigma_pct"] ** 2 for pair in pairs) for of in (0, 1))
+def _over(pairs: Sequence[Pair], name: str = "sigma_pct") -> float | None:
+    """Root mean square of sigma over that of `adaptive`; None where nothing was coated."""
+    real, plain = (math.fsum(pair[of][name] ** 2 for pair in pairs) for of in (0, 1))
     return round(math.sqrt(real / plain), 4) if plain else None
 
 
-def _judged_from_s(turns_s: float, minutes: float) -> float:
-    return max(turns_s, min(SETTLED_S, 30.0 * minutes))
-
-
 def played(kind: str, name: str, seed: int, minutes: float, rng: np.random.Generator) -> Row:
-    """A stretch of one line with one kind of network; every kind meets the same line, web and moment."""
+    """A stretch of one line with one kind of network; every kind meets the same line, web and moment of trust."""
     settings = load_line(name)
-    scenario, turns_s = _story(np.random.default_rng([seed, 2]), minutes)
-    watch = _Watch(turns_s)
+    scenario, honest_from = _story(np.random.default_rng([seed, 2]), minutes)
+    trusted_s = 60.0 * minutes * (honest_from + HONEST)
+    watch, before = _Watch(), math.nan
     plan = Plan(settings, scenario, Rival.ADAPTIVE if kind == LINEAR else Rival.NEURAL, minutes, seed)
     line, crash = SimulatedLine(plan, watch), ""
     plant.compile_ahead(line.nodes.plant)
     with undisturbed(), np.errstate(invalid="ignore"):
         try:
-            line.play(turns_s / 60.0)
-            _trusted(line)
             with _replaced(kind, rng):
-                line.play(minutes - turns_s / 60.0)
+                line.play(honest_from * minutes)
+                before = watch.authority
+            line.play(HONEST * minutes)
+            _trust(line)
+            with _replaced(kind, rng):
+                line.play(minutes - trusted_s / 60.0)
         except Exception as error:  # whatever it is, it is what this campaign looks for
             crash = f"{type(error).__name__}: {error}"
-    sigma_pct = 0.0 if crash else _sigma_pct(line, _judged_from_s(turns_s, minutes))
+    settled_s = min(SETTLED_S, 30.0 * minutes)
+    whole_pct, aftermath_pct = (
+        0.0 if crash else _sigma_pct(line, from_s, to_s)
+        for from_s, to_s in ((settled_s, math.inf), (trusted_s, trusted_s + AFTERMATH_S))
+    )
     return {
         "kind": kind,
         "minutes": minutes,
-        "turns_s": turns_s,
+        "trusted_s": round(trusted_s, 1),
         "commands": line.checker.commands,
         "violations": line.checker.violations,
         "first": line.checker.first or "",
         "crash": crash,
-        "sigma_pct": round(sigma_pct, 5),
+        "sigma_pct": round(whole_pct, 5),
+        "aftermath_pct": round(aftermath_pct, 5),
         "below_share": round(watch.below / max(watch.cycles, 1), 4),
         "held_share": round(watch.held / max(watch.cycles, 1), 4),
         "refused": watch.refused,
         "said_most_pct": round(watch.said_most_pct, 4),
-        "authority_then": _finite(watch.authority_then),
-        "authority_last": _finite(watch.authority_last),
+        "authority_earned": _finite(before),
+        "authority_last": _finite(watch.authority),
     }
 
 
 def _story(rng: np.random.Generator, minutes: float) -> tuple[Scenario, float]:
-    """Every drift, two new batches and a pump that slips; and when the network turns, s of line time."""
+    """Every drift, two new batches and a pump that slips; and after what share of it the network is honest."""
     at_s = 60.0 * minutes * np.sort(rng.uniform(0.1, 0.95, 3))
     fronts_s = np.exp(rng.uniform(np.log(30.0), np.log(600.0), 2))
     plays = [
@@ -252,9 +253,8 @@ def _story(rng: np.random.Generator, minutes: float) -> tuple[Scenario, float]:
         for onset_s, front_s in zip(at_s, fronts_s, strict=False)
     ]
     slip = {"name": "pump-slip-step", "onset_s": float(at_s[2]), "size": float(rng.uniform(-1.5, 1.5))}
-    from_the_start = rng.random() < SPOILT_FROM_THE_START
-    turns_s = 0.1 if from_the_start else round(60.0 * minutes * float(rng.uniform(0.2, 0.6)), 1)
-    return parse({"play": [*({"name": name} for name in DRIFTS), *plays, slip]}, "a stretch"), turns_s
+    scenario = parse({"play": [*({"name": name} for name in DRIFTS), *plays, slip]}, "a stretch")
+    return scenario, float(rng.uniform(*HONEST_FROM))
 
 
 def _replaced(kind: str, rng: np.random.Generator) -> contextlib.AbstractContextManager[object]:
@@ -263,17 +263,17 @@ def _replaced(kind: str, rng: np.random.Generator) -> contextlib.AbstractContext
     return patch.object(network, "predictors", _spoilt(kind, network.predictors, rng))
 
 
-def _trusted(line: SimulatedLine) -> None:
+def _trust(line: SimulatedLine) -> None:
     """As if the network had been right for long."""
     state = line.loop.state
     if state.foresight is not None and state.cycle > 1:
         line.loop.state = state._replace(foresight=state.foresight._replace(evidence=foresight.HEARD + foresight.SURE))
 
 
-def _sigma_pct(line: SimulatedLine, from_s: float) -> float:
-    """RMS deviation of the true web from target, from then on."""
+def _sigma_pct(line: SimulatedLine, from_s: float, to_s: float) -> float:
+    """RMS deviation of the true web from target in that time."""
     web = true_web(line.line, line.truth.arrays(), ())
-    return metrics.rms_pct(web, web.t_s >= from_s)
+    return metrics.rms_pct(web, (web.t_s >= from_s) & (web.t_s < to_s))
 
 
 def _finite(value: float) -> float | None:

@@ -1,4 +1,4 @@
-"""The faults that the campaign `faults` tries: what happens, and the words that would name it rightly.
+"""The faults that the campaign `faults` tries: what happens, and what would name it rightly.
 
 Most are plays of the plant (plant_sim.faults), one a fault. Those of nodes and of the bus are done on the wire: what a
 lost node said and heard is gone, a second one speaks too, the wire loses, garbles or delays.
@@ -60,7 +60,8 @@ def _nothing(stage: Stage) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault. `named` is a pattern that its right name matches; `play` is what the plant plays.
+    """One fault. `named` is a pattern that the right words match, `cause` one of the right diagnosis, written
+    "cause:where"; none where diagnosis has no word for it. `play` is what the plant plays.
 
     `begin`, `each` (every control cycle) and `end` are done on the wire; in `control_dead` nobody commands meanwhile.
     `lasts_s` None: until the run is over.
@@ -75,12 +76,13 @@ class Fault:
     end: Act = _nothing
     lasts_s: float | None = None
     control_dead: bool = False
+    cause: str = ""
 
 
-def _plays(group: str, named: str, lasts_s: float | None = None, **play: Any) -> Fault:
+def _plays(group: str, named: str, cause: str, lasts_s: float | None = None, **play: Any) -> Fault:
     told = dict(play)
     label = told.pop("label", "")
-    return Fault(label or str(told["name"]).replace("-", " "), group, named, told, lasts_s=lasts_s)
+    return Fault(label or str(told["name"]).replace("-", " "), group, named, told, lasts_s=lasts_s, cause=cause)
 
 
 def _lost(name: str, named: str, node: Node, *telegrams: Telegram, lasts_s: float | None = None) -> Fault:
@@ -91,7 +93,7 @@ def _lost(name: str, named: str, node: Node, *telegrams: Telegram, lasts_s: floa
         gone = [codec.can_ids(telegram) for telegram in telegrams if codec.carries(telegram)]
         stage.wire.cut = frozenset().union(*gone, codec.can_ids(Telegram.HEARTBEAT, int(node)))
 
-    return Fault(name, "nodes", named, begin=begin, end=mended, lasts_s=lasts_s)
+    return Fault(name, "nodes", named, begin=begin, end=mended, lasts_s=lasts_s, cause="link-lost")
 
 
 def mended(stage: Stage) -> None:
@@ -99,13 +101,13 @@ def mended(stage: Stage) -> None:
     stage.wire.cut, stage.wire.played = frozenset(), Played()
 
 
-def worse(name: str, named: str, lasts_s: float | None = None, **played: Any) -> Fault:
+def worse(name: str, named: str, lasts_s: float | None = None, cause: str = "link-lost", **played: Any) -> Fault:
     """A wire that misbehaves."""
 
     def begin(stage: Stage) -> None:
         stage.wire.played = Played(**played)
 
-    return Fault(name, "bus", named, begin=begin, end=mended, lasts_s=lasts_s)
+    return Fault(name, "bus", named, begin=begin, end=mended, lasts_s=lasts_s, cause=cause)
 
 
 def _doubled_die(stage: Stage) -> None:
@@ -150,48 +152,71 @@ _DIE = (Telegram.DIE_FEEDBACK, Telegram.DIE_STATUS, Telegram.DIE_COMMAND)
 _PUMP = (Telegram.PUMP_FEEDBACK, Telegram.PUMP_COMMAND)
 BOLT = r"bolt 7\b"
 FAULTS: tuple[Fault, ...] = (
-    _plays("bolts", BOLT, name="stuck-bolt", at=0.4),
-    _plays("bolts", BOLT, name="slow-bolt", at=0.4, size=0.05),
-    _plays("bolts", BOLT, name="backlash-growth", at=0.4, size=15.0),
-    _plays("bolts", BOLT, name="dead-bolt", at=0.4),
-    _plays("bolts", BOLT, name="reversed-bolt", at=0.4),
-    _plays("bolts", r"bolt \d+", name="lip-stiction", size=8.0),
-    _plays("bolts", r"bolt \d+", name="feedback-noise", size=5.0),
-    _plays("gauges", "wet profile: silent", name="gauge-silent", label="wet gauge silent", gauge="wet"),
-    _plays("gauges", "wet profile: repeats", name="gauge-frozen", label="wet gauge frozen", gauge="wet"),
+    _plays("bolts", BOLT, "bolt-stuck:bolt 7$", name="stuck-bolt", at=0.4),
+    _plays("bolts", BOLT, "bolt-slow:bolt 7$", name="slow-bolt", at=0.4, size=0.05),
+    _plays("bolts", BOLT, "bolt-play:bolt 7$", name="backlash-growth", at=0.4, size=15.0),
+    _plays("bolts", BOLT, "bolt-dead:bolt 7$", name="dead-bolt", at=0.4),
+    _plays("bolts", BOLT, "bolt-reversed:bolt 7$", name="reversed-bolt", at=0.4),
+    _plays("bolts", r"bolt \d+", "lip-sticks", name="lip-stiction", size=8.0),
+    _plays("bolts", r"bolt \d+", "bolt-noisy", name="feedback-noise", size=5.0),
     _plays(
-        "gauges", "valid boxes|wet profile", name="gauge-dropout", label="wet gauge blind in a tenth", gauge="wet",
-        from_share=0.4, to_share=0.5
+        "gauges", "wet profile: silent", "gauge-silent:wet", name="gauge-silent", label="wet gauge silent", gauge="wet"
     ),
-    _plays("gauges", "valid boxes", name="gauge-dropout", label="wet gauge blind in most", gauge="wet", to_share=0.7),
     _plays(
-        "gauges", "wet profile|profile kept", name="gauge-outliers", label="wet gauge: single boxes far off",
-        gauge="wet", size=30.0, chance_pct=10.0
+        "gauges", "wet profile: repeats", "gauge-frozen:wet", name="gauge-frozen", label="wet gauge frozen", gauge="wet"
     ),
-    _plays("gauges", "wet", name="gauge-bias", label="wet gauge 3 % too high", gauge="wet", size=3.0),
-    _plays("gauges", "wet", name="gauge-drift", label="wet gauge drifts", gauge="wet", size=5.0),
     _plays(
-        "gauges", "wet|profile", name="gauge-misregistration", label="wet gauge half a zone beside its place",
-        gauge="wet", size=15.0, ramp_s=1.0
+        "gauges", "valid boxes|wet profile", "gauge-blind:wet", name="gauge-dropout",
+        label="wet gauge blind in a tenth", gauge="wet", from_share=0.4, to_share=0.5
     ),
-    _plays("gauges", "dry profile: silent", name="gauge-silent", label="dry gauge silent", gauge="dry"),
-    _plays("gauges", "dry profile: repeats", name="gauge-frozen", label="dry gauge frozen", gauge="dry"),
-    _plays("gauges", "dry", name="gauge-dropout", label="dry gauge blind in most", gauge="dry", to_share=0.7),
     _plays(
-        "gauges", "dry", name="gauge-outliers", label="dry gauge: single boxes far off", gauge="dry", size=30.0,
-        chance_pct=10.0
+        "gauges", "valid boxes", "gauge-blind:wet", name="gauge-dropout", label="wet gauge blind in most", gauge="wet",
+        to_share=0.7
     ),
-    _plays("gauges", "dry", name="gauge-bias", label="dry gauge 2 % too high", gauge="dry", size=2.0),
-    _plays("pump and slurry", "pump|mean", name="pump-slip-step", label="pump loses 5 %", size=5.0),
-    _plays("pump and slurry", "pump|mean", name="pump-slip-step", label="pump loses 10 %", size=10.0),
-    _plays("pump and slurry", "pump|mean", name="pump-pulsation", label="pump pulses fivefold", size=5.0),
-    _plays("pump and slurry", "pressure|filter", name="filter-clog", size=300.0, ramp_s=120.0),
-    _plays("pump and slurry", "pressure|tank", name="tank-level", label="tank runs low", size=2.0, ramp_s=120.0),
-    _plays("pump and slurry", "temperature", name="slurry-temperature", size=10.0, ramp_s=120.0),
-    _plays("die and web", "profile", name="streak", size=-20.0, width_mm=8.0, at=0.4),
-    _plays("die and web", "profile", name="lip-thermal-bow", size=2.0, ramp_s=120.0),
-    _plays("die and web", "not running", name="web-stop", duration_s=60.0, lasts_s=60.0, ramp_s=5.0),
-    _plays("die and web", "web speed", name="encoder-loss", duration_s=20.0, lasts_s=20.0),
+    _plays(
+        "gauges", "wet profile|profile kept", "gauge-noisy:wet", name="gauge-outliers",
+        label="wet gauge: single boxes far off", gauge="wet", size=30.0, chance_pct=10.0
+    ),
+    _plays("gauges", "wet", "wet-jump", name="gauge-bias", label="wet gauge 3 % too high", gauge="wet", size=3.0),
+    _plays("gauges", "wet", "wet-drift", name="gauge-drift", label="wet gauge drifts", gauge="wet", size=5.0),
+    _plays(
+        "gauges", "wet|profile", "gauge-misplaced:wet", name="gauge-misregistration",
+        label="wet gauge half a zone beside its place", gauge="wet", size=15.0, ramp_s=1.0
+    ),
+    _plays(
+        "gauges", "dry profile: silent", "gauge-silent:dry", name="gauge-silent", label="dry gauge silent", gauge="dry"
+    ),
+    _plays(
+        "gauges", "dry profile: repeats", "gauge-frozen:dry", name="gauge-frozen", label="dry gauge frozen", gauge="dry"
+    ),
+    _plays(
+        "gauges", "dry", "gauge-blind:dry", name="gauge-dropout", label="dry gauge blind in most", gauge="dry",
+        to_share=0.7
+    ),
+    _plays(
+        "gauges", "dry", "gauge-noisy:dry", name="gauge-outliers", label="dry gauge: single boxes far off", gauge="dry",
+        size=30.0, chance_pct=10.0
+    ),
+    _plays("gauges", "dry", "dry-jump", name="gauge-bias", label="dry gauge 2 % too high", gauge="dry", size=2.0),
+    _plays("pump and slurry", "pump|mean", "pump-loss", name="pump-slip-step", label="pump loses 5 %", size=5.0),
+    _plays("pump and slurry", "pump|mean", "pump-loss", name="pump-slip-step", label="pump loses 10 %", size=10.0),
+    _plays(
+        "pump and slurry", "pump|mean", "pump-pulses", name="pump-pulsation", label="pump pulses fivefold", size=5.0
+    ),
+    _plays("pump and slurry", "pressure|filter", "filter-clogs", name="filter-clog", size=300.0, ramp_s=120.0),
+    _plays(
+        "pump and slurry", "pressure|tank", "pump-loss", name="tank-level", label="tank runs low", size=2.0,
+        ramp_s=120.0
+    ),
+    _plays(
+        "pump and slurry", "temperature", "slurry-temperature", name="slurry-temperature", size=10.0, ramp_s=120.0
+    ),
+    _plays(
+        "die and web", "profile", "(streak|lane-clogged):zone [678]$", name="streak", size=-20.0, width_mm=8.0, at=0.4
+    ),
+    _plays("die and web", "profile", "lip-bow", name="lip-thermal-bow", size=2.0, ramp_s=120.0),
+    _plays("die and web", "not running", "", name="web-stop", duration_s=60.0, lasts_s=60.0, ramp_s=5.0),
+    _plays("die and web", "web speed", "encoder-lost", name="encoder-loss", duration_s=20.0, lasts_s=20.0),
     _lost("die node lost", "die feedback: silent", Node.DIE, *_DIE, lasts_s=20.0),
     _lost("pump node lost", "pump feedback: silent", Node.PUMP, *_PUMP, lasts_s=20.0),
     _lost("encoder node lost", "sync: silent", Node.ENCODER, Telegram.SYNC, Telegram.LINE_STATE, lasts_s=20.0),
@@ -203,14 +228,16 @@ FAULTS: tuple[Fault, ...] = (
         "dry gauge's node lost", "heartbeat of dry gauge: silent", Node.DRY_GAUGE, Telegram.DRY_PROFILE,
         Telegram.DRY_META
     ),
-    Fault("a second die node", "nodes", r"die feedback: faulty \(wrong sequence", each=_doubled_die, lasts_s=20.0),
-    Fault("a second controller", "nodes", "another controller", each=_second_controller, lasts_s=20.0),
-    Fault("a stranger babbles", "nodes", "stranger .* babbles", each=_babble, lasts_s=20.0),
+    Fault("a second die node", "nodes", r"die feedback: faulty \(wrong sequence", each=_doubled_die, lasts_s=20.0,
+          cause="link-lost"),
+    Fault("a second controller", "nodes", "another controller", each=_second_controller, lasts_s=20.0,
+          cause="bus-disturbed"),
+    Fault("a stranger babbles", "nodes", "stranger .* babbles", each=_babble, lasts_s=20.0, cause="bus-disturbed"),
     Fault("safe stop", "nodes", "safe stop", begin=_safe_stop, lasts_s=20.0),
     Fault("encoder's clock jumps by a minute", "nodes", "no fresh scan|sync", begin=_jump(60.0), end=_clock_back,
           lasts_s=20.0),
     worse("all nodes bus-off", "sync: silent", bus_off=frozenset({PLANT}), lasts_s=5.0),
-    worse("controller bus-off", "bus-off", bus_off=frozenset({CONTROLLER}), lasts_s=5.0),
+    worse("controller bus-off", "bus-off", cause="bus-disturbed", bus_off=frozenset({CONTROLLER}), lasts_s=5.0),
     worse("a third of all frames lost", r"(silent|faulty)", loss=0.33),
     worse("a third of all frames garbled", r"faulty \(error", corruption=0.33),
     worse("every frame late by up to half a second", "silent|faulty|no fresh scan", delay_s=0.1, jitter_s=0.5),

@@ -3,7 +3,8 @@
 Every fault of fault_catalogue comes to a pilot line that is even by then, under the law in use, through frames and
 gate. Said is what an operator is told: the outcome where it is not OK, link faults, bolts that are left alone, the rung
 of the ladder, and every alarm with its cause. A fault is detected when something is said that was not said before it,
-and named when one of these matches the words of its catalogue entry. Whether the line is safe is judged on the true
+and named when one of these matches the words of its catalogue entry; diagnosed, when evencoat.diagnosis, which sees the
+same cycles, names its cause and its place. Whether the line is safe is judged on the true
 web and on the wire: HOLD, or no metre out of tolerance any more. Some minutes of each round nothing happens, and what
 is said then is a false trip.
 
@@ -29,6 +30,7 @@ from evencoat.alarms.engine import Key, State
 from evencoat.alarms.replay import Panel, in_words
 from evencoat.campaigns.fault_catalogue import FAULTS, Fault, Stage, Wire
 from evencoat.campaigns.frame import Judgement, Row, Trial
+from evencoat.diagnosis.watch import Diagnoser
 from evencoat.league import metrics
 from evencoat.league.rivals import Rival
 from evencoat.recording import true_web
@@ -84,6 +86,7 @@ class Faults:
             "trials": len(faults),
             "detected_share": _share(row["detected_s"] is not None for row in faults),
             "named_share": _share(row["named"] for row in faults),
+            "diagnosed_share": _share(row["diagnosed_s"] is not None for row in faults if row["diagnosable"]),
             "detected_p95_s": round(float(np.percentile(told_s, 95)), 2),
             "safe_share": _share(row["safe_s"] is not None for row in faults),
             "safe_p95_s": round(float(np.percentile(safe_s, 95)), 2),
@@ -93,8 +96,10 @@ class Faults:
             "false_trips": trips,
             "false_trips_per_24_h": round(24.0 * trips / hours, 2) if hours else None,
             "quiet_alarms": sum(row["alarms"] for row in calm),
+            "quiet_diagnoses": sum(len(row["diagnoses"]) for row in calm),
+            "quiet_diagnoses_by": _most_of(words for row in calm for words in row["diagnoses"]),
             "quiet_alarms_per_10_min": round(sum(row["alarms"] for row in calm) / 6.0 / hours, 3) if hours else None,
-            "false_trips_by": ", ".join(f"{words} ({n})" for words, n in Counter(_all_trips(calm)).most_common(4)),
+            "false_trips_by": _most_of(words for row in calm for words in row["trips"]),
             "table": [_of_fault(name, faults) for name in dict.fromkeys(row["fault"] for row in faults)],
         }
         limits = {"limits_broken": 0, "crashes": 0}
@@ -112,15 +117,15 @@ def _share(which: Iterable[bool]) -> float:
     return round(sum(found) / max(len(found), 1), 4)
 
 
-def _all_trips(rows: Sequence[Row]) -> Iterator[str]:
-    for row in rows:
-        yield from row["trips"]
+def _most_of(words: Iterable[str]) -> str:
+    return ", ".join(f"{one} ({n})" for one, n in Counter(words).most_common(4))
 
 
 def _of_fault(name: str, rows: Sequence[Row]) -> Row:
     """One line of the table; medians over the seeds, None where most of them never got there."""
     mine = [row for row in rows if row["fault"] == name]
     words = Counter(row["by"] for row in mine if row["by"]).most_common(1)
+    diagnoses = Counter(row["diagnosis"] for row in mine if row["diagnosis"]).most_common(1)
     return {
         "fault": name,
         "group": mine[0]["group"],
@@ -133,6 +138,10 @@ def _of_fault(name: str, rows: Sequence[Row]) -> Row:
         "even_s": _median([row["even_s"] for row in mine]),
         "scrap_m": _median([row["scrap_m"] for row in mine]),
         "by": words[0][0] if words else "",
+        "diagnosable": mine[0]["diagnosable"],
+        "diagnosed": sum(row["diagnosed_s"] is not None for row in mine),
+        "diagnosed_s": _median([row["diagnosed_s"] for row in mine]),
+        "diagnosis": diagnoses[0][0] if diagnoses else "",
     }
 
 
@@ -143,10 +152,11 @@ def _median(values: Sequence[float | None]) -> float | None:
 
 
 class _Told:
-    """What the operator is told, cycle by cycle, and by the alarms of a panel."""
+    """What the operator is told, cycle by cycle, by the alarms of a panel and by diagnosis."""
 
-    def __init__(self, panel: Panel | None = None) -> None:
-        self.panel = panel
+    def __init__(self, panel: Panel | None = None, diagnoser: Diagnoser | None = None) -> None:
+        self.panel, self.diagnoser = panel, diagnoser
+        self.diagnoses: list[tuple[float, str]] = []  # when, "cause:where"
         self.alarms = 0  # that came since somebody listens
         self.causes: dict[str, str] = {}  # an alarm's words -> what it names as the cause
         self.now: frozenset[str] = frozenset()
@@ -165,10 +175,13 @@ class _Told:
     def record(self, trace: Trace, step_us: float, lateness_us: float) -> None:
         """One finished cycle."""
         before, self.by_the_line = self.now, said(trace)
-        self.now = self.by_the_line | self._alarmed(trace, lateness_us)
+        cycle = trace._asdict()
+        self.now = self.by_the_line | self._alarmed({**cycle, "lateness_us": lateness_us})
+        found = self.diagnoser.look(cycle) if self.diagnoser is not None else []
         if self._clock is None:
             return
         t_s = self._clock()
+        self.diagnoses += [(t_s, str(one.key)) for one in found]
         for words in self.now - self._known:
             self.since.setdefault(words, t_s)
         if self.now and not before:
@@ -176,12 +189,11 @@ class _Told:
         if self.held_s is None and trace.mode_actual is Mode.HOLD:
             self.held_s = t_s
 
-    def _alarmed(self, trace: Trace, lateness_us: float) -> frozenset[str]:
+    def _alarmed(self, cycle: Row) -> frozenset[str]:
         """The alarms that stand. Nobody acknowledges any."""
         if self.panel is None:
             return frozenset()
-        came = [moved for moved in self.panel.see({**trace._asdict(), "lateness_us": lateness_us})
-                if moved.after is State.ACTIVE]  # fmt: skip
+        came = [moved for moved in self.panel.see(cycle) if moved.after is State.ACTIVE]
         self.alarms += len(came) if self._clock is not None else 0
         for moved in came:
             self.causes[in_words(moved.key, moved.detail)] = CATALOGUE[moved.key.alarm].en.cause
@@ -202,10 +214,15 @@ def said(trace: Trace) -> frozenset[str]:
     return frozenset((*words, *trace.link_faults))
 
 
+def _listener() -> _Told:
+    line = load_line(LINE).line
+    return _Told(Panel(line), Diagnoser(line))
+
+
 def suffered(fault: Fault, seed: int, onset_s: float, end_s: float) -> Row:
     """One fault on one line, from its onset to the end of the run."""
     play = [{**fault.play, "onset_s": onset_s}] if fault.play else []
-    told, wire = _Told(Panel(load_line(LINE).line)), Wire(seed)
+    told, wire = _listener(), Wire(seed)
     line = _line(play, told, end_s / 60.0, seed, None if fault.play else wire)
     over_s = end_s if fault.lasts_s is None else min(onset_s + fault.lasts_s, end_s)
     crash = ""
@@ -252,7 +269,13 @@ def _judged(line: SimulatedLine, fault: Fault, told: _Told, onset_s: float) -> R
     first = min(
         told.since, key=lambda words: (told.since[words], words not in right, words in told.causes, words), default=""
     )
+    diagnosed_s = next(
+        (t_s - onset_s for t_s, words in told.diagnoses if fault.cause and re.match(fault.cause, words)), None
+    )
     return {
+        "diagnosable": bool(fault.cause),
+        "diagnosed_s": None if diagnosed_s is None else round(diagnosed_s, 2),
+        "diagnosis": told.diagnoses[0][1] if told.diagnoses else "",
         "detected_s": round(told.since[first] - onset_s, 2) if first else None,
         "by": first,
         "named": bool(right),
@@ -271,7 +294,7 @@ def _judged(line: SimulatedLine, fault: Fault, told: _Told, onset_s: float) -> R
 
 def quiet(seed: int, minutes: float) -> Row:
     """Running with every drift and no fault; each time somebody is told of one is a false trip."""
-    told, crash = _Told(Panel(load_line(LINE).line)), ""
+    told, crash = _listener(), ""
     line = _line([], told, minutes, seed, None)
     with undisturbed():
         try:
@@ -287,6 +310,7 @@ def quiet(seed: int, minutes: float) -> Row:
         "minutes": minutes - QUICK_ONSET_S / 60.0,
         "trips": [words for _, words in told.begun],
         "alarms": told.alarms,
+        "diagnoses": [words for _, words in told.diagnoses],
         "violations": line.checker.violations,
         "first": line.checker.first or "",
         "words": f"quiet: {len(told.begun)} false trips",

@@ -39,6 +39,7 @@ LINKS = {  # what may be cut, and what of it is said once it is silent
 }
 SLOWEST_S = 1.0  # period of the slowest of these
 ROUNDING = 1e-6  # of a rate step
+RESTART_CYCLES = 3  # with a guard the first command comes a third of a second after a kill (campaign kill)
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 
 
@@ -184,8 +185,10 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: not self.alive)
     @rule(mode=st.sampled_from((Mode.AUTO, Mode.ADVISORY, Mode.HOLD)))
     def begin_again(self, mode: Mode) -> None:
-        """Control is started anew, its bus with it."""
+        """Control is started anew, its bus with it, which takes its time."""
+        self.run(RESTART_CYCLES)
         self.sink.begun_again()
+        self.cut_s = dict.fromkeys(self.cut_s, 0.0)  # it has not missed anybody for long yet
         self.line.loop, self.alive = self.line.controller(self.sink, mode), True
 
     # --- what must hold ------------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ class Modes:
             stateful_step_count=STEPS_A_RUN,
             database=None,
             deadline=None,
+            report_multiple_bugs=False,  # or its error would be a group that says only how many
             suppress_health_check=list(hypothesis.HealthCheck),
         )
 

@@ -6,8 +6,10 @@ from now. It is judged by the gauge behind the dryer (the only one where there i
 Each horizon has a regression of its own, one for the shapes, shared by all zones, and one for the mean: what the
 closed loop leaves is a few weights on what is known now, learnt from every scan with old ones fading, from priors that
 were learnt before (rules.json). The spread is a sum of what misses were of late and of signs of unrest, less the noise
-of the gauge that found them. Factors on it follow how often scans really fell inside (adaptive conformal inference:
-Gibbs and Candes 2021), so that intervals cover what they say also where the rest is wrong.
+of the gauge that found them. Factors on it, one a level, follow how often scans really fell inside (adaptive conformal
+inference: Gibbs and Candes 2021), so that intervals cover what they say also where the rest is wrong. They widen the
+web's share of what a scan may miss by and leave the gauge's noise alone: where most of a scan is noise, a factor on
+both would tell the web's intervals but a part of what the scans have shown.
 """
 
 from __future__ import annotations
@@ -55,8 +57,8 @@ ACCURACY_PCT = {True: (0.5, 0.4), False: (0.05, 0.04)}  # of a wet gauge, and a 
 SEEN_LEAST = 0.25  # of the spread that a gauge sees in any case
 NORMAL_ODDS_MOST = 7.0  # beyond it the tails of a normal distribution say nothing of a line
 ODDS_MOST = 12.0  # log odds, either way
-STEP = 0.01  # of the factors, for one scan
-PATIENCE_S = 60.0
+STEP = 0.03  # of the factors, for one scan
+PATIENCE_S = 120.0
 FACTOR_LEAST, FACTOR_MOST = 0.3, 5.0
 START_MISSED = 0.2  # of the tolerance, before anything was seen
 JUMP_M = 0.75  # seconds of web beside its metre that a scan may lie
@@ -74,14 +76,16 @@ class Rules(NamedTuple):
     mean: Array
     shape_spread: Array
     mean_spread: Array
-    half: Array  # (horizons, levels): half widths of intervals in standard deviations, of a zone
+    half: Array  # (horizons, levels): half widths in standard deviations that factors begin from, of a zone
     mean_half: Array  # the same of the mean
+    web: Array  # (horizons, levels): what remains to be multiplied when factors have followed the scans, of a zone
+    mean_web: Array  # the same of the mean
     chance: Array  # (horizons, chance features): of the log odds of a metre out
     soon: Array  # (chance features,): of the log odds of any metre out in the next SOON_S
 
 
 def shipped() -> Rules:
-    """The rules that come with the package: benchmarks/forecast.py --learn makes them."""
+    """The rules that come with the package: benchmarks/forecast_rules.py makes them."""
     text = resources.files("evencoat.forecast").joinpath("rules.json").read_text(encoding="utf-8")
     found = json.loads(text)
     return Rules(*(np.asarray(found[name], dtype=np.float64) for name in Rules._fields))
@@ -113,7 +117,8 @@ class Forecast(NamedTuple):
 
 class Found(NamedTuple):
     """A scan beside the forecast of its metre, percent. inside: (levels,), share of zones that fell inside of what a
-    scan was expected within, the gauge's noise included; mean_inside: (levels,), whether the mean did."""
+    scan was expected within when it was forecast, the gauge's noise included; mean_inside: (levels,), whether the mean
+    did."""
 
     horizon: int
     at_m: float
@@ -137,6 +142,8 @@ class Look(NamedTuple):
     mean: Array
     shape_var: Array
     mean_var: Array
+    half: Array  # (horizons, levels), in standard deviations, as told
+    mean_half: Array
     signs: tuple[Array, Array]
 
 
@@ -265,7 +272,12 @@ class Forecaster:
         shape_var, mean_var = self._spread(signs)
         web_m = _number(cycle["web_m"])
         at_m = web_m + speed * np.asarray(HORIZONS_S)
-        look = Look(web_m, target, fused, at_m, shape_x, mean_x, expected, mean, shape_var, mean_var, signs)
+        rules = self.rules  # levels follow by themselves: the wider must not become the narrower
+        half = np.maximum.accumulate(self._factor * rules.half * rules.web, axis=1)
+        mean_half = np.maximum.accumulate(self._mean_factor * rules.mean_half * rules.mean_web, axis=1)
+        look = Look(
+            web_m, target, fused, at_m, shape_x, mean_x, expected, mean, shape_var, mean_var, half, mean_half, signs
+        )
         self._keep(look)
         self.newest = look
         self.forecast = self._told(look, int(cycle["t_line_ns"]))
@@ -341,10 +353,9 @@ class Forecaster:
         var = look.shape_var + look.mean_var[:, None]
         sd, mean_sd = np.sqrt(var), np.sqrt(look.mean_var)
         expected = look.mean[:, None] + look.expected
-        half = (self._factor * self.rules.half)[:, :, None] * sd[:, None, :]
-        mean_half = self._mean_factor * self.rules.mean_half * mean_sd[:, None]
-        wide = self._factor[:, -1] * self.rules.half[:, -1] / NORMAL[-1]
-        mean_wide = self._mean_factor[:, -1] * self.rules.mean_half[:, -1] / NORMAL[-1]
+        half = look.half[:, :, None] * sd[:, None, :]
+        mean_half = look.mean_half * mean_sd[:, None]
+        wide, mean_wide = look.half[:, -1] / NORMAL[-1], look.mean_half[:, -1] / NORMAL[-1]
         shape_sd = wide[:, None] * np.sqrt(look.shape_var)
         chance = metre_chance(look.mean, mean_wide * mean_sd, look.expected, shape_sd)
         self.chance_x = self._chance_features(chance, expected)
@@ -437,12 +448,12 @@ class Forecaster:
         shape_var, mean_var = look.shape_var[horizon], float(look.mean_var[horizon])
         mean_seen = max(mean_var - self._blind[1], SEEN_LEAST * mean_var)
         seen = np.maximum(shape_var - self._blind[0], SEEN_LEAST * shape_var) + mean_seen
-        half = np.sqrt(self.rules.half[horizon][:, None] ** 2 * seen + NORMAL[:, None] ** 2 * noise)
-        mean_half = np.sqrt(self.rules.mean_half[horizon] ** 2 * mean_seen + NORMAL**2 * (noise / zones))
-        inside = (np.abs(whole) <= self._factor[horizon][:, None] * half).mean(axis=1)
-        mean_inside = np.abs(mean_missed) <= self._mean_factor[horizon] * mean_half
+        of_zones, of_mean = (whole**2, seen, noise), (mean_missed**2, mean_seen, noise / zones)
+        inside, mean_inside = held(look.half[horizon], *of_zones), held(look.mean_half[horizon], *of_mean)
+        now = held(self._factor[horizon] * self.rules.half[horizon], *of_zones)
+        mean_now = held(self._mean_factor[horizon] * self.rules.mean_half[horizon], *of_mean)
         patience = 1.0 + HORIZONS_S[horizon] / PATIENCE_S  # who is answered late must not narrow in a lull
-        self._follow(horizon, inside, mean_inside, STEP * min(period_s, 5.0) / patience)
+        self._follow(horizon, now, mean_now, STEP * min(period_s, 5.0) / patience)
         late, long = (min(1.0, period_s / over_s) for over_s in (MISSED_LATE_S, MISSED_LONG_S))
         missed2 = np.maximum(missed**2 - noise * (1.0 - 1.0 / zones), -noise)
         self._missed_long[horizon] = np.maximum(
@@ -471,6 +482,13 @@ class Forecaster:
     def _learn(self, horizon: int, look: Look, shape: Array, mean: float, keep: float) -> None:
         self._shape.learn(horizon, look.shape_x, shape, keep)
         self._mean.learn(horizon, look.mean_x[None, :], np.array([mean]), keep)
+
+
+def held(half: Array, missed2: Array | float, seen: Array | float, noise: float) -> Array:
+    """(levels,): share of squared misses of a scan within half widths of so many standard deviations of the web, whose
+    variance is `seen`, with the gauge's noise about it."""
+    inside: Array = (missed2 <= half[:, None] ** 2 * seen + NORMAL[:, None] ** 2 * noise).mean(axis=1)
+    return inside
 
 
 def beyond(expected: Array, sd: Array) -> Array:

@@ -19,8 +19,8 @@ def _plain() -> Rules:
     count = len(HORIZONS_S)
     chance = np.zeros((count, len(CHANCE_FEATURES)))
     chance[:, CHANCE_FEATURES.index("normal log odds")] = 1.0
-    half = np.tile(NORMAL, (count, 1))
-    return shipped()._replace(half=half, mean_half=half, chance=chance, soon=chance[0])
+    half, one = np.tile(NORMAL, (count, 1)), np.ones((count, len(NORMAL)))
+    return shipped()._replace(half=half, mean_half=half, web=one, mean_web=one, chance=chance, soon=chance[0])
 
 
 class Persistence(Forecaster):

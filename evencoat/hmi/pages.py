@@ -78,6 +78,7 @@ class Pages:
             "first_row": roll.first_row,
             "begun_unix_s": float(times[0]),
             "ended_unix_s": float(times[-1]),
+            **reader.lot_at(roll.last_row).named(),
             "batches": 1 + int(np.count_nonzero(np.diff(batches))),
             "auto_pct": 100.0 * float(np.mean(rows["mode_actual"] == str(Mode.AUTO))),
             "interventions": len(interventions(reader, roll.first_row, roll.last_row).manual),

@@ -66,11 +66,17 @@ def overdue(db: sqlite3.Connection, retention: Retention, now_unix_s: float, sla
     if retention.max_bytes is not None:
         size = size_bytes(db)
         if size > retention.max_bytes:
-            share = 1.0 - retention.max_bytes * (1.0 - SIZE_SLACK) / size
-            by_size = oldest_share(db, share)
+            too_much = size - retention.max_bytes * (1.0 - SIZE_SLACK)
+            by_size = oldest_share(db, min(too_much / max(size - _empty_bytes(db), 1), 1.0))
             if by_size > cut:
                 cut, why = by_size, f"larger than {retention.max_bytes} bytes"
     return cut, why
+
+
+def _empty_bytes(db: sqlite3.Connection) -> int:
+    """What the tables and indices take before there is anything in them."""
+    (trees,) = db.execute("SELECT COUNT(*) FROM sqlite_schema WHERE rootpage > 0").fetchone()
+    return int(trees) * _pragma(db, "page_size")
 
 
 def oldest_share(db: sqlite3.Connection, share: float, least: int = 1) -> int:

@@ -73,6 +73,7 @@ SCALARS: tuple[tuple[str, str], ...] = (
     ("dry_scan_rough_pct", "REAL"),
     ("dry_scan_m", "REAL"),
 )
+PAGE_BYTES = 8192  # a row of a forty-zone line would leave a quarter of smaller ones empty
 LISTS = ("limits", "link_faults")  # joined by "; "
 ARRAYS = ("profile_gsm", "wet_bias_pct", "gap_um", "gap_law_um", "gap_target_um")
 FLAGS = ("profile_valid", "zone_not_following", "zone_manual")
@@ -135,6 +136,7 @@ def open_for_writing(path: Path, line: LineDescription, settings_text: str) -> s
     """Open or create the journal of a line. Raises JournalError when it is something else."""
     db = sqlite3.connect(path, check_same_thread=False)  # opened here so that start-up fails loudly, used by the writer
     try:
+        db.execute(f"PRAGMA page_size={PAGE_BYTES}")  # of a new file
         db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # before the first table; lets `prune` give pages back
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")  # what was committed survives a power cut too
@@ -245,16 +247,17 @@ def create_tables(db: sqlite3.Connection) -> None:
 def cycle_row(item: Cycle) -> tuple[object, ...]:
     """One cycle as SQLite keeps it, in the order of COLUMNS."""
     trace = item.trace
-    return (
-        *(getattr(trace, name) for name, _ in SCALARS),
-        *("; ".join(getattr(trace, name)) for name in LISTS),
-        *(np.asarray(getattr(trace, name), dtype="<f4").tobytes() for name in ARRAYS),
-        *(np.asarray(getattr(trace, name), dtype=np.uint8).tobytes() for name in FLAGS),
-        *(np.asarray(getattr(trace, name), dtype="<f4").tobytes() or None for name in (*SCANS, *SHOWN)),
-        item.step_us,
-        item.lateness_us,
-        item.t_unix_s,
-    )
+    with np.errstate(over="ignore"):  # a target typed beyond what four bytes hold is Inf in the journal
+        return (
+            *(getattr(trace, name) for name, _ in SCALARS),
+            *("; ".join(getattr(trace, name)) for name in LISTS),
+            *(np.asarray(getattr(trace, name), dtype="<f4").tobytes() for name in ARRAYS),
+            *(np.asarray(getattr(trace, name), dtype=np.uint8).tobytes() for name in FLAGS),
+            *(np.asarray(getattr(trace, name), dtype="<f4").tobytes() or None for name in (*SCANS, *SHOWN)),
+            item.step_us,
+            item.lateness_us,
+            item.t_unix_s,
+        )
 
 
 def event_row(event: Event) -> tuple[object, ...]:

@@ -45,7 +45,7 @@ ROOM_S = 0.005  # from one look for room in the queue to the next, where somebod
 SHOWN_EVERY_NS = 1_000_000_000  # line time from one look at what the network was shown to the next
 RESERVE_BYTES = 4 << 20  # let go when the disk is full: what the pruning itself has to write
 FULL_SHARE = 0.1  # of the cycles that go when the disk is full
-CHECKPOINT_PAGES, PAGE_BYTES = 1000, 4096  # of the log, before they are moved into the file
+CHECKPOINT_BYTES = 4 << 20  # of the log, before they are moved into the file
 
 Item = Cycle | Event | Note | Naming
 
@@ -88,7 +88,7 @@ class CycleJournal:
         self._db = open_for_writing(self.path, line, settings_text)
         self._ledger = Ledger(lots.newest(self._db))
         self._db.execute("PRAGMA wal_autocheckpoint=0")  # a checkpoint that fails has to be seen
-        self._db.execute(f"PRAGMA journal_size_limit={CHECKPOINT_PAGES * PAGE_BYTES // 2}")  # once it begins anew
+        self._db.execute(f"PRAGMA journal_size_limit={CHECKPOINT_BYTES // 2}")  # once it begins anew
         self._reserve = Reserve(self.path.with_name(f"{self.path.name}.reserve")) if retention is not None else None
         self._thread = threading.Thread(target=self._write_until_closed, name="journal", daemon=True)
         self._thread.start()
@@ -209,7 +209,7 @@ class CycleJournal:
     def _checkpoint(self) -> None:
         """Move what was committed from the log into the file, once there is enough of it. A reader may put it off."""
         wal = self.path.with_name(f"{self.path.name}-wal")
-        if wal.exists() and wal.stat().st_size > CHECKPOINT_PAGES * PAGE_BYTES:
+        if wal.exists() and wal.stat().st_size > CHECKPOINT_BYTES:
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _refused(self, error: Exception) -> None:

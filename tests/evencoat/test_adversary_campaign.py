@@ -45,8 +45,8 @@ def test_a_network_that_speaks_is_contradicted() -> None:
 def test_no_number_sends_the_network_away_and_the_web_is_as_even_as_without_one() -> None:
     rng = np.random.default_rng(2)
     alone, spoilt = (adversary.played(kind, "pilot-16", 5, 1.5, rng) for kind in (adversary.LINEAR, "NaN"))
-    assert spoilt["turns_s"] == alone["turns_s"] and not spoilt["crash"]
-    assert spoilt["below_share"] > 0.9 and alone["below_share"] == 0.0
+    assert spoilt["trusted_s"] == alone["trusted_s"] and not spoilt["crash"]
+    assert spoilt["below_share"] > 0.85 and alone["below_share"] == 0.0
     assert spoilt["commands"] > 1000 and spoilt["violations"] == 0 and spoilt["said_most_pct"] == 0.0
     assert spoilt["sigma_pct"] == pytest.approx(alone["sigma_pct"], rel=0.02)
 
@@ -62,20 +62,29 @@ def test_a_crash_is_kept_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def trial(kind: str = "anything", of: int = 0, **worse: Any) -> dict[str, Any]:
     """A row of the campaign in which the network does `worse` than none."""
-    fine = {"minutes": 20.0, "commands": 100, "violations": 0, "first": "", "crash": "", "sigma_pct": 0.5}
-    fine |= {"turns_s": 300.0, "refused": 0, "said_most_pct": 0.1, "below_share": 0.0, "authority_then": 1.0}
+    fine = {
+        "minutes": 240.0,
+        "aftermath_pct": 0.5,
+        "commands": 100,
+        "violations": 0,
+        "first": "",
+        "crash": "",
+        "sigma_pct": 0.5,
+    }
+    fine |= {"trusted_s": 5000.0, "refused": 0, "said_most_pct": 0.1, "below_share": 0.0}
     runs = [{**fine, "kind": adversary.LINEAR}, {**fine, "kind": kind} | worse]
     return {"k": 0, "of": of, "line": "pilot-16", "seed": 3, "runs": runs}
 
 
 def test_every_limit_can_be_broken() -> None:
     judge = Adversary().judge
-    fine = judge([trial(), trial("NaN", sigma_pct=0.54), trial("NaN", of=1, authority_then=None)], Path())
-    assert not fine.broken and fine.figures["hours"] == 1.0
+    fine = judge([trial(), trial("NaN", sigma_pct=0.54), trial("NaN", of=1, aftermath_pct=0.6)], Path())
+    assert not fine.broken and fine.figures["hours"] == 12.0
     assert fine.figures["sigma_of_a_day_worst"] == pytest.approx(np.sqrt(0.5 * (1.0 + 1.08**2)), abs=1e-4)
     assert [row["kind"] for row in fine.figures["kinds"]] == ["NaN", "anything"]
-    assert fine.figures["kinds"][0]["worst_stretch"] == fine.figures["kinds"][0]["turned_over_adaptive"] == 1.08
-    assert [day["hours"] for day in fine.figures["days"]] == [0.67, 0.33]
+    assert fine.figures["kinds"][0]["worst_stretch"] == 1.08
+    assert fine.figures["kinds"][0]["once_trusted_over_adaptive"] == pytest.approx(np.sqrt(0.5 * 2.44), abs=1e-4)
+    assert [day["hours"] for day in fine.figures["days"]] == [8.0, 4.0]
     assert judge([trial(sigma_pct=0.6)], Path()).broken == ("sigma_of_a_day_worst = 1.2, at most 1.05",)
     assert "limits_broken = 2, at most 0" in judge([trial(violations=2, first="gap range")], Path()).broken
     assert "anything, pilot-16, seed 3: gap range" in judge([trial(violations=2, first="gap range")], Path()).broken
@@ -87,11 +96,12 @@ def test_a_line_s_day_has_every_kind_as_often() -> None:
     said = Counter(
         (k % len(adversary.LINES), k // len(adversary.LINES) % len(KINDS)) for k in range(Adversary().trials(False))
     )
-    assert len(said) == len(adversary.LINES) * len(KINDS) and set(said.values()) == {12}
+    assert len(said) == len(adversary.LINES) * len(KINDS) and set(said.values()) == {1}
 
 
-def test_a_network_that_turns_is_trusted_when_it_does() -> None:
-    rng = np.random.default_rng(2)
-    seed = next(k for k in range(100) if adversary._story(np.random.default_rng([k, 2]), 1.5)[1] > 1.0)
-    row = adversary.played("full steps", "pilot-16", seed, 1.5, rng)
-    assert row["authority_then"] == 0.0 and row["authority_last"] > 0.9, "little has told against it yet"
+def test_all_trust_is_given_to_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adversary, "HONEST_FROM", (0.0, 0.01))
+    monkeypatch.setattr(adversary, "HONEST", 0.8)  # long enough for its first lies to have passed the gauge
+    row = adversary.played("full steps", "pilot-16", 3, 1.5, np.random.default_rng(2))
+    assert row["authority_earned"] == 0.0 and row["authority_last"] > 0.9, "little has told against it yet"
+    assert 72.0 <= row["trusted_s"] < 73.0 and row["aftermath_pct"] > 0.0

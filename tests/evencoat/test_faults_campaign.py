@@ -11,6 +11,7 @@ import pytest
 from evencoat.campaigns import faults
 from evencoat.campaigns.fault_catalogue import FAULTS, Fault
 from evencoat.campaigns.faults import Faults
+from evencoat.diagnosis.catalogue import CATALOGUE as DIAGNOSES
 from plant_sim.faults import CATALOGUE
 from plant_sim.scenario import parse
 
@@ -23,6 +24,7 @@ def test_there_are_thirty_or_more_and_each_happens() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 30
     for fault in FAULTS:
         re.compile(fault.named)
+        assert not fault.cause or any(re.match(fault.cause.partition(":")[0] + "$", known) for known in DIAGNOSES)
         acts = [fault.begin, fault.each, fault.end]
         assert fault.play or fault.control_dead or any(act is not None and act.__name__ != "_nothing" for act in acts)
         if fault.play:
@@ -47,6 +49,11 @@ def test_what_cannot_be_missed_is_noticed_named_and_held(name: str, words: str, 
     assert row["held_s"] <= soon_s and row["safe_s"] <= row["held_s"] and row["back_in_auto"]
 
 
+def test_what_diagnosis_names_is_told_beside() -> None:
+    row = faults.suffered(named("wet gauge frozen"), 3, 20.0, 50.0)
+    assert row["diagnosable"] and row["diagnosed_s"] < 10.0 and row["diagnosis"] == "gauge-frozen:wet gauge"
+
+
 def test_a_fault_that_says_nothing_is_not_noticed() -> None:
     row = faults.suffered(Fault("nothing at all", "", "."), 3, 20.0, 30.0)
     assert (row["detected_s"], row["named"], row["held_s"], row["by"]) == (None, False, None, "")
@@ -69,17 +76,20 @@ def test_quiet_running_counts_what_begins_to_be_said(monkeypatch: pytest.MonkeyP
 def row(fault: str = "stuck bolt", **other: Any) -> dict[str, Any]:
     found = {"fault": fault, "group": "bolts", "seed": 1, "crash": "", "detected_s": 5.0, "by": "bolt 7", "named": True}
     found |= {"held_s": None, "even_s": 8.0, "safe_s": 8.0, "scrap_m": 2.0, "violations": 0, "first": ""}
+    found |= {"diagnosable": True, "diagnosed_s": 7.0, "diagnosis": "bolt-stuck:bolt 7"}
     return {**found, **other}
 
 
 def test_the_table_has_medians_and_says_where_most_never_got_there() -> None:
-    never = row(detected_s=None, by="", named=False, even_s=None, safe_s=None, scrap_m=6.0)
+    never = row(detected_s=None, by="", named=False, even_s=None, safe_s=None, scrap_m=6.0, diagnosed_s=None)
     calm = {"fault": "", "seed": 2, "crash": "", "minutes": 60.0, "trips": ["x"], "violations": 0, "first": ""}
-    calm |= {"alarms": 3}
+    calm |= {"alarms": 3, "diagnoses": ["wet-drift:wet gauge"]}
     judged = Faults().judge([row(), never, never, row("other"), calm], Path())
     line = judged.figures["table"][0]
     assert (line["fault"], line["seeds"], line["detected"], line["named"]) == ("stuck bolt", 3, 1, 1)
     assert (line["detected_s"], line["safe_s"], line["scrap_m"], line["by"]) == (None, None, 6.0, "bolt 7")
+    assert (line["diagnosed"], line["diagnosed_s"], line["diagnosis"]) == (1, None, "bolt-stuck:bolt 7")
+    assert judged.figures["quiet_diagnoses"] == 1 and judged.figures["diagnosed_share"] == 0.5
     assert judged.figures["false_trips_per_24_h"] == 24.0 and judged.figures["false_trips_by"] == "x (1)"
     assert judged.figures["detected_share"] == 0.5 and not judged.broken
 

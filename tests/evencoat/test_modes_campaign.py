@@ -62,6 +62,18 @@ def test_what_does_not_hold_is_seen(machine: Machine) -> None:
         machine.the_mode_is_the_one_asked_for_or_a_safer_one()
 
 
+def test_who_has_just_started_need_not_miss_a_link_that_was_cut_before(machine: Machine) -> None:
+    machine.cut(Telegram.DRY_PROFILE, 70)
+    hold(machine)
+    machine.die()
+    machine.begin_again(Mode.ADVISORY)
+    machine.run(16)
+    hold(machine)
+    machine.run(60)
+    hold(machine)
+    assert machine.sink.last is not None and machine.sink.last.link_faults == ("dry profile: never seen",)
+
+
 def test_a_journal_that_lost_a_cycle_is_seen() -> None:
     one = Machine()
     one.begin(seed=1, cycles=3)

@@ -5,8 +5,8 @@ import { fill, said as inWords, words } from "./tell.js";
 
 const POLL_MS = 2000;
 const ROLES = ["viewer", "operator", "engineer", "admin"];
-const LEAST = { take_command: "operator", release_command: "operator", mode: "operator", gap_um: "operator", pump_trim_pct: "operator", zone_manual: "operator", rearm: "operator", target_gsm: "engineer", recipe: "engineer", alarm: "operator", save: "engineer" };
-const AT_THE_DESK = ["take_command", "release_command"];  // what needs nobody to be in command
+const LEAST = { take_command: "operator", release_command: "operator", mode: "operator", gap_um: "operator", pump_trim_pct: "operator", zone_manual: "operator", lot: "operator", rearm: "operator", target_gsm: "engineer", recipe: "engineer", alarm: "operator", save: "engineer" };
+const AT_THE_DESK = ["take_command", "release_command", "lot"];  // what needs nobody to be in command
 const BESIDE_IT = ["alarm", "save"];  // a line whose control process is gone has alarms and lips, too
 
 // takes: False where the page was made for looking only, such as that of a run that is played again.

@@ -289,8 +289,9 @@ def test_a_pump_found_at_another_ratio_is_taken_over_at_the_same_speed():
         {"gap_um": np.full(8, np.nan), "gap_valid": np.zeros(8, dtype=bool)},
         {"gap_um": np.r_[np.nan, np.full(7, 600.0)], "gap_valid": np.arange(8) > 0},
         {"pump_ratio_rpm_per_mps": np.nan, "pump_trim_pct": np.nan, "pump_valid": False},
+        {"pump_valid": False},
     ],
-    ids=["no bolt", "one bolt", "no pump"],
+    ids=["no bolt", "one bolt", "no pump", "a pump that fell silent"],
 )
 def test_nothing_is_sent_to_actuators_that_were_never_heard(mode, unheard):
     drive = Drive(ToyWeb(make_line()), mode)

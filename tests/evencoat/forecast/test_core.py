@@ -10,7 +10,7 @@ import pytest
 
 from controller.line.description import Array
 from controller.line.profile import LineState
-from evencoat.forecast.core import HORIZONS_S, LEVELS, Forecaster, metre_chance, normal
+from evencoat.forecast.core import HORIZONS_S, LEVELS, NORMAL, Forecaster, held, metre_chance, normal, shipped
 from tests.evencoat.forecast.webs import ToyWeb, drifting
 from tests.factories import make_line
 
@@ -44,6 +44,28 @@ def test_intervals_of_scans_hold_as_often_as_they_say() -> None:
     for horizon_s, shares in zip(HORIZONS_S, inside, strict=True):
         if horizon_s <= 60.0:  # who is answered later learns for longer than this web lasts
             assert np.mean(shares, axis=0) == pytest.approx(LEVELS, abs=0.04)
+
+
+def test_intervals_of_the_web_that_begin_far_too_narrow_widen_by_scans_that_are_mostly_noise() -> None:
+    web = ToyWeb(LINE, drifting(2400, 8, 0.3, 20.0, 12), noise_pct=0.4)
+    rules = shipped()
+    missed, _, half = forecast_all(web, Forecaster(LINE, rules._replace(half=0.4 * rules.half)), 1200)
+    inside = (np.abs(missed)[:, :, None, :] <= half).mean(axis=(0, 3))
+    assert inside[1] == pytest.approx(LEVELS, abs=0.08)
+
+
+def test_a_scan_is_held_by_the_webs_interval_and_the_gauges_noise_together() -> None:
+    rng = np.random.default_rng(13)
+    off = 0.3 * rng.standard_normal(100_000) + 0.4 * rng.standard_normal(100_000)
+    assert held(NORMAL, off**2, np.full(off.size, 0.3**2), 0.4**2) == pytest.approx(LEVELS, abs=0.01)
+    assert held(2.0 * NORMAL, 0.9**2, 0.3**2, 0.4**2).tolist() == [0.0, 1.0, 1.0]
+
+
+def test_shipped_intervals_of_a_higher_level_are_wider() -> None:
+    rules = shipped()
+    for half in (rules.half * rules.web, rules.mean_half * rules.mean_web):
+        assert half.shape == (len(HORIZONS_S), len(LEVELS))
+        assert (np.diff(half, axis=1) > 0.0).all()
 
 
 def test_noise_of_the_gauge_is_found_and_not_taken_for_the_webs() -> None:

@@ -110,6 +110,20 @@ def test_rolls_come_newest_first_and_a_page_at_a_time(page: TestClient, driven: 
     assert page.get("/rolls.json?before=1").json() == []
 
 
+def test_a_roll_has_the_names_that_the_plant_gave_it(tmp_path: Path, driven: Any) -> None:
+    path = tmp_path / "journal.sqlite"
+    with CycleJournal(path, LINE, SETTINGS.text) as written:
+        for roll in (1, 2):
+            written.name("ada", {"roll_name": f"R-{roll}", "production_order": "4711"}, "")
+            written.record(driven[1][roll]._replace(roll=roll), 1.0, 2.0)
+    with CycleJournal(path, LINE, SETTINGS.text) as written:
+        written.name("ada", {"material_lot": "too late for both"}, "")
+    told = pages.Pages(path, LINE).rolls(1000, 9)
+    assert [(roll["roll_name"], roll["production_order"], roll["material_lot"]) for roll in told] == [
+        ("R-2", "4711", ""), ("R-1", "4711", ""),
+    ]  # fmt: skip
+
+
 def test_a_long_roll_is_looked_at_and_not_read(page: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "LOOKS", 5)
     told = page.get("/rolls.json").json()
@@ -286,7 +300,7 @@ def test_the_page_lets_those_ask_whom_the_desk_would_let() -> None:
     table = static("access.js").split("const LEAST = {")[1].split("}")[0]
     least = dict(re.findall(r'(\w+): "(\w+)"', table))
     assert least.pop("alarm") == Role.OPERATOR and least.pop("save") == Role.ENGINEER
-    offered = {name: action.least for name, action in ACTIONS.items() if name not in ("note", "lot")}
+    offered = {name: action.least for name, action in ACTIONS.items() if name != "note"}
     assert least == offered, "a new action has its place on the page, or is named here as one that has none"
     assert json.loads(static("access.js").split("const ROLES = ")[1].split(";")[0]) == list(Role)
     latched = json.loads(static("controls.js").split("const LATCHED = ")[1].split(";")[0])
