@@ -2,7 +2,8 @@
 
 Pre-metering is the witness: what the pump displaces a metre of web is what lies on it. Per row, in logs and each less
 what the pump was asked for: what the wet gauge reads, what the dry one reads of the very same web, and the pressure as
-a flow (over the flow index, which is learnt where the pump moves). A pump that loses delivery moves all three; a wet
+a flow (over the flow index, which is learnt where the pump moves; pressure knows nothing of metres, so what the pump
+displaces in a second counts there, web speed and all). A pump that loses delivery moves all three; a wet
 gauge that jumps moves its own reading alone; a dry one the same; slurry, filter and temperature move the pressure.
 """
 
@@ -20,6 +21,7 @@ from evencoat.diagnosis.steps import Usual, mean_of
 
 NEW, GAP, OLD = 8, 3, 30  # rows: the newest, left out, and before
 LONG_GAP, LONG_OLD = 90, 30
+SLOW_ROWS = NEW + LONG_GAP + LONG_OLD  # that the slow comparison looks back
 DRIFT_ROWS, DRIFT_LEAST, DRIFT_MOST = 60, 9, 26  # of a mean; means that a drift is looked for in
 SETTLED_ROWS = 120  # of web, until a line has come to rest
 INDEX_SIGMA = 0.12  # of the believed flow index
@@ -41,6 +43,7 @@ class Change(NamedTuple):
     apart: float = 0.0  # wet less pressure, over many minutes
     apart_rows: int = 0
     apart_sigmas: float = 0.0  # against what it wanders, by its own steps
+    apart_pumped: float = 0.0  # wet less what the pump displaced: solids move pressure and dry weight alone
     own: float = 0.0  # wet less pressure, of late
     own_sigma: float = 1.0
 
@@ -66,15 +69,17 @@ class Flow:
         self.change = Change()
         self.dry_step, self.dry_sigma, self.dry_wet = 0.0, 1.0, 0.0
         self.dry_sharp = False
-        self._drifted, self._dry_drifted = _Drifted(), _Drifted()
+        self._drifted, self._dry_drifted, self._pump_drifted = _Drifted(), _Drifted(), _Drifted()
         self._believed = line.slurry.flow_index
         self.wet_rows = self.dry_rows = 0
+        self.newest = -1  # row that the wet gauge has seen
 
     def wet_row(self, row: int) -> None:
         """The wet gauge has seen a row whole."""
         rows, at, before = self._rows, row % self._rows.size, (row - 1) % self._rows.size
         flow, pressure = rows.flow_log[at], rows.pressure_log[at]
-        step, pressed = flow - rows.flow_log[before], pressure - rows.pressure_log[before]
+        pumped = rows.flow_log + rows.speed_log
+        step, pressed = pumped[at] - pumped[before], pressure - rows.pressure_log[before]
         if math.isfinite(step + pressed) and abs(pressed) < 0.02:
             self._information = 0.999 * self._information + step**2 / 0.0005**2
             self._told = 0.999 * self._told + step * (pressed - self._believed * step) / 0.0005**2
@@ -84,7 +89,7 @@ class Flow:
         self.wet[at] = seen.mean() - flow if seen.size else math.nan
         opened_um = float(np.mean(rows.gap_um[at])) - self._nominal_um
         self.pressure[at] = pressure + (2.0 * self.index + 1.0) * self._lip_log_per_um * _known(opened_um)
-        self.wet_rows += 1
+        self.wet_rows, self.newest = self.wet_rows + 1, row
         self._compare(row)
 
     def _compare(self, row: int) -> None:
@@ -92,19 +97,21 @@ class Flow:
         new = rows.at(row - NEW + 1, row)
         old = rows.at(row - NEW - GAP - OLD + 1, row - NEW - GAP)
         far = rows.at(row - NEW - LONG_GAP - LONG_OLD + 1, row - NEW - LONG_GAP)
-        as_flow = (self.pressure - self.index * rows.flow_log) / self.index
+        pumped = rows.flow_log + rows.speed_log
+        as_flow = (self.pressure - self.index * pumped) / self.index
         least = self._wet_least
         wet = float(mean_of(self.wet, new, least) - mean_of(self.wet, old, least))
         pressure = float(mean_of(as_flow, new) - mean_of(as_flow, old))
         slow = float(mean_of(as_flow, new) - mean_of(as_flow, far))
         warmer = float(mean_of(rows.warm_c, new) - mean_of(rows.warm_c, far))
-        apart, at = (0.0, 0, 0.0), row % rows.size
+        apart, apart_pumped, at = (0.0, 0, 0.0), 0.0, row % rows.size
         if self.wet_rows > SETTLED_ROWS:
-            apart = self._drifted.seen(self.wet[at] + rows.flow_log[at], self.pressure[at], -1.0 / self.index)
+            apart_pumped, _, _ = self._pump_drifted.seen(self.wet[at])
+            apart = self._drifted.seen(self.wet[at] + pumped[at], self.pressure[at], -1.0 / self.index)
         alone = wet - pressure
         self.change = Change(
             _known(wet), float(self._wet_usual.sigma), _known(pressure), _known(slow), _known(warmer),
-            *apart, _known(alone), float(self._own_usual.sigma),
+            *apart, apart_pumped, _known(alone), float(self._own_usual.sigma),
         )  # fmt: skip
         if math.isfinite(wet + pressure) and self.wet_rows > 90:
             self._wet_usual.seen(wet)
@@ -112,7 +119,7 @@ class Flow:
 
     def begin_drift(self) -> None:
         """Slurry or filter have changed: what a drift is measured from begins anew."""
-        self._drifted, self._dry_drifted = _Drifted(), _Drifted()
+        self._drifted, self._dry_drifted, self._pump_drifted = _Drifted(), _Drifted(), _Drifted()
 
     def dry_row(self, row: int) -> None:
         """The dry gauge has seen a row whole."""

@@ -17,7 +17,8 @@ FREQUENCIES = 320
 AROUND = 100  # frequencies: what a peak is compared with
 SLOWEST = 4  # frequencies that a drift leaks into
 ALIKE, SEEN_TOO = 0.6, 8.0
-NEAR_SAME = 0.08  # of a cycle from scan to scan: what turns so nearly with the scans cannot be told from a drift
+SLOW_TURNS = 0.08  # from scan to scan, and
+SLOW_SHARE = 0.8  # of the slowest roll's frequency: what is slower than both is drift
 EXPECTED_S = 60.0  # of running, until the pump's own pulses are known
 
 
@@ -26,20 +27,21 @@ class Pulses:
 
     def __init__(self, line: LineDescription) -> None:
         self._cycle_s = line.control.cycle_s
-        self._told: deque[float] = deque(maxlen=PRESSURE_SAMPLES)
+        self._told: deque[tuple[float, float]] = deque(maxlen=PRESSURE_SAMPLES)
         self._window = np.hanning(PRESSURE_SAMPLES)
         self._since_s = self._looked_s = 0.0
         self.usual = math.nan
         self.size, self.frequency_hz, self.times = 0.0, 0.0, 0.0
 
-    def see(self, pressure_log: float, dt_s: float) -> None:
-        """One cycle."""
-        self._told.append(pressure_log)
+    def see(self, pressure_log: float, pumped_log: float, index: float, dt_s: float) -> None:
+        """One cycle. index: by which pressure follows the pump, as it is believed now; it holds for old cycles, too,
+        for what is learnt of it is no pulse."""
+        self._told.append((pressure_log, pumped_log))
         self._since_s += dt_s
         if len(self._told) < PRESSURE_SAMPLES or self._since_s - self._looked_s < LOOK_S:
             return
         self._looked_s = self._since_s
-        values = np.array(self._told)
+        values = np.array(self._told) @ (1.0, -index)
         if not np.isfinite(values).all():
             return
         n = np.arange(PRESSURE_SAMPLES) / PRESSURE_SAMPLES
@@ -141,18 +143,28 @@ class _Scans:
         if len(self._webs) < 60:
             return None
         web_m, parts = np.array(self._webs), np.array(self._parts)
-        span = (web_m - web_m.mean()) / np.ptp(web_m)
-        design = np.stack([np.ones_like(span), span, span**2, span**3], axis=1)
-        parts = parts - design @ np.linalg.lstsq(design, parts, rcond=None)[0]
+        parts = _without_drift(web_m, parts, SLOW_SHARE * float(per_m[0]))
         window = np.hanning(web_m.size + 2)[1:-1]
         window /= window.sum()
         phase = 2.0 * math.pi * np.outer(per_m, web_m - web_m[0])
         found = (np.exp(-1j * phase) * window) @ parts
         power = np.square(np.abs(found)).sum(axis=1)
-        turns = per_m * float(np.median(np.diff(web_m)))  # from scan to scan
-        alone = (turns < 0.5) | (np.abs(turns - np.rint(turns)) > NEAR_SAME)
-        ratio = power / np.maximum(_around(power), 1e-14)
-        return np.where(alone, ratio, 0.0), power
+        floor = max(float(np.median(power)), 1e-14)  # where the fit took all along there is nothing to compare with
+        return power / np.maximum(_around(power), floor), power
+
+
+def _without_drift(web_m: Array, parts: Array, slow_per_m: float) -> Array:
+    """Less all that goes slowly along the web, as it was at the places of the scans.
+
+    Scans are few, so a drift is to them what a roll is that turns once or twice from one to the next, or in the beat of
+    scans with the cycles that carry them. Fitted where the scans were, it takes all of these along.
+    """
+    span_m = float(np.ptp(web_m))
+    waves = int(2.0 * min(SLOW_TURNS * (web_m.size - 1), slow_per_m * span_m))
+    place = (web_m - web_m[0]) / span_m
+    slow, _ = np.linalg.qr(np.column_stack([np.cos(math.pi * np.outer(place, np.arange(waves + 1))), place]))
+    rest: Array = parts - slow @ (slow.T @ parts)
+    return rest
 
 
 def _around(power: Array) -> Array:

@@ -23,7 +23,7 @@ from controller.line.profile import LineState
 from evencoat.alarms.conditions import MANY
 from evencoat.diagnosis import calibration
 from evencoat.diagnosis.catalogue import CATALOGUE
-from evencoat.diagnosis.flow import GAP, NEW, OLD, Flow
+from evencoat.diagnosis.flow import GAP, NEW, OLD, SLOW_ROWS, Flow
 from evencoat.diagnosis.gauges import Health
 from evencoat.diagnosis.lips import FOLLOW, Lips
 from evencoat.diagnosis.motors import STILL_LOOKS, Motors
@@ -34,8 +34,10 @@ from evencoat.diagnosis.spectra import Pulses, Turns
 JUMP_MOST_S = 10.0  # between two cycles that were seen one after the other
 SPEED_SHARE = 0.02  # of web speed, that is another speed
 SETTLE_ROWS = 130  # after a start or another speed
+SPEED_ROWS = 20  # more, in which the last of a ramp and what the loop makes of it are over
 BATCH_S = 240.0  # and the way to the dry gauge: so long everything about the slurry is the batch's doing
 FRESH_BATCH_S = 120.0
+MIXED_PCT = 1.0  # of pressure in two minutes: a batch mixes in fastest at first and has done so when that is left
 TOLD_MOST = 400
 EDGE_BESIDE = 0.3  # of what the outermost zone lacks, that the third and fourth may lack as well
 SHAPES_FROM = 160  # rows, until lips have come to rest and it is known how restless a profile is
@@ -97,6 +99,7 @@ class Diagnoser:
         self.line = line
         self._t0_ns = -1
         self._t_ns, self._batch, self._batch_s = -1, -1, -math.inf
+        self._mixing = False
         self._encoder_s = 0.0
         self.t_s = self.web_m = 0.0
         self._links: tuple[str, ...] = ()
@@ -126,7 +129,7 @@ class Diagnoser:
         }
         self._pulses, self._turns = Pulses(line), Turns(line)
         self._rpm = line.pump_ratio_nominal_rpm_per_mps * line.web_speed_mps
-        self._speed_mps, self._settle_row = 0.0, -1
+        self._speed_mps, self._settle_row = 0.0, 0
         self._quiet_until: dict[str, float] = {}
         self._dry_edge_s = -math.inf
 
@@ -152,14 +155,14 @@ class Diagnoser:
             return self._judged(self._told_outright(), dt_s) if self._encoder_s or self._links else []
         self.web_m = web_m
         if abs(speed_mps - self._speed_mps) > SPEED_SHARE * self.line.web_speed_mps:
-            self._speed_mps, self._settle_row = speed_mps, -1
+            self._speed_mps, self._settle_row = speed_mps, math.floor(web_m / self._rows.row_m)
             self._flow.begin_drift()
         return self._looked(cycle, dt_s, web_m, speed_mps)
 
     def _batched(self, cycle: Mapping[str, Any]) -> None:
         batch = int(cycle["batch"])
         if self._batch not in (-1, batch):
-            self._batch_s = self.t_s
+            self._batch_s, self._mixing = self.t_s, True
         self._batch = batch
 
     def _looked(self, cycle: Mapping[str, Any], dt_s: float, web_m: float, speed_mps: float) -> list[Diagnosis]:
@@ -170,12 +173,10 @@ class Diagnoser:
         kpa = float(cycle["pump_pressure_kpa"])
         rpm = float(cycle["pump_speed_rpm"])
         if kpa > 0.0 and rpm > 0.0:
-            self._pulses.see(math.log(kpa) - self._flow.index * math.log(rpm / self._rpm), dt_s)
+            self._pulses.see(math.log(kpa), math.log(rpm / self._rpm), self._flow.index, dt_s)
         self._scans(cycle, dt_s)
         looked = False
         for what, row in self._rows.see(cycle, self.t_s, web_m, speed_mps):
-            if self._settle_row < 0:
-                self._settle_row = row
             if what == "die":
                 looked = True
             elif what == "wet":
@@ -385,14 +386,8 @@ class Diagnoser:
             found[Key("slurry-temperature", "slurry")] = Found(
                 abs(change.warmer_k) / 0.7, f"{change.warmer_k:+.1f} K within minutes", change.warmer_k
             )
-        pressed_pct = 100.0 * math.expm1(flow.index * change.slow_pressure)
-        if not batch and not found and self._flow.wet_rows > 150:
-            own_pct = pressed_pct - 100.0 * flow.index * min(change.wet, 0.0)
-            if own_pct > 2.0:
-                found[Key("filter-clogs", "filter")] = Found(
-                    own_pct / calibration.CLOG_PCT, f"pressure {pressed_pct:+.1f} % in two minutes, the flow as before",
-                    self._hours_left(pressed_pct),
-                )  # fmt: skip
+        if not batch and not found:
+            found |= self._of_filter()
         if found or batch or "wet" in mute or abs(change.slow_pressure) > 0.02:
             flow.begin_drift()  # what the pressure says of the film is another thing now
         if "wet" in mute or batch:
@@ -411,20 +406,39 @@ class Diagnoser:
                 alone, f"wet gauge {100.0 * wet:+.1f} %, pressure as flow {100.0 * pressed:+.1f} %", 100.0 * own
             )
         if change.apart_rows and not found:
-            an_hour = 100.0 * change.apart * 3600.0 / change.apart_rows
-            strength = min(
-                100.0 * abs(change.apart) / calibration.DRIFT_PCT, change.apart_sigmas / calibration.DRIFT_SIGMAS
-            )
-            if flow.dry_gone_rows:  # the dry gauge has to have seen the wet one go, too
-                seen_too = -flow.dry_gone * math.copysign(1.0, change.apart) * change.apart_rows / flow.dry_gone_rows
-                strength = min(strength, max(seen_too, 0.0) / (calibration.DRIFT_SEEN_TOO * abs(change.apart) + 1e-9))
-            found[Key("wet-drift", "wet gauge")] = Found(
-                strength,
-                f"wet gauge against the pump's pressure {an_hour:+.1f} % an hour", an_hour,
-            )  # fmt: skip
+            found |= self._of_drift()
         if "dry" not in mute and flow.dry_rows > NEW + GAP + OLD:
             found |= self._of_dry(known)
         return found
+
+    def _of_filter(self) -> Founds:
+        """Pressure that rises with the flow as before, at one speed and with no batch mixing in."""
+        flow, change = self._flow, self._flow.change
+        pressed_pct = 100.0 * math.expm1(flow.index * change.slow_pressure)
+        self._mixing = self._mixing and abs(pressed_pct) > MIXED_PCT
+        own_pct = pressed_pct - 100.0 * flow.index * min(change.wet, 0.0)
+        if self._mixing or own_pct < 2.0 or flow.wet_rows <= 150 or not self._same_speed(SLOW_ROWS):
+            return {}
+        words = f"pressure {pressed_pct:+.1f} % in two minutes, the flow as before"
+        strength = own_pct / calibration.CLOG_PCT
+        return {Key("filter-clogs", "filter"): Found(strength, words, self._hours_left(pressed_pct))}
+
+    def _of_drift(self) -> Founds:
+        """The wet gauge goes away from all the others: pressure and pump by as much as the mean of both, and of what
+        it goes from the pressure, pump and dry gauge have each to have seen enough."""
+        flow, change = self._flow, self._flow.change
+        sign, enough = math.copysign(1.0, change.apart), calibration.DRIFT_SEEN_TOO * abs(change.apart) + 1e-9
+        strength = min(
+            50.0 * abs(change.apart + change.apart_pumped) / calibration.DRIFT_PCT,
+            change.apart_sigmas / calibration.DRIFT_SIGMAS,
+            max(sign * change.apart_pumped, 0.0) / enough,
+        )
+        if flow.dry_gone_rows:
+            seen_too = -flow.dry_gone * sign * change.apart_rows / flow.dry_gone_rows
+            strength = min(strength, max(seen_too, 0.0) / enough)
+        an_hour = 100.0 * change.apart * 3600.0 / change.apart_rows
+        words = f"wet gauge against the pump's pressure {an_hour:+.1f} % an hour"
+        return {Key("wet-drift", "wet gauge"): Found(strength, words, an_hour)}
 
     def _of_dry(self, known: Founds) -> Founds:
         """A step of the dry mean that the wet one did not see: at once it is the gauge, little by little the foil."""
@@ -480,8 +494,8 @@ class Diagnoser:
         return found
 
     def _same_speed(self, rows: int) -> bool:
-        """Whether the web has run at this speed for so many rows and a few more."""
-        return self._rows.row - self._settle_row > rows + 20
+        """Whether the wet gauge has seen so many rows of web, and a few more, at this speed."""
+        return self._flow.newest - self._settle_row > rows + SPEED_ROWS
 
     def _unknown(self, seen: Seen) -> Founds:
         """A profile as it never is; whatever else is named explains it."""

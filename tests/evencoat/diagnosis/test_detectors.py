@@ -9,7 +9,7 @@ import pytest
 from controller.line.description import Array
 from evencoat.diagnosis import calibration
 from evencoat.diagnosis.catalogue import CATALOGUE, told
-from evencoat.diagnosis.flow import Flow, _Drifted
+from evencoat.diagnosis.flow import Change, Flow, _Drifted
 from evencoat.diagnosis.gauges import Health
 from evencoat.diagnosis.lips import FOLLOW, Lips
 from evencoat.diagnosis.motors import Motors
@@ -112,11 +112,19 @@ def test_pulses_are_found_by_their_frequency_once_they_have_grown() -> None:
     pulses = Pulses(LINE)
     for k in range(2400):
         size = 0.002 if k < 1200 else 0.006
-        pulses.see(size * math.sin(2.0 * math.pi * 1.3 * 0.1 * k), 0.1)
+        pulses.see(size * math.sin(2.0 * math.pi * 1.3 * 0.1 * k), 0.0, 0.6, 0.1)
         if k == 1199:
             assert pulses.times == pytest.approx(1.0, abs=0.05)
     assert pulses.times > 2.0
     assert pulses.frequency_hz == pytest.approx(1.3, abs=0.01)
+
+
+def test_what_is_learnt_of_the_pump_is_no_pulse() -> None:
+    rng, pulses = np.random.default_rng(12), Pulses(LINE)
+    for k in range(1500):
+        pressure = -0.16 + 1e-3 * math.sin(2.0 * math.pi * 1.3 * 0.1 * k) + 1e-5 * rng.standard_normal()
+        pulses.see(pressure, -0.4, 0.7 if k < 1300 else 0.4, 0.1)
+        assert pulses.times < 1.05
 
 
 @pytest.mark.parametrize("turn_m", [0.9, 1.7])
@@ -136,6 +144,17 @@ def test_noise_alone_is_no_roll() -> None:
     for k in range(600):
         turns.see("wet", np.exp(0.004 * rng.standard_normal(ZONES)), 0.1 * k, 0.2 * k)
     assert turns.times < calibration.TURN_TIMES
+
+
+def test_a_drift_seen_by_scans_that_cycles_carry_is_no_roll() -> None:
+    rng, turns = np.random.default_rng(13), Turns(LINE)
+    tilt = np.linspace(-1.0, 1.0, ZONES)
+    for k in range(700):
+        t_s = 0.1 * math.ceil(4.68 * k)  # scans of 0.468 s, told with the next cycle of 0.1 s
+        web_m = 1.43 * t_s
+        drift = 0.004 * math.sin(2.0 * math.pi * web_m / 90.0)
+        turns.see("wet", np.exp(drift * tilt + 5e-4 * rng.standard_normal(ZONES)), web_m, t_s)
+        assert turns.times < 0.7 * calibration.TURN_TIMES
 
 
 def scanned(last: int, outliers: float = 0.0, frozen: bool = False) -> Health:
@@ -222,13 +241,72 @@ def flow_of(dry: Array) -> Flow:
     """A line whose wet gauge sees nothing happen, and whose dry one reads so (log, a row each)."""
     rows = Rows(LINE)
     flow, rng = Flow(LINE, rows), np.random.default_rng(8)
-    rows.flow_log[:], rows.pressure_log[:], rows.gap_um[:] = 0.0, 4.0, LINE.die.gap_nominal_um
+    rows.flow_log[:], rows.speed_log[:], rows.pressure_log[:] = 0.0, 0.0, 4.0
+    rows.gap_um[:] = LINE.die.gap_nominal_um
     for row, reads in enumerate(dry):
         rows.wet[row] = 3e-4 * rng.standard_normal()
         rows.dry[row] = reads + 3e-4 * rng.standard_normal()
         flow.wet_row(row)
         flow.dry_row(row)
     return flow
+
+
+def test_pressure_goes_with_web_speed_and_teaches_the_flow_index() -> None:
+    rows, rng, truly = Rows(LINE), np.random.default_rng(14), 0.6 * LINE.slurry.flow_index
+    flow = Flow(LINE, rows)
+    rows.flow_log[:], rows.warm_c[:], rows.gap_um[:] = 0.0, 25.0, LINE.die.gap_nominal_um
+    for row in range(400):
+        rows.speed_log[row] = min(0.0, max(-0.02 * (row - 300), -0.4))
+        rows.pressure_log[row] = 4.0 + truly * rows.speed_log[row] + 2e-4 * rng.standard_normal()
+        rows.wet[row] = 1e-3 * rng.standard_normal(ZONES)
+        flow.wet_row(row)
+        if row > 340:
+            assert abs(flow.index * flow.change.slow_pressure) < 0.01
+    assert flow.index == pytest.approx(truly, abs=0.02)
+
+
+def changed(change: Change, settled_row: int = 0) -> Diagnoser:
+    """Watches a line whose wet gauge has seen row 600, and whose witnesses have moved so."""
+    diagnoser = Diagnoser(LINE)
+    flow = diagnoser._flow
+    flow.change, flow.newest, flow.wet_rows, diagnoser._settle_row = change, 600, 600, settled_row
+    return diagnoser
+
+
+def test_a_filter_is_blamed_at_one_speed_and_with_no_batch_mixing_in() -> None:
+    rises, clogs = Change(slow_pressure=0.12), Key("filter-clogs", "filter")
+    assert changed(rises)._of_filter()[clogs].strength > 1.0
+    assert changed(rises, 600 - 140)._of_filter() == {}
+    diagnoser = changed(rises)
+    diagnoser._mixing = True
+    assert diagnoser._of_filter() == {}
+    diagnoser._flow.change = Change(slow_pressure=0.01)
+    assert diagnoser._of_filter() == {}
+    diagnoser._flow.change = rises
+    assert clogs in diagnoser._of_filter()  # once it had come to rest
+
+
+@pytest.mark.parametrize(("pumped", "drifts"), [(-0.013, True), (-0.003, False), (0.01, False)])
+def test_a_drift_is_one_when_the_pump_has_seen_it_too(pumped: float, drifts: bool) -> None:
+    apart = Change(apart=-0.014, apart_rows=900, apart_sigmas=4.0, apart_pumped=pumped)
+    assert (changed(apart)._of_drift()[Key("wet-drift", "wet gauge")].strength > 1.0) == drifts
+
+
+def test_rows_at_a_new_speed_count_from_the_web_under_the_die() -> None:
+    diagnoser, web_m = Diagnoser(LINE), 500.0
+    for k in range(600):
+        speed_mps = LINE.web_speed_mps * (1.0 if k < 300 else 0.7)
+        web_m += 0.1 * speed_mps
+        told = cycle(web_m, web_m) | {
+            "t_line_ns": 100_000_000 * k, "web_m": web_m, "web_speed_mps": speed_mps, "line_state": 1, "batch": 0,
+            "mode_actual": "AUTO", "outcome": "OK", "link_faults": (), "gap_target_um": np.full(ZONES, web_m),
+            "zone_not_following": NOBODY, "wet_scan_share": 1.0, "dry_scan_share": 1.0,
+            "dry_scan_m": web_m - 0.05 * speed_mps, "dry_scan_gsm": LINE.target_profile_gsm,
+        }  # fmt: skip
+        diagnoser.look(told)
+        if k == 300:
+            changed_m = web_m
+    assert diagnoser._settle_row == math.floor(changed_m / diagnoser._rows.row_m)
 
 
 def test_one_jump_is_no_uneven_foil_and_foil_is_no_jump() -> None:
