@@ -22,7 +22,7 @@ LOCAL_SIGMAS, LOCAL_PCT = 7.5, 0.5  # on sixteen zones; more zones are more chan
 RESTLESS_TIMES = 3.5  # of all zones' usual square but those of one place; quiet lines kept below 2.9
 ONE_PLACE = 0.6  # of all that stands out, that a streak or lane has to be where the rest is restless, too
 BENT_SIGMAS, BENT_PCT = 5.0, 0.8
-GIVES_UM, GIVES_SIGMAS = 2.7, 3.0  # what usual lips give at their pressure, with some room
+GIVES_UM, GIVES_SIGMAS = 2.7, 3.75  # what usual lips give at their pressure, with some room; of a bow that wanders anyway
 PULSE_TIMES = 1.35
 TURN_TIMES = 18.0
 
