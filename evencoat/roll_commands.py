@@ -20,7 +20,7 @@ from rich.table import Table
 from evencoat.terminal import ANSWER_IS_NO, JsonOption, counting, out, print_json, refusals, say
 
 if TYPE_CHECKING:
-    from evencoat.passport import Made
+    from evencoat.passport import Made, Passport
 
 app = typer.Typer(
     help="Rolls: what each weighs metre by metre, what to cut out, as a passport that is signed and can be verified.",
@@ -37,7 +37,17 @@ SystematicOption = Annotated[
         min=0.0,
         max=20.0,
         help="Standard uncertainty common to all readings of the dry gauge, percent: calibration, drift, foil. "
-        "Without it, 0.08.",
+        "Without it, accuracy_pct of [gauges.dry] in the line file, or 0.08.",
+    ),
+]
+FoilOption = Annotated[
+    float | None,
+    typer.Option(
+        "--foil-pct",
+        min=0.0,
+        max=20.0,
+        help="What foil that varies along the web adds to a dry reading, one standard deviation, percent of target. "
+        "Without it, foil_pct of [gauges.dry], or nothing.",
     ),
 ]
 BoundOption = Annotated[
@@ -46,7 +56,31 @@ BoundOption = Annotated[
         "--scrap-bound",
         min=0.0001,
         max=0.9,
-        help="Cells are marked that are out of tolerance with more than this chance. Without it, 0.02.",
+        help="Chance of being out of tolerance that makes a cell worth cutting out; of all ways to cut a lane the one "
+        "is taken with the largest sum of (chance - this) over what goes. Without it, 0.025.",
+    ),
+]
+PieceOption = Annotated[
+    int | None,
+    typer.Option(
+        "--piece-m",
+        min=1,
+        max=1000,
+        help="Shortest piece of a lane that is cut out, or left between two cuts, m; 1: single cells. Without it, 10.",
+    ),
+]
+SamplesOption = Annotated[
+    Path | None,
+    typer.Option("--samples", help="Lab samples of this roll, a CSV file: see docs/passport.md for its columns."),
+]
+PunchOption = Annotated[
+    float | None,
+    typer.Option(
+        "--punch-pct",
+        min=0.0,
+        max=5.0,
+        help="Standard uncertainty of the area of the samples' punch, common to all of them, percent. "
+        "Without it, 0.06.",
     ),
 ]
 KeyArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A private key's file.")]
@@ -79,11 +113,16 @@ def show(
     journal: JournalArgument,
     roll: RollOption = None,
     systematic_pct: SystematicOption = None,
+    foil_pct: FoilOption = None,
+    samples: SamplesOption = None,
+    punch_pct: PunchOption = None,
     bound: BoundOption = None,
+    piece_m: PieceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """What the passport of a roll would say: figures, stretches out of tolerance with their causes, interventions."""
-    made = _made(journal, roll, (systematic_pct, bound), not as_json)
+    assumed = {"systematic_pct": systematic_pct, "foil_pct": foil_pct, "bound": bound, "piece_m": piece_m}
+    made = _made(journal, roll, assumed, not as_json, {}, (samples, punch_pct))
     if as_json:
         sys.stdout.write(made.record.model_dump_json(indent=2) + "\n")
         return
@@ -92,9 +131,9 @@ def show(
     say(f"roll {told.roll} of {told.line}: {figures.coated_m:.0f} m coated, {figures.bare_m:.0f} m bare")
     say(f"sigma {_number(figures.sigma_total_pct)} %, Cpk {_number(figures.cpk)} at ±{record.target.tolerance_pct:g} %")
     say(f"along the web: {figures.harris_words}")
-    say(f"interval: ±{_number(record.uncertainty.half_width_pct)} % (95 %); of it systematic, assumed: "
-        f"{record.uncertainty.systematic_pct:g} % (one sigma)")  # fmt: skip
-    say(f"to cut out: {figures.scrap_m:.0f} m, {100.0 * figures.scrap_share:.2f} % of the area")
+    say(f"interval: ±{_number(record.uncertainty.half_width_pct)} % (95 %); of it systematic, {_systematic(record)}")
+    say(f"to cut out: {figures.scrap_m:.0f} m, {100.0 * figures.scrap_share:.2f} % of the area, in pieces of "
+        f"{record.scrap_piece_m} m and more; cells in doubt: {100.0 * figures.doubtful_share:.2f} %")  # fmt: skip
     for one in record.stretches:
         say(f"  {one.from_m:.0f} to {one.to_m:.0f} m, lanes {one.first_lane} to {one.last_lane}, "
             f"worst {one.worst_pct:+.1f} %: {one.cause}")  # fmt: skip
@@ -115,7 +154,11 @@ def export(
     job_order: Annotated[str, typer.Option("--job-order", help="ISA-95 job order.")] = "",
     material_lot: Annotated[str, typer.Option("--material-lot", help="ISA-95 material lot.")] = "",
     systematic_pct: SystematicOption = None,
+    foil_pct: FoilOption = None,
+    samples: SamplesOption = None,
+    punch_pct: PunchOption = None,
     bound: BoundOption = None,
+    piece_m: PieceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a roll's passport: HTML with pictures, the map as Parquet, the record as JSON, and the seal.
@@ -123,12 +166,13 @@ def export(
     Parquet needs the extra `parquet`, signatures the extra `auth`.
     """
     with _refusals():
-        from evencoat.passport import Told
         from evencoat.passport import export as passport_export
         from evencoat.passport.signing import read_key
 
         signing_key = read_key(key) if key is not None else None
-        made = _made(journal, roll, (systematic_pct, bound), not as_json, Told(name, job_order, material_lot))
+        assumed = {"systematic_pct": systematic_pct, "foil_pct": foil_pct, "bound": bound, "piece_m": piece_m}
+        names = {"name": name, "job_order": job_order, "material_lot": material_lot}
+        made = _made(journal, roll, assumed, not as_json, names, (samples, punch_pct))
         signer = passport_export.export(made, to, signing_key)
     if as_json:
         print_json({"out": str(to), "roll": made.record.identity.roll, "signed_by": signer or None})
@@ -203,19 +247,34 @@ def public_key(file: KeyArgument) -> None:
 
 
 def _made(
-    journal: Path, roll: int | None, asked: tuple[float | None, float | None], shown: bool, told: Any = None
+    journal: Path,
+    roll: int | None,
+    assumed: dict[str, Any],
+    shown: bool,
+    names: dict[str, Any],
+    lab: tuple[Path | None, float | None],
 ) -> Made:
-    """A passport. `asked` are systematic part and bound, None for the usual ones."""
+    """A passport. What is None in `assumed` is as usual; `lab` are a file of samples and its punch's uncertainty."""
     with _refusals():
         from evencoat.journal import JournalReader
-        from evencoat.passport import Told, make, roll_named
-        from evencoat.passport.scrap import BOUND
-        from evencoat.passport.weigh import SYSTEMATIC_PCT
+        from evencoat.passport import Assumed, Told, make, read_samples, roll_named
 
-        systematic_pct = SYSTEMATIC_PCT if asked[0] is None else asked[0]
-        bound = BOUND if asked[1] is None else asked[1]
+        given = {key: value for key, value in assumed.items() if value is not None}
+        file, punch_pct = lab
+        if file is None and punch_pct is not None:
+            raise typer.BadParameter("there are no --samples that were cut with it", param_hint="--punch-pct")
+        samples = None
+        if file is not None:
+            samples = read_samples(file) if punch_pct is None else read_samples(file, punch_pct)
         with JournalReader(journal) as reader, counting("cycles", shown) as tell:
-            return make(reader, roll_named(reader, roll), told or Told(), systematic_pct, bound, tell)
+            return make(reader, roll_named(reader, roll), Told(**names, samples=samples), Assumed(**given), tell)
+
+
+def _systematic(record: Passport) -> str:
+    told, lab = record.uncertainty, record.lab
+    if lab is None or told.systematic_left_pct is None:
+        return f"assumed: {math.hypot(told.systematic_pct, told.foil_pct):g} % (one sigma)"
+    return f"by {len(lab.discs)} lab samples: {told.systematic_left_pct:.2f} % (one sigma)"
 
 
 def _listed(reader: Any, roll: Any) -> dict[str, Any]:

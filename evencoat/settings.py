@@ -33,7 +33,7 @@ from controller.line.description import (
 from evencoat.commissioned import SUFFIX, ModelFile, applied, fingerprint, model_path, read_model
 from evencoat.journal import Retention
 from evencoat.realtime import Realtime
-from evencoat.settings_model import GaugeTable, LineFile, OpcuaTable
+from evencoat.settings_model import DryGaugeTable, GaugeTable, LineFile, OpcuaTable
 from evencoat.settings_rules import Problem, contradictions
 from firmware_bridge.codec import Codec
 from firmware_bridge.contract import AuthDescription, Integrity, WireDescription
@@ -93,6 +93,14 @@ class Automation:
 
 
 @dataclass(frozen=True, slots=True)
+class DryAccuracy:
+    """What is known of the dry gauge beside its noise, for roll passports; see DryGaugeTable for what each means."""
+
+    accuracy_pct: float | None = None
+    foil_pct: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Plc:
     """The PLC's OPC UA server, and what is read there; see OpcuaTable for what each means."""
 
@@ -139,6 +147,7 @@ class Settings:
     retention: Retention = KEPT_FOR_GOOD
     restart: Restart = Restart()
     automation: Automation = Automation()
+    dry_accuracy: DryAccuracy = DryAccuracy()
     realtime: Realtime = ORDINARY
     model: ModelFile | None = None  # what commissioning found; in `line` already where it is signed off
     named_law: LawName | None = None
@@ -192,6 +201,7 @@ def read_line(text: str, path: Path) -> Settings:
         retention=Retention(file.journal.keep_days, int(file.journal.max_mb * 1e6)),
         restart=Restart(file.restart.policy == "resume", file.restart.web_max_m, file.restart.snapshot_s),
         automation=Automation(**file.automation.model_dump()),
+        dry_accuracy=_dry_accuracy(file.gauges.dry),
         realtime=Realtime(**{**file.realtime.model_dump(), "cpus": tuple(file.realtime.cpus)}),
         named_law=None if file.control.law is None else LawName(file.control.law),
         plc=None if file.opcua is None else _plc(file.opcua, path.parent),
@@ -330,7 +340,13 @@ def _dry_kind(table: GaugeTable | None) -> GaugeKind:
 
 
 def _gauge(kind: GaugeKind, table: GaugeTable | None) -> GaugeDescription | None:
-    return None if table is None else GaugeDescription(kind=kind, **table.model_dump())
+    if table is None:
+        return None
+    return GaugeDescription(kind=kind, **table.model_dump(include=set(GaugeTable.model_fields)))
+
+
+def _dry_accuracy(table: DryGaugeTable | None) -> DryAccuracy:
+    return DryAccuracy() if table is None else DryAccuracy(table.accuracy_pct, table.foil_pct)
 
 
 def _wire(file: LineFile, folder: Path, dbc_path: Path | None) -> WireDescription:

@@ -102,11 +102,26 @@ class GaugeTable(Table):
     edge_mask_mm: float = Field(default=0.0, ge=0, le=500, description="boxes so near an edge are not believed, mm")
 
 
+class DryGaugeTable(GaugeTable):
+    """[gauges.dry]; the last two are for roll passports alone, no loop knows of them"""
+
+    accuracy_pct: float | None = Field(
+        default=None,
+        ge=0,
+        le=20,
+        description="one standard deviation of what all its readings are wrong by together, percent of target; "
+        "left out: 0.08",
+    )
+    foil_pct: float = Field(
+        default=0.0, ge=0, le=20, description="the same of what foil that varies along the web adds, percent of target"
+    )
+
+
 class GaugesTable(Table):
     """[gauges]"""
 
     wet: GaugeTable | None = Field(default=None, description="wet film gauge near the die")
-    dry: GaugeTable | None = Field(default=None, description="areal density gauge after the oven")
+    dry: DryGaugeTable | None = Field(default=None, description="areal density gauge after the oven")
 
 
 class ControlTable(Table):

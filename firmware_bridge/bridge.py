@@ -112,7 +112,6 @@ class CanLinePort:
         """
         if not self._transmit:
             return True
-        self._reads_since_write = 0
         lips: dict[str, Value] = {"gap_um": command.gap_um}
         pump: dict[str, Value] = {
             "ratio_rpm_per_mps": command.pump_ratio_rpm_per_mps,
@@ -133,6 +132,7 @@ class CanLinePort:
                 outlet.take_back()
             _LOG.warning("gate refused a command: %s", refusal)
             return False
+        self._reads_since_write = 0
         self._send(frames)
         return True
 

@@ -51,6 +51,7 @@ from controller.line.description import BoolArray, LawName, LineDescription
 from controller.line.profile import LineInputs
 
 MOST_OUT_SHARE = 0.25  # of the bolts can have their part done by others; beyond, each does its own
+LIFE_CYCLES = 3  # control cycles that a command stays valid
 ADVICE_HORIZON_S = 600.0  # ADVISORY shows where the lips would stand by then, not the first rate step toward it
 
 
@@ -96,6 +97,7 @@ class State(NamedTuple):
     news: str  # of a model taken into use since the last cycle
     law: law.LawState | None
     applied: envelope.Applied | None
+    silent: int  # cycles since a command was sent
     manual: UncertifiedCommand | None
     offset: offset.Offset | None  # of the target, while a reverse bump is on
     target: target.Target
@@ -130,7 +132,7 @@ def configure(
         adaptation=adapt.build(line, estimator, far) if learns else None,
         play=play.build(line, estimator) if learns else None,
         foresight=foresight.build(line, estimator, guest, pump),
-        command_life_cycles=int(np.ceil(3.0 * line.control.cycle_s / sync_period_s - 1e-9)),
+        command_life_cycles=int(np.ceil(LIFE_CYCLES * line.control.cycle_s / sync_period_s - 1e-9)),
     )
 
 
@@ -150,6 +152,7 @@ def init(config: Config, requested: Mode) -> State:
         news="",
         law=None,
         applied=None,
+        silent=LIFE_CYCLES,
         manual=None,
         offset=None,
         target=target.Target(),
@@ -162,8 +165,8 @@ def step(
 ) -> tuple[State, ActuatorCommand | None, Trace]:
     """One cycle, `dt_s` of line time after the last. The command is None when nothing shall be sent.
 
-    That is so in ADVISORY, and until every actuator was heard once, the pump just now. `missed` deadlines passed since
-    the last cycle.
+    That is so in ADVISORY, and until every actuator was heard once, the pump just now; and after ADVISORY until what
+    was commanded before has expired. `missed` deadlines passed since the last cycle.
     """
     applied = _applied(config, state, inputs)
     lips = play.follow(config.play, state.play, inputs)
@@ -202,8 +205,8 @@ def step(
         judged, rungs, wish = *_without_answer(config, judged, rungs), _stay(applied)
 
     valid_until = inputs.sync_cycle + config.command_life_cycles
-    # nobody commands a bolt he never heard of, or begins with a pump that he no longer hears
-    known = applied is state.applied or (inputs.pump_valid and _finite(applied))
+    # nobody commands a bolt he never heard of, or begins with a pump that he no longer hears, or with lips on their way
+    known = applied is state.applied or (state.silent >= LIFE_CYCLES and inputs.pump_valid and _finite(applied))
     sent = known and judged.actual is not Mode.ADVISORY
     paced_s = min(dt_s, config.line.control.cycle_s) if sent else ADVICE_HORIZON_S
     command, limits, limited = envelope.certify(config.envelope, wish, applied, paced_s, valid_until)
@@ -215,7 +218,7 @@ def step(
     known_now, bound, out = (seen, index, rungs, ahead), (limits, limited), _out_of_use(idle, inputs)
     trace = _trace(config, state, inputs, judged, known_now, wish, command, bound, out, (aim, hand), sent)
     kept = memory if known and answered else None
-    told = (rungs, fitting, lips, ahead, "", kept, now, manual, beside, aim, hand)
+    told = (rungs, fitting, lips, ahead, "", kept, now, 0 if sent else state.silent + 1, manual, beside, aim, hand)
     state = State(state.cycle + 1, seen, index, follow, watched, judged, *told)
     return state, command if sent else None, trace
 
@@ -247,7 +250,8 @@ def renewed(config: Config, state: State) -> tuple[Config, State]:
 
 def refused(state: State, before: State) -> State:
     """The transmit gate refused the last command, so nothing was sent: stand where we stood `before`, and hold."""
-    return state._replace(supervisor=supervisor.latch(state.supervisor, Outcome.REFUSED), applied=before.applied)
+    held = supervisor.latch(state.supervisor, Outcome.REFUSED)
+    return state._replace(supervisor=held, applied=before.applied, silent=before.silent + 1)
 
 
 def _applied(config: Config, state: State, inputs: LineInputs) -> envelope.Applied:

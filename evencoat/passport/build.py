@@ -29,6 +29,8 @@ from evencoat.passport.record import (
     Figures,
     Identity,
     Intervention,
+    LabSample,
+    LabSamples,
     OutOfTolerance,
     Passport,
     Run,
@@ -36,9 +38,10 @@ from evencoat.passport.record import (
     Target,
     Uncertainty,
 )
+from evencoat.passport.samples import Samples
 from evencoat.passport.web import Float32, PassportError, Seen, Tell, Web, read_web
-from evencoat.passport.weigh import SYSTEMATIC_PCT, RollMap, probability_out, weigh
-from evencoat.settings import SettingsError, read_line
+from evencoat.passport.weigh import SYSTEMATIC_PCT, RollMap, pinned, probability_out, weigh
+from evencoat.settings import DryAccuracy, SettingsError, read_line
 
 INTERVENTIONS = (What.MODE, What.SETPOINT, What.ACKNOWLEDGEMENT, What.RECIPE, What.MODEL, What.COMMAND)
 HARRIS_LEAST_M = 300
@@ -47,6 +50,11 @@ GAUGES_NOTE = (
     "The systematic part is assumed, not found: what the dry gauge reads too much or too little all the time, its "
     "drift since it was standardised, and foil that is thicker or thinner than ordered, are in nobody's data."
 )
+SAMPLES_NOTE = (
+    "What the dry gauge reads too much or too little all the time was found by the lab samples: well where they were "
+    "cut, less so hours of line time away from them, and no better than the area of their punch is known."
+)
+APART_SIGMAS = 4.0  # a disc further from what the others let expect is told of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +65,34 @@ class Told:
     job_order: str = ""
     material_lot: str = ""
     causes: tuple[causes.Named, ...] = ()
+    samples: Samples | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assumed:
+    """What a passport takes for granted. None: as the line file has it ([gauges.dry]), or else as usual.
+
+    systematic_pct, foil_pct: of target, standard uncertainties, see weigh; bound, piece_m: of what is cut out, see
+    scrap.cut_out.
+    """
+
+    systematic_pct: float | None = None
+    foil_pct: float | None = None
+    bound: float = scrap.BOUND
+    piece_m: int = scrap.PIECE_M
 
 
 @dataclass(slots=True)
 class Made:
-    """A passport and what it was made of."""
+    """A passport and what it was made of. doubtful: cells above the bound; marked: those to be cut out, in pieces."""
 
     record: Passport
     web: Web
     roll_map: RollMap
     chance: Float32
+    doubtful: BoolArray
     marked: BoolArray
+    samples: Samples | None = None
 
 
 def rolls_of(journal: JournalReader, most: int = 1000) -> list[Roll]:
@@ -92,29 +117,30 @@ def make(
     journal: JournalReader,
     roll: Roll,
     told: Told = Told(),
-    systematic_pct: float = SYSTEMATIC_PCT,
-    bound: float = scrap.BOUND,
+    assumed: Assumed = Assumed(),
     tell: Tell | None = None,
 ) -> Made:
     """The passport of one roll. Raises PassportError; JournalError, sqlite3.Error where the journal cannot be read."""
     try:
-        line = read_line(journal.settings_text, journal.path).line
+        settings = read_line(journal.settings_text, journal.path)
     except SettingsError as error:
         raise PassportError(f"{journal.path}: the settings in it are refused: {error}") from None
-    web = read_web(journal, line, roll, tell)
-    roll_map = weigh(web, systematic_pct)
-    tolerance_pct = line.target.tolerance_pct
-    chance = probability_out(roll_map, tolerance_pct)
-    cells = scrap.marked(chance, roll_map.coated, bound)
+    web = read_web(journal, settings.line, roll, tell)
+    roll_map = _weighed(web, settings.dry_accuracy, assumed, told.samples)
+    chance = probability_out(roll_map, settings.line.target.tolerance_pct)
+    doubtful = scrap.doubtful(chance, roll_map.coated, assumed.bound)
+    cells = scrap.cut_out(chance, roll_map.coated, assumed.bound, assumed.piece_m)
     chain = journal.audit()
     interventions = _interventions(chain, web)
     record = Passport(
         identity=_identity(journal.lot_at(web.to_row), web, roll, told),
         target=_target(web),
-        figures=_figures(web, roll_map, chance, cells),
+        figures=_figures(web, roll_map, chance, (doubtful, cells)),
         uncertainty=_uncertainty(web, roll_map),
-        stretches=_stretches(journal, web, roll_map, cells, told.causes),
-        scrap_bound=bound,
+        stretches=_stretches(journal, web, roll_map, doubtful, told.causes),
+        scrap_bound=assumed.bound,
+        scrap_piece_m=assumed.piece_m,
+        lab=_lab(web, roll_map, told.samples),
         scrap=[_scrap_mark(mark, web) for mark in scrap.marks(cells)],
         run=_run(journal, web, chain),
         interventions=interventions,
@@ -124,7 +150,46 @@ def make(
         },
         notes=_notes(journal, web, roll_map),
     )
-    return Made(record, web, roll_map, chance, cells)
+    return Made(record, web, roll_map, chance, doubtful, cells, told.samples)
+
+
+def _weighed(web: Web, stated: DryAccuracy, assumed: Assumed, samples: Samples | None) -> RollMap:
+    systematic_pct, foil_pct = (
+        next(value for value in values if value is not None)
+        for values in (
+            (assumed.systematic_pct, stated.accuracy_pct, SYSTEMATIC_PCT),
+            (assumed.foil_pct, stated.foil_pct, 0.0),
+        )
+    )
+    roll_map = weigh(web, systematic_pct, foil_pct)
+    return roll_map if samples is None else pinned(roll_map, web, samples)
+
+
+def _lab(web: Web, roll_map: RollMap, samples: Samples | None) -> LabSamples | None:
+    known = roll_map.known
+    if samples is None or known is None:
+        return None
+    return LabSamples(
+        file=samples.name,
+        punch_pct=samples.punch_pct,
+        gauge_pct=100.0 * known.gauge,
+        foil_pct=100.0 * known.foil,
+        discs=[
+            LabSample(
+                row=disc.row,
+                from_m=disc.at_m,
+                from_end_m=web.metres - disc.at_m,
+                lane=disc.zone + 1,
+                across_mm=disc.across_mm,
+                areal_density_gsm=disc.gsm,
+                deviation_pct=100.0 * math.expm1(disc.log),
+                sd_pct=100.0 * disc.sd,
+                gauges_over_pct=100.0 * math.expm1(over),
+                apart_sigmas=apart,
+            )
+            for disc, over, apart in zip(known.discs, known.over.tolist(), known.apart.tolist(), strict=True)
+        ],
+    )
 
 
 def _identity(lot: Lot, web: Web, roll: Roll, told: Told) -> Identity:
@@ -159,8 +224,9 @@ def _target(web: Web) -> Target:
     )
 
 
-def _figures(web: Web, roll_map: RollMap, chance: Float32, cells: BoolArray) -> Figures:
+def _figures(web: Web, roll_map: RollMap, chance: Float32, marked: tuple[BoolArray, BoolArray]) -> Figures:
     coated, metres = roll_map.coated, int(roll_map.coated.sum())
+    doubtful, cells = marked
     told: dict[str, float | None] = {
         "sigma_total_pct": None,
         "sigma_cd_pct": None,
@@ -187,6 +253,7 @@ def _figures(web: Web, roll_map: RollMap, chance: Float32, cells: BoolArray) -> 
         out_of_tolerance_share=float(chance[coated].mean()) if metres else 0.0,
         scrap_m=float(cells.any(axis=1).sum()),
         scrap_share=float(cells[coated].mean()) if metres else 0.0,
+        doubtful_share=float(doubtful[coated].mean()) if metres else 0.0,
         **told,
     )
 
@@ -203,14 +270,16 @@ def _uncertainty(web: Web, roll_map: RollMap) -> Uncertainty:
     coated = roll_map.coated
     some = bool(coated.any())
     return Uncertainty(
-        systematic_pct=100.0 * roll_map.systematic,
+        systematic_pct=100.0 * roll_map.assumed[0],
+        foil_pct=100.0 * roll_map.assumed[1],
+        systematic_left_pct=100.0 * float(np.median(roll_map.systematic)) if roll_map.known is not None else None,
         random_pct=100.0 * float(np.median(roll_map.random[coated])) if some else None,
         half_width_pct=float(np.median(roll_map.half_width_pct[coated])) if some else None,
         wet_noise_pct=100.0 * math.sqrt(roll_map.walk_shape.wet) if web.wet is not None else None,
         dry_noise_pct=100.0 * math.sqrt(roll_map.walk_shape.dry) if web.dry is not None else None,
         seen_wet=_share(web.wet, coated),
         seen_dry=_share(web.dry, coated),
-        note=GAUGES_NOTE,
+        note=GAUGES_NOTE if roll_map.known is None else SAMPLES_NOTE,
     )
 
 
@@ -317,9 +386,25 @@ def _notes(journal: JournalReader, web: Web, roll_map: RollMap) -> list[str]:
         )
     elif web.line.dry_gauge.is_scanner:
         notes.append("A scanner sees each metre in few lanes: its pass is shared out over the metres that it crossed.")
+    notes += _apart(roll_map)
     unseen = roll_map.seen[roll_map.coated] == 0.0
     if unseen.any():
         notes.append(
             f"No gauge saw {100.0 * float(unseen.mean()):.1f} % of the cells; their intervals are as wide as that."
         )
     return notes
+
+
+def _apart(roll_map: RollMap) -> list[str]:
+    known = roll_map.known
+    far = [] if known is None else [
+        f"row {disc.row} ({apart:+.1f})"
+        for disc, apart in zip(known.discs, known.apart.tolist(), strict=True)
+        if abs(apart) > APART_SIGMAS
+    ]  # fmt: skip
+    if not far:
+        return []
+    return [
+        f"Lab samples that lie far from what gauges and all other samples say, in standard deviations: "
+        f"{', '.join(far[:10])}. They were believed like the others."
+    ]

@@ -1,4 +1,5 @@
-"""A passport written out: a folder with passport.json, passport.html, map.parquet, and its seal.
+"""A passport written out: a folder with passport.json, passport.html, map.parquet, lab samples where there
+were any, and its seal.
 
 The folder appears whole or not at all. Only evencoat.passport and its commands import this.
 """
@@ -20,7 +21,7 @@ from evencoat.passport.web import PassportError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-RECORD, PAGE, MAP = "passport.json", "passport.html", "map.parquet"
+RECORD, PAGE, MAP, SAMPLES = "passport.json", "passport.html", "map.parquet", "samples.csv"
 ROWS_AT_ONCE = 2000
 
 
@@ -41,6 +42,8 @@ def export(made: Made, folder: Path, key: Ed25519PrivateKey | None) -> str:
         (part / RECORD).write_text(made.record.model_dump_json(indent=2) + "\n", encoding="utf-8")
         (part / PAGE).write_text(page(made, signer), encoding="utf-8")
         write_map(made, part / MAP)
+        if made.samples is not None:
+            (part / SAMPLES).write_bytes(made.samples.content)
         signing.seal(part, _about(made), key)
         _settle(part)
         part.rename(folder)
@@ -107,9 +110,10 @@ def write_map(made: Made, path: Path) -> None:
 def _columns(made: Made, rows: slice) -> dict[str, Any]:
     web, roll_map = made.web, made.roll_map
     target = web.line.target_profile_gsm * web.laid.target_ratio[rows, None]
-    log, random = roll_map.log[rows].astype(np.float64), roll_map.random[rows].astype(np.float64)
+    log = roll_map.log[rows].astype(np.float64)
     metre = np.arange(web.metres, dtype=np.int32)[rows]
-    sigma = np.sqrt(random**2 + roll_map.systematic**2)
+    systematic = np.broadcast_to(roll_map.systematic, roll_map.log.shape)[rows]
+    sigma = np.sqrt(roll_map.random[rows].astype(np.float64) ** 2 + systematic**2)
     return {
         "metre": metre,
         "web_m": web.first_m + metre.astype(np.float64),

@@ -81,6 +81,44 @@ def profile_and_trend(made: Made) -> bytes:
         return png(figure)
 
 
+def samples(made: Made) -> bytes:
+    """What the gauges read too much, by lab samples: along the roll, and across it near the discs of either end."""
+    known, web = made.roll_map.known, made.web
+    assert known is not None
+    metre, zone = (np.array([getattr(disc, name) for disc in known.discs]) for name in ("metre", "zone"))
+    with plt.rc_context(STYLE):
+        figure, (along, across) = plt.subplots(
+            1, 2, figsize=(10.4, 2.7), width_ratios=(2.2, 1), sharey=True, layout="constrained"
+        )
+        mean, doubt = (100.0 * _pieces(part.mean(axis=1)[:, None])[:, 0] for part in (known.error, known.sd))
+        _band(along, np.linspace(0, web.metres, mean.size), mean, doubt, SOFT)
+        along.plot(metre, 100.0 * known.over, ls="", marker="o", ms=3.5, color=MARK)
+        along.set_xlabel("metre of the roll")
+        along.set_ylabel("gauges more, %")
+        along.set_title("Along the roll, mean over the width")
+        lanes = np.arange(1.0, web.line.zones + 1.0)
+        for row, begin, colour in ((int(metre.min()), True, INK), (int(metre.max()), False, MARK)):
+            some = (metre < 0.5 * web.metres) == begin
+            if some.any():
+                _band(across, lanes, 100.0 * known.error[row], 100.0 * known.sd[row], colour)
+                across.plot(zone[some] + 1, 100.0 * known.over[some], ls="", marker="o", ms=3.5, color=colour,
+                            label="first half" if begin else "second half")  # fmt: skip
+        across.legend(loc="upper right")
+        across.set_xlabel("lane")
+        across.set_title("Across, at the outermost discs")
+        assumed = 196.0 * float(np.hypot(*made.roll_map.assumed))
+        for axis in (along, across):
+            axis.axhline(0.0, color="#c4c4be", lw=0.6)
+            for side in (-assumed, assumed):
+                axis.axhline(side, color=SOFT, lw=0.9, ls="--")
+        return png(figure)
+
+
+def _band(axis: Any, x: Array, mean: Any, sd: Any, colour: str) -> None:
+    axis.fill_between(x, mean - 1.96 * sd, mean + 1.96 * sd, color=colour, alpha=0.18, lw=0)
+    axis.plot(x, mean, color=colour, lw=1.2)
+
+
 def _largest(values: Array) -> float:
     return float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 0.0
 

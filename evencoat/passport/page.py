@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from evencoat import __version__
 from evencoat.passport import figures
 from evencoat.passport.build import Made
-from evencoat.passport.record import Passport
+from evencoat.passport.record import LabSamples, Passport
 from evencoat.report.page import document, escaped, image, section
 from evencoat.report.words import number
 
@@ -26,20 +26,26 @@ def _sections(made: Made, signer: str) -> Iterator[str]:
     yield section("Figures", "Of the map, over all that was coated.", _figures(record))
     yield section(
         "Roll map",
-        f"Grey is inside tolerance, ±{record.target.tolerance_pct:g} %, blue too thin, brown too thick, white bare.",
+        f"Grey is inside tolerance, ±{record.target.tolerance_pct:g} %, blue too thin, brown too thick, white bare. "
+        f"Scrap is cut by lane, in pieces of {record.scrap_piece_m} m and more.",
         image(figures.maps(made), "deviation, interval and scrap over the roll")
         + image(figures.profile_and_trend(made), "mean along the roll and profile across it"),
     )
     yield section(
         "Out of tolerance",
-        "Stretches, and what was going on when this web left the die. Metres count from where the roll began.",
+        f"Stretches with more than {100.0 * record.scrap_bound:g} % chance of it, and what was going on when this web "
+        "left the die. Metres count from where the roll began.",
         _stretches(record),
     )
-    yield section(
-        "How surely it is known",
-        f"{record.uncertainty.note} It is taken as {record.uncertainty.systematic_pct:g} % (one standard deviation).",
-        _uncertainty(record),
-    )
+    yield section("How surely it is known", _doubt(record), _uncertainty(record))
+    if record.lab is not None:
+        yield section(
+            "Lab samples",
+            "Discs that were punched out of the roll and weighed, foil taken off. Dots: what the gauges alone read "
+            "more than the disc; line and band: what the map was corrected by, with its 95 % interval; dashed: what "
+            "was assumed before.",
+            image(figures.samples(made), "what the gauges read too much, by lab samples") + _lab(record.lab),
+        )
     yield section("What ran, and who had a hand in it", "", _run(record))
     notes = "".join(f"<br>{escaped(note)}" for note in record.notes)
     yield f"<footer>evencoat {__version__}. The same in numbers: passport.json and map.parquet.{notes}</footer>"
@@ -102,10 +108,36 @@ def _stretches(record: Passport) -> str:
     return _table(heads, rows) + _more(len(record.stretches))
 
 
+def _doubt(record: Passport) -> str:
+    told = record.uncertainty
+    foil = f", and {told.foil_pct:g} % for foil that varies" if told.foil_pct > 0.0 else ""
+    assumed = f"{told.systematic_pct:g} % (one standard deviation){foil}"
+    if record.lab is None:
+        return f"{told.note} It is taken as {assumed}."
+    return f"{told.note} Assumed before: {assumed}; left: {number(told.systematic_left_pct, 3)} %."
+
+
+def _lab(lab: LabSamples) -> str:
+    heads = ("row", "metre", "from the end, m", "lane", "g/m2", "of target, %", "gauges more, %", "apart, sigma")
+    rows = [
+        (
+            str(disc.row), f"{disc.from_m:.1f}", f"{disc.from_end_m:.1f}", str(disc.lane),
+            f"{disc.areal_density_gsm:.2f}", f"{disc.deviation_pct:+.2f}", f"{disc.gauges_over_pct:+.2f}",
+            f"{disc.apart_sigmas:+.1f}",
+        )
+        for disc in lab.discs[:SHOWN]
+    ]  # fmt: skip
+    said = f"File {lab.file} (samples.csv beside this page); area of the punch known to {lab.punch_pct:g} %."
+    return f'<p class="note">{escaped(said)}</p>' + _table(heads, rows) + _more(len(lab.discs))
+
+
 def _uncertainty(record: Passport) -> str:
     told = record.uncertainty
     return _table(
-        ("half width, %", "random, %", "systematic, %", "wet noise, %", "dry noise, %", "seen wet, %", "seen dry, %"),
+        (
+            "half width, %", "random, %", "systematic, assumed, %", "wet noise, %", "dry noise, %", "seen wet, %",
+            "seen dry, %",
+        ),
         [
             (
                 number(told.half_width_pct, 3), number(told.random_pct, 3), number(told.systematic_pct, 3),

@@ -49,6 +49,10 @@ class Uncertainty(Table):
 
     coverage: Share = Field(default=0.95, description="share of cells whose true value lies within the interval")
     systematic_pct: float = Field(ge=0, description="standard uncertainty common to all cells, percent: assumed")
+    foil_pct: float = Field(ge=0, description="what foil that varies along the web adds to that, percent: assumed")
+    systematic_left_pct: Maybe = Field(
+        description="median over the cells of what lab samples leave of both, percent; null: there are no samples"
+    )
     random_pct: Maybe = Field(description="median standard uncertainty of one cell, percent: found in the roll's data")
     half_width_pct: Maybe = Field(description="median half width of a cell's interval, percent")
     wet_noise_pct: Maybe = Field(description="noise of one wet scan of one zone, percent; null: no wet gauge")
@@ -72,7 +76,8 @@ class Figures(Table):
     harris_words: str = Field(description="the same in plain words")
     out_of_tolerance_share: Share = Field(description="expected share of the coated cells out of tolerance")
     scrap_m: Length = Field(description="metres with a mark in any lane")
-    scrap_share: Share = Field(description="share of the coated cells that are marked")
+    scrap_share: Share = Field(description="share of the coated cells that are to be cut out")
+    doubtful_share: Share = Field(description="share of them whose own chance of being out is above the bound")
 
 
 class ScrapMark(Table):
@@ -87,14 +92,39 @@ class ScrapMark(Table):
     to_end_m: Length = Field(description="m from the roll's last metre to where it ends when the roll is unwound")
 
 
+class LabSample(Table):
+    """A disc that was punched out of the roll and weighed."""
+
+    row: int = Field(ge=2, description="of the file")
+    from_m: Length = Field(description="m from the roll's first metre")
+    from_end_m: Length = Field(description="m from the roll's last metre")
+    lane: int = Field(ge=1)
+    across_mm: float = Field(description="mm from the middle of the web")
+    areal_density_gsm: float = Field(gt=0)
+    deviation_pct: float = Field(description="from the target of then, percent")
+    sd_pct: float = Field(gt=0, description="standard uncertainty of the weighing, percent of the target of then")
+    gauges_over_pct: float = Field(description="by how much the map without samples is above it, percent")
+    apart_sigmas: float = Field(description="standard deviations by which that is more than the other discs let expect")
+
+
+class LabSamples(Table):
+    """The discs of one file, and what they say of the map."""
+
+    file: str = Field(description="its name when it was read; its bytes are beside this record")
+    punch_pct: float = Field(ge=0, description="standard uncertainty of the punch's area, common to all discs, percent")
+    gauge_pct: float = Field(description="size of the gauge's systematic part that the discs made likeliest, percent")
+    foil_pct: float = Field(description="the same of a part that changes at splices and stops, percent")
+    discs: list[LabSample]
+
+
 class OutOfTolerance(Table):
-    """A stretch for people: the rectangle about marks that hang together."""
+    """A stretch for people: the rectangle about cells that hang together and whose chance is above the bound."""
 
     from_m: Length
     to_m: Length
     first_lane: int = Field(ge=1)
     last_lane: int = Field(ge=1)
-    marked_cells: int = Field(ge=1, description="cells of a metre and a zone that are marked in it")
+    marked_cells: int = Field(ge=1, description="cells of a metre and a zone in it that are above the bound")
     worst_pct: float = Field(description="largest deviation from target in it, percent")
     from_at: Moment | None
     cause: str
@@ -136,8 +166,14 @@ class Passport(Table):
     figures: Figures
     uncertainty: Uncertainty
     stretches: list[OutOfTolerance]
-    scrap_bound: Share = Field(description="a cell is marked when it is out of tolerance with more than this chance")
+    scrap_bound: Share = Field(
+        description="pieces are cut so that the sum of (chance of being out - this) over what goes is the largest"
+    )
+    scrap_piece_m: int = Field(
+        ge=1, description="shortest piece of a lane that is cut out or left between two cuts, m; 1: single cells"
+    )
     scrap: list[ScrapMark]
+    lab: LabSamples | None = Field(description="lab samples that the map was pinned by; null: none")
     run: Run
     interventions: list[Intervention]
     interventions_by: dict[str, int] = Field(description="how many by a person, by automation, by evencoat itself")

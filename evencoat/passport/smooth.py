@@ -13,7 +13,9 @@ Stoffer, "An approach to time series smoothing and forecasting using the EM algo
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -83,8 +85,11 @@ def smoothed(readings: Readings, walk: Walk) -> Smoothed:
     return Smoothed(found[0][..., 0], found[0][..., 1], walk, found[0][..., 2])
 
 
-def likeliest(readings: Readings, first_guess: Walk) -> Walk:
-    """The variances under which what was seen is likeliest; of some stretches spread over the roll."""
+def likeliest(readings: Readings, first_guess: Walk, begin: Walk | None = None) -> Walk:
+    """The variances under which what was seen is likeliest; of some stretches spread over the roll.
+
+    first_guess: what gauges are described as; begin: where to look first, where others were found already.
+    """
     metres = readings.wet.shape[0]
     starts = sorted({max(0, round(k * (metres - PART_M) / max(PARTS - 1, 1))) for k in range(PARTS)})
     parts = _beside([readings.part(slice(start, start + PART_M)) for start in starts])
@@ -94,7 +99,8 @@ def likeliest(readings: Readings, first_guess: Walk) -> Walk:
     if not np.isfinite(readings.dry).any():
         told -= {"o", "dry"}
 
-    best, least = first_guess, _forward(parts, first_guess).unlikely
+    best = begin or first_guess
+    least = _forward(parts, best).unlikely
     for step in STEPS:
         moved = True
         while moved:
@@ -136,70 +142,97 @@ class _Filtered:
 def _forward(readings: Readings, walk: Walk) -> _Filtered:
     metres, channels = readings.wet.shape
     state, cov = np.empty((metres, 2, channels)), np.empty((metres, 3, channels))
-    qx, qo = walk.along(metres)
-    x, o = np.zeros(channels), np.zeros(channels)
-    xx, xo, oo = np.full(channels, PRIOR_X), np.zeros(channels), np.full(channels, PRIOR_O)
-    wet_var, dry_var = _noise(walk.wet, readings.wet_scans), _noise(walk.dry, readings.dry_scans)
-    wet, dry = np.nan_to_num(readings.wet), np.nan_to_num(readings.dry)
-    wet_seen: BoolArray = np.isfinite(readings.wet)
-    dry_seen: BoolArray = np.isfinite(readings.dry)
-    any_wet, any_dry = (np.asarray(seen.any(axis=1)) for seen in (wet_seen, dry_seen))
-    cost, count = 0.0, int(wet_seen.sum() + dry_seen.sum())
-    for k in range(metres):
-        xx, oo = xx + qx[k], oo + qo[k]
-        if any_wet[k]:
-            s = xx + 2.0 * xo + oo + wet_var[k]
-            surprise = wet[k] - x - o
-            gx, go = (xx + xo) / s * wet_seen[k], (xo + oo) / s * wet_seen[k]
-            x, o = x + gx * surprise, o + go * surprise
-            row_x, row_o = xx + xo, xo + oo
-            xx, xo, oo = xx - gx * row_x, xo - gx * row_o, oo - go * row_o
-            cost += float(((np.log(s) + surprise * surprise / s) * wet_seen[k]).sum())
-        if any_dry[k]:
-            s = xx + dry_var[k]
-            surprise = dry[k] - x
-            gx, go = xx / s * dry_seen[k], xo / s * dry_seen[k]
-            x, o = x + gx * surprise, o + go * surprise
-            xx, xo, oo = xx - gx * xx, xo - gx * xo, oo - go * xo
-            cost += float(((np.log(s) + surprise * surprise / s) * dry_seen[k]).sum())
-        state[k, 0], state[k, 1] = x, o
-        cov[k, 0], cov[k, 1], cov[k, 2] = xx, xo, oo
+    cost = _compiled()[0](*_seen(readings, walk), *_paces(walk, metres), state, cov)
+    count = int(np.isfinite(readings.wet).sum() + np.isfinite(readings.dry).sum())
     return _Filtered(state, cov, 0.5 * cost / max(count, 1))
 
 
-def _noise(variance: float, scans: Array) -> Array:
-    return variance / np.maximum(scans, 1e-6)
+def _seen(readings: Readings, walk: Walk) -> tuple[Array, Array, Array, Array]:
+    """What each gauge saw, NaN where nothing, and its variance."""
+    return (
+        np.ascontiguousarray(readings.wet),
+        walk.wet / np.maximum(readings.wet_scans, 1e-6),
+        np.ascontiguousarray(readings.dry),
+        walk.dry / np.maximum(readings.dry_scans, 1e-6),
+    )
+
+
+def _paces(walk: Walk, metres: int) -> tuple[Array, Array]:
+    x, o = walk.along(metres)
+    return np.ascontiguousarray(x), np.ascontiguousarray(o)
 
 
 def _both_ways(readings: Readings, walk: Walk) -> tuple[Array, Array, Array]:
     """x, its variance and o, (metres, channels, 3); and the mean square steps of x and o, (metres,) each."""
     known = _forward(readings, walk)
     metres, _, channels = known.state.shape
-    qx, qo = walk.along(metres)
-    out = np.empty((metres, channels, 3))
-    steps = np.zeros((2, metres))
-    x, o = known.state[-1]
-    xx, xo, oo = known.cov[-1]
-    out[-1, :, 0], out[-1, :, 1], out[-1, :, 2] = x, xx, o
-    for k in range(metres - 2, -1, -1):
-        (fx, fo), (fxx, fxo, foo) = known.state[k], known.cov[k]
-        pxx, poo = fxx + qx[k + 1], foo + qo[k + 1]
-        det = pxx * poo - fxo * fxo
-        # gain: covariance of metre k with k + 1, over that of k + 1 as foreseen
-        a, b = (fxx * poo - fxo * fxo) / det, fxo * qx[k + 1] / det
-        c, d = fxo * qo[k + 1] / det, (foo * pxx - fxo * fxo) / det
-        dx, do = x - fx, o - fo
-        nx, no = fx + a * dx + b * do, fo + c * dx + d * do
-        exx, exo, eoo = xx - pxx, xo - fxo, oo - poo
-        nxx = fxx + a * a * exx + 2.0 * a * b * exo + b * b * eoo
-        nxo = fxo + a * c * exx + (a * d + b * c) * exo + b * d * eoo
-        noo = foo + c * c * exx + 2.0 * c * d * exo + d * d * eoo
-        lag_x, lag_o = a * xx + b * xo, c * xo + d * oo  # of metre k with k + 1
-        steps[0, k + 1] = np.mean((x - nx) ** 2 + xx + nxx - 2.0 * lag_x)
-        steps[1, k + 1] = np.mean((o - no) ** 2 + oo + noo - 2.0 * lag_o)
-        x, o, xx, xo, oo = nx, no, nxx, nxo, noo
-        out[k, :, 0], out[k, :, 1], out[k, :, 2] = x, xx, o
-    return out, steps[0], steps[1]
+    out, steps = np.empty((metres, channels, 3)), np.zeros((2, metres))
+    _compiled()[1](known.state, known.cov, *_paces(walk, metres), out, steps)
+    return out, steps[0] / channels, steps[1] / channels
+
+
+@cache
+def _compiled() -> tuple[Callable[..., float], Callable[..., None]]:
+    """The two loops below as machine code, kept on disk. Numba is imported by who smooths, not by who verifies."""
+    import numba
+
+    return numba.njit(cache=True)(_filter), numba.njit(cache=True)(_smooth)
+
+
+def _filter(
+    wet: Array, wet_var: Array, dry: Array, dry_var: Array, qx: Array, qo: Array, state: Array, cov: Array
+) -> float:
+    """Forward along the web; fills state and cov, returns twice minus the log likelihood."""
+    cost = 0.0
+    for c in range(wet.shape[1]):
+        x = o = xo = 0.0
+        xx, oo = PRIOR_X, PRIOR_O
+        for k in range(wet.shape[0]):
+            xx, oo = xx + qx[k], oo + qo[k]
+            if not math.isnan(wet[k, c]):
+                s = xx + 2.0 * xo + oo + wet_var[k, c]
+                surprise, gx, go = wet[k, c] - x - o, (xx + xo) / s, (xo + oo) / s
+                x, o = x + gx * surprise, o + go * surprise
+                row_x, row_o = xx + xo, xo + oo
+                xx, xo, oo = xx - gx * row_x, xo - gx * row_o, oo - go * row_o
+                cost += math.log(s) + surprise * surprise / s
+            if not math.isnan(dry[k, c]):
+                s = xx + dry_var[k, c]
+                surprise, gx, go = dry[k, c] - x, xx / s, xo / s
+                x, o = x + gx * surprise, o + go * surprise
+                xx, xo, oo = xx - gx * xx, xo - gx * xo, oo - go * xo
+                cost += math.log(s) + surprise * surprise / s
+            state[k, 0, c], state[k, 1, c] = x, o
+            cov[k, 0, c], cov[k, 1, c], cov[k, 2, c] = xx, xo, oo
+    return cost
+
+
+def _smooth(state: Array, cov: Array, qx: Array, qo: Array, out: Array, steps: Array) -> None:
+    """Backward along the web; fills out, and adds up in steps the mean squares of each channel's steps."""
+    last = state.shape[0] - 1
+    for c in range(state.shape[2]):
+        x, o = state[last, 0, c], state[last, 1, c]
+        xx, xo, oo = cov[last, 0, c], cov[last, 1, c], cov[last, 2, c]
+        out[last, c, 0], out[last, c, 1], out[last, c, 2] = x, xx, o
+        for k in range(last - 1, -1, -1):
+            fx, fo = state[k, 0, c], state[k, 1, c]
+            fxx, fxo, foo = cov[k, 0, c], cov[k, 1, c], cov[k, 2, c]
+            pxx, poo = fxx + qx[k + 1], foo + qo[k + 1]
+            det = pxx * poo - fxo * fxo
+            # gain: covariance of metre k with k + 1, over that of k + 1 as foreseen
+            a, b = (fxx * poo - fxo * fxo) / det, fxo * qx[k + 1] / det
+            g, d = fxo * qo[k + 1] / det, (foo * pxx - fxo * fxo) / det
+            dx, do = x - fx, o - fo
+            nx, no = fx + a * dx + b * do, fo + g * dx + d * do
+            exx, exo, eoo = xx - pxx, xo - fxo, oo - poo
+            nxx = fxx + a * a * exx + 2.0 * a * b * exo + b * b * eoo
+            nxo = fxo + a * g * exx + (a * d + b * g) * exo + b * d * eoo
+            noo = foo + g * g * exx + 2.0 * g * d * exo + d * d * eoo
+            lag_x, lag_o = a * xx + b * xo, g * xo + d * oo  # of metre k with k + 1
+            steps[0, k + 1] += (x - nx) ** 2 + xx + nxx - 2.0 * lag_x
+            steps[1, k + 1] += (o - no) ** 2 + oo + noo - 2.0 * lag_o
+            x, o, xx, xo, oo = nx, no, nxx, nxo, noo
+            out[k, c, 0], out[k, c, 1], out[k, c, 2] = x, xx, o
 
 
 def _here(readings: Readings, walk: Walk, steps_x: Array, steps_o: Array) -> Walk:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from controller.line.description import Array, BoolArray
+from evencoat.passport.samples import Samples, placed
 from evencoat.passport.smooth import Readings, Walk, likeliest, smoothed, split
-from evencoat.passport.web import Float32, Seen, Web
+from evencoat.passport.standard import Known, known_by
+from evencoat.passport.web import Float32, PassportError, Seen, Web
 
 SYSTEMATIC_PCT = 0.08  # standard uncertainty common to all scans of a dry gauge: nothing in a journal tells of it
 WET_ALONE_PCT = 1.5  # the same of a line that has no dry gauge: the wet one is blind to solids
 COVERAGE_SIGMAS = 1.96  # of an interval of 95 %
 ZONES_AT_ONCE = 40
+GROUPS = 4  # of waves across the web, each with its own pace
+TORN_SHARE = 0.02  # of the metres may be seen in part
 ZONES_ASKED = 16  # about how fast shapes walk, and how noisy the gauges are
 ALIKE = 0.4  # two gauges' excesses are one hole when they differ by less than this share
 
@@ -25,18 +30,23 @@ ALIKE = 0.4  # two gauges' excesses are one hole when they differ by less than t
 class RollMap:
     """Areal density over the target of when it was laid, log; (metres, zones) each.
 
-    random: standard uncertainty of one cell; systematic: that of all cells together. seen: scans of any gauge behind a
-    cell; coated: (metres,).
+    random: standard uncertainty of one cell; systematic: what cells have in common of it, one number of shape (1, 1),
+    or that of every cell where lab samples pin it. seen: scans of any gauge behind a cell; coated: (metres,).
+    mean_random: standard uncertainty of the mean over the width, (metres,); assumed: systematic part and what foil that
+    varies adds, log, before any sample.
     """
 
     log: Float32
     random: Float32
-    systematic: float
+    systematic: Float32
     seen: Float32
     coated: BoolArray
     mean_log: Array
     walk_mean: Walk
     walk_shape: Walk
+    mean_random: Array
+    assumed: tuple[float, float]
+    known: Known | None = None
 
     @property
     def deviation_pct(self) -> Float32:
@@ -54,8 +64,11 @@ class RollMap:
         return (COVERAGE_SIGMAS * self.sigma_pct).astype(np.float32)
 
 
-def weigh(web: Web, systematic_pct: float = SYSTEMATIC_PCT) -> RollMap:
-    """Join what both gauges saw of a roll."""
+def weigh(web: Web, systematic_pct: float = SYSTEMATIC_PCT, foil_pct: float = 0.0) -> RollMap:
+    """Join what both gauges saw of a roll.
+
+    foil_pct: what foil that varies along the web adds to a dry reading, one standard deviation, percent of target.
+    """
     zones = web.line.zones
     wet_mean, wet_shape, wet_counts = _parts(web.wet, web, zones)
     dry_mean, dry_shape, dry_counts = _parts(web.dry, web, zones)
@@ -63,29 +76,100 @@ def weigh(web: Web, systematic_pct: float = SYSTEMATIC_PCT) -> RollMap:
     totals = wet_counts.sum(axis=1, keepdims=True), dry_counts.sum(axis=1, keepdims=True)
     level = Readings(wet_mean, totals[0], dry_mean, totals[1])
     mean = smoothed(level, likeliest(level, guess))
-    shapes = Readings(wet_shape, wet_counts, dry_shape, dry_counts)
-    whole = likeliest(shapes.of(slice(None, None, -(-zones // ZONES_ASKED))), guess)
-    log, variance = np.empty_like(wet_shape, dtype=np.float32), np.empty_like(wet_shape, dtype=np.float32)
-    walk = guess
-    for first in range(0, zones, ZONES_AT_ONCE):
-        some = slice(first, first + ZONES_AT_ONCE)
-        shape = smoothed(shapes.of(some), whole)
-        log[:, some], variance[:, some] = mean.x + shape.x, mean.variance + shape.variance
-        walk = shape.walk
+    shape, shape_variance, walk = _shapes(Readings(wet_shape, wet_counts, dry_shape, dry_counts), guess)
+    log = (mean.x + shape).astype(np.float32)
+    variance = (mean.variance + shape_variance).astype(np.float32)
     for metre, zone, excess, doubt in _holes(web):
         log[metre, zone] += excess
         variance[metre, zone] += doubt
     log -= np.log(web.laid.target_ratio)[:, None].astype(np.float32)
+    foil, systematic = 0.01 * foil_pct, _systematic(web, systematic_pct)
     return RollMap(
         log=log,
         random=np.sqrt(variance),
-        systematic=_systematic(web, systematic_pct),
+        systematic=np.full((1, 1), math.hypot(systematic, foil), dtype=np.float32),
         seen=(wet_counts + dry_counts).astype(np.float32),
         coated=_coated(web),
         mean_log=mean.x[:, 0] - np.log(web.laid.target_ratio),
         walk_mean=mean.walk,
         walk_shape=walk,
+        mean_random=np.sqrt(mean.variance[:, 0]),
+        assumed=(systematic, foil),
     )
+
+
+def pinned(roll_map: RollMap, web: Web, samples: Samples) -> RollMap:
+    """The map without what the samples say that it reads too much, in doubt of only what is left of that.
+
+    Raises PassportError for a sample that lies nowhere on the roll.
+    """
+    discs = placed(samples, web)
+    for disc in discs:
+        if not roll_map.coated[disc.metre]:
+            raise PassportError(
+                f"{samples.name}, row {disc.row}: metre {disc.metre} of the roll is bare foil, as far as gauges saw"
+            )
+    known = known_by(
+        discs, web, roll_map.log, (roll_map.random, roll_map.mean_random), (*roll_map.assumed, 0.01 * samples.punch_pct)
+    )
+    return replace(
+        roll_map,
+        log=roll_map.log - known.error,
+        mean_log=roll_map.mean_log - known.error.mean(axis=1),
+        systematic=known.sd,
+        known=known,
+    )
+
+
+def _shapes(shapes: Readings, guess: Walk) -> tuple[Float32, Float32, Walk]:
+    """Each zone's deviation from the mean and its variance, (metres, zones); pace and noise of the narrowest waves.
+
+    Neighbouring zones move together: wide waves across the web walk far faster than narrow ones, which are little but
+    noise. So the zones' cosines are smoothed, by groups of like width; where gauges miss zones, the zones themselves.
+    """
+    metres, zones = shapes.wet.shape
+    if max(_torn(shapes.wet_scans), _torn(shapes.dry_scans)) > TORN_SHARE:
+        basis, edges = np.eye(zones), [0, zones]
+    else:
+        basis, shapes = cosines(zones), _waves(shapes)
+        edges = sorted({round(zones ** (k / GROUPS)) for k in range(GROUPS + 1)})
+    x, variance = np.zeros((metres, zones), np.float32), np.zeros((metres, zones), np.float32)
+    walk: Walk | None = None
+    whole: Walk | None = None
+    for group in reversed([slice(*edge) for edge in pairwise(edges)]):  # the narrow ones first: they show the noise
+        asked = slice(group.start, group.stop, -(-(group.stop - group.start) // ZONES_ASKED))
+        whole = likeliest(shapes.of(asked), guess, whole)
+        for first in range(group.start, group.stop, ZONES_AT_ONCE):
+            some = slice(first, min(first + ZONES_AT_ONCE, group.stop))
+            found = smoothed(shapes.of(some), whole)
+            x[:, some], variance[:, some] = found.x, found.variance
+            walk = walk or found.walk
+    back = basis.astype(np.float32)
+    assert walk is not None
+    return x @ back, variance @ back**2, walk
+
+
+def _torn(scans: Array) -> float:
+    """Share of the metres that a gauge saw in some zones, but not in all."""
+    seen = scans > 0.0
+    return float((seen.any(axis=1) & ~seen.all(axis=1)).sum() / max(int(seen.any(axis=1).sum()), 1))
+
+
+def cosines(zones: int) -> Array:
+    """Orthonormal waves across the web, (waves, zones): the first is the mean, each next one half a wave shorter."""
+    wave = np.arange(zones)[:, None]
+    rows: Array = math.sqrt(2.0 / zones) * np.cos(math.pi * (np.arange(zones) + 0.5) * wave / zones)
+    rows[0] /= math.sqrt(2.0)
+    return rows
+
+
+def _waves(shapes: Readings) -> Readings:
+    basis = cosines(shapes.wet.shape[1])
+    parts = []
+    for values, scans in ((shapes.wet, shapes.wet_scans), (shapes.dry, shapes.dry_scans)):
+        waves = np.where(scans > 0.0, values, np.nan) @ basis.T
+        parts += [waves, np.where(np.isfinite(waves), scans.mean(axis=1, keepdims=True), 0.0)]
+    return Readings(*parts)
 
 
 def _parts(seen: Seen | None, web: Web, zones: int) -> tuple[Array, Array, Array]:

@@ -74,6 +74,20 @@ def test_who_has_just_started_need_not_miss_a_link_that_was_cut_before(machine: 
     assert machine.sink.last is not None and machine.sink.last.link_faults == ("dry profile: never seen",)
 
 
+@pytest.mark.parametrize("advised", [1, 2, 3, 4, 9])
+def test_who_only_advised_for_a_moment_begins_anew_when_his_last_command_has_expired(advised: int) -> None:
+    """Here a safe stop has kept the lips from where that command sent them."""
+    one = Machine()
+    one.begin(seed=423, cycles=89)
+    one.safe_stop()
+    one.ask(Mode.HOLD, 14)
+    one.ask(Mode.ADVISORY, advised)
+    one.ask(Mode.HOLD, 10)
+    hold(one)
+    assert one.sink.last is not None and one.sink.last.sent
+    one.teardown()
+
+
 def test_a_journal_that_lost_a_cycle_is_seen() -> None:
     one = Machine()
     one.begin(seed=1, cycles=3)

@@ -7,7 +7,7 @@ import pytest
 
 from firmware_bridge.bus import BusError
 from firmware_bridge.bus_memory import MemoryBus, MemoryHub
-from firmware_bridge.contract import HeartbeatState, Node, Telegram
+from firmware_bridge.contract import COMMAND_TIMEOUT_PERIODS, HeartbeatState, Node, Telegram
 from firmware_bridge.error_frames import overrun_frame
 from firmware_bridge.frames import Frame
 from firmware_bridge.link import Transmitter
@@ -55,6 +55,19 @@ def test_a_refused_command_sends_nothing_and_leaves_no_gap_in_the_counters() -> 
     assert {message.telegram for message in line.heard()} == COMMANDS
     assert line.receiver.health(0.0)[Telegram.DIE_COMMAND].lost == 0
     assert line.port.last_refusal is None
+
+
+def test_who_was_only_refused_for_as_long_as_a_command_lives_begins_from_what_is_fed_back() -> None:
+    line = ready()
+    assert line.port.write(line.command())
+    elsewhere = {"gap_um": np.full(ZONES, 603.0)}
+    for _ in range(COMMAND_TIMEOUT_PERIODS):
+        line.tick(die_feedback=elsewhere)
+        line.port.read()
+        assert not line.port.write(line.command(603.0))
+    line.tick(die_feedback=elsewhere)
+    line.port.read()
+    assert line.port.write(line.command(603.0)), "nobody has commanded the lips meanwhile"
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -5.0, 4000.0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from controller.core.trace import Trace
 from controller.line.command import Mode
 from evencoat.journal import CycleJournal, JournalReader, What
-from evencoat.passport import Made, Told, make, roll_named
+from evencoat.passport import Assumed, Made, Told, make, roll_named
 from evencoat.settings import Settings, load_line
 from tests.runs import Line, story
 
@@ -30,6 +31,7 @@ class Story:
     wet_silent: tuple[float, float] = (-1.0, -1.0)
     dry_silent: tuple[float, float] = (-1.0, -1.0)
     wet_offset: float = 0.01
+    dry_offset: float = 0.0
     rolls: tuple[int, ...] = (1,)
     bare: tuple[float, float] = (-1.0, -1.0)
     spike_at: tuple[float, float] | None = None  # metre, size: of the wet gauge alone
@@ -55,7 +57,7 @@ def write(path: Path, told: Story, settings: Settings, first_trace: Trace) -> No
             scans: dict[str, object] = {}
             for kind, every, at_m, noise, offset, silent in (
                 ("wet", WET_EVERY, WET_M, NOISE[0], told.wet_offset, told.wet_silent),
-                ("dry", DRY_EVERY, DRY_M, NOISE[1], 0.0, told.dry_silent),
+                ("dry", DRY_EVERY, DRY_M, NOISE[1], told.dry_offset, told.dry_silent),
             ):
                 seen_m = web_m - 0.5 * CYCLE_M * every - at_m
                 if k % every or silent[0] <= seen_m < silent[1]:
@@ -111,10 +113,13 @@ def roll(tmp_path_factory: pytest.TempPathFactory, first_trace: Trace) -> Callab
 
 @pytest.fixture(scope="session")
 def made(roll: Callable[[Story], Path]) -> Callable[..., Made]:
-    """Passports of stories."""
+    """Passports of stories, each made once."""
 
-    def passport(told: Story = Story(), number: int | None = 1, known: Told = Told()) -> Made:
+    @cache
+    def passport(
+        told: Story = Story(), number: int | None = 1, known: Told = Told(), assumed: Assumed = Assumed(0.0)
+    ) -> Made:
         with JournalReader(roll(told)) as reader:
-            return make(reader, roll_named(reader, number), known, systematic_pct=0.0)
+            return make(reader, roll_named(reader, number), known, assumed)
 
     return passport

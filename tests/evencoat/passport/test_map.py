@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from evencoat.passport import Made, Named, Told
-from evencoat.passport.scrap import Mark, marks, stretches
+from evencoat.passport import Assumed, Made, Named, Told
+from evencoat.passport.scrap import Mark, cut_out, marks, stretches
 from evencoat.passport.smooth import Readings, Walk, likeliest, smoothed, split
-from evencoat.passport.weigh import probability_out
+from evencoat.passport.weigh import cosines, probability_out, weigh
 from tests.evencoat.passport.conftest import HILL_FROM, HILL_TO, HILL_ZONES, NOISE, Story, true_log
 
 
@@ -137,7 +141,7 @@ def test_chances_are_those_of_the_normal_distribution(made: Callable[..., Made])
     assert ((chance >= 0.0) & (chance <= 1.0)).all()
     map_ = type(map_)(**{name: getattr(map_, name) for name in map_.__slots__})
     map_.log = np.log1p(np.array([[0.02, 0.0, 0.03]], dtype=np.float32))
-    map_.random, map_.systematic = np.full((1, 3), 0.01, np.float32), 0.0
+    map_.random, map_.systematic = np.full((1, 3), 0.01, np.float32), np.zeros((1, 1), np.float32)
     assert probability_out(map_, 2.0)[0] == pytest.approx([0.500032, 0.0455003, 0.841345], abs=1e-5)
 
 
@@ -148,3 +152,64 @@ def test_marks_and_stretches_are_the_cells_that_hang_together() -> None:
     first, second = stretches(cells, np.where(cells, -3.0, 0.0).astype(np.float32))
     assert (first.from_m, first.to_m, first.first_zone, first.last_zone, first.cells) == (10, 25, 0, 2, 19)
     assert (second.from_m, second.to_m, second.cells, second.worst_pct) == (40, 41, 1, -3.0)
+
+
+def cut_all(cells: np.ndarray, piece_m: int) -> list[Mark]:
+    return marks(cut_out(cells.astype(np.float32), np.ones(len(cells), dtype=bool), 1e-6, piece_m))
+
+
+def test_pieces_take_what_is_too_short_to_use_and_nothing_shorter_is_cut() -> None:
+    cells = np.zeros((100, 2), dtype=bool)
+    cells[[0, 30, 37, 99], 0] = True
+    cells[50:70, 1] = True
+    first, middle, last, long = cut_all(cells, 10)
+    assert (first, last, long) == (Mark(0, 0, 10), Mark(0, 90, 100), Mark(1, 50, 70))
+    assert middle.to_m - middle.from_m == 10 and middle.from_m <= 30 and middle.to_m >= 38
+    assert cut_all(cells[:6], 10) == [Mark(0, 0, 6)]
+
+
+def allowed(lane: tuple[bool, ...], piece_m: int) -> bool:
+    """Whether no cut is shorter than a piece, nor anything between two."""
+    cut = marks(np.array(lane)[:, None])
+    return all(mark.to_m - mark.from_m >= min(piece_m, len(lane)) for mark in cut) and all(
+        after.from_m - before.to_m >= piece_m for before, after in pairwise(cut)
+    )
+
+
+@given(st.lists(st.floats(0.0, 1.0, width=32), min_size=1, max_size=9), st.integers(1, 5), st.floats(0.01, 0.5))
+def test_no_other_way_to_cut_is_better(chances: list[float], piece_m: int, bound: float) -> None:
+    chance = np.array(chances, dtype=np.float32)[:, None]
+    cut = cut_out(chance, np.ones(len(chances), dtype=bool), bound, piece_m)[:, 0]
+    gain = chance[:, 0].astype(np.float64) - bound
+    best = max(gain[list(way)].sum() for way in product((False, True), repeat=len(chances)) if allowed(way, piece_m))
+    assert allowed(tuple(cut.tolist()), piece_m) and gain[cut].sum() == pytest.approx(best, abs=1e-9)
+
+
+def test_bare_foil_is_cut_only_between_what_is_bad() -> None:
+    chance, coated = np.zeros((60, 1), np.float32), np.ones(60, dtype=bool)
+    coated[20:25] = coated[40:] = False
+    chance[15:20] = chance[25:30] = chance[40:] = 1.0
+    assert marks(cut_out(chance, coated, 0.1, 10)) == [Mark(0, 15, 30)]
+
+
+def test_a_passport_says_what_is_cut_and_what_of_it_is_in_doubt(made: Callable[..., Made]) -> None:
+    pieces, cells = made(assumed=Assumed(0.0, piece_m=40)), made(assumed=Assumed(0.0, piece_m=1))
+    assert (pieces.doubtful == cells.marked).all() and pieces.record.stretches == cells.record.stretches
+    assert pieces.record.figures.doubtful_share == cells.record.figures.scrap_share
+    assert pieces.record.figures.scrap_share > cells.record.figures.scrap_share
+    assert min(mark.to_m - mark.from_m for mark in pieces.record.scrap) >= 40.0
+
+
+def test_waves_across_the_web_are_orthonormal_and_the_first_is_the_mean() -> None:
+    waves = cosines(7)
+    assert waves @ waves.T == pytest.approx(np.eye(7)) and waves[0] == pytest.approx(7**-0.5)
+
+
+def test_where_a_gauge_misses_a_zone_for_long_the_zones_are_smoothed_themselves(made: Callable[..., Made]) -> None:
+    whole = copy.deepcopy(made().web)
+    assert whole.wet is not None
+    whole.wet.total[:, 3] = whole.wet.count[:, 3] = 0.0
+    torn = weigh(whole, 0.0)
+    error = np.abs(torn.deviation_pct - truth_pct(made()))
+    assert torn.half_width_pct[60:, 3].mean() > 1.05 * torn.half_width_pct[60:, 8].mean()
+    assert (error <= torn.half_width_pct)[:, 3].mean() > 0.9
