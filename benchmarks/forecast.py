@@ -1,4 +1,4 @@
-"""How good are forecasts? Coverage, sharpness and warnings on lines and faults that nothing was learnt from.
+"""How good are forecasts? Coverage, sharpness and warnings on runs that nothing was learnt from.
 
     python benchmarks/forecast.py [--quick] [--runs N] [--minutes M] [--corpus DIR] [--workers N] [--json] [--out DIR]
 
@@ -261,8 +261,8 @@ def picture(document: dict[str, Any], runs: Sequence[dict[str, Any]], path: Path
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=36)
-    parser.add_argument("--learnt", type=int, default=40, help="runs that thresholds are chosen on")
+    parser.add_argument("--runs", type=int, default=33)
+    parser.add_argument("--learnt", type=int, default=22, help="runs that thresholds are chosen on")
     parser.add_argument("--minutes", type=float, default=40.0)
     parser.add_argument("--corpus", type=Path, default=Path("runs/forecast"), help="where played runs are kept")
     parser.add_argument("--workers", type=int, default=1)
@@ -273,7 +273,7 @@ def main() -> None:
     if arguments.quick:
         arguments.runs, arguments.learnt, arguments.minutes = 4, 2, 20.0
     work = partial(judged, arguments.corpus)
-    learnt = [case for case in corpus.cases(True, arguments.learnt, arguments.minutes) if not corpus.lies(case)]
+    learnt = corpus.cases(True, arguments.learnt, arguments.minutes)
     found = thresholds(list(over(work, learnt, arguments.workers)))
     runs = list(over(work, corpus.cases(False, arguments.runs, arguments.minutes), arguments.workers))
     parts = {"honest": [run for run in runs if not run["lies"]], "lying": [run for run in runs if run["lies"]]}

@@ -6,8 +6,8 @@ Runs are those of evencoat.forecast.corpus that forecasts may be learnt from, se
 same file. Three passes: weights by least squares on what was really coated; the spread's shares by likelihood, and half
 widths, given the misses of an online forecaster with those weights; what half widths lack once their factors have
 followed the scans, and odds of a metre out by logistic regression, given what such a forecaster said. Each pass sees a
-run through rules that were learnt without its family: what counts is how far off forecasts are on a kind of line that
-nothing was learnt from.
+run through rules that were learnt without it, from three quarters of the runs: what counts is how far off forecasts are
+on a run that nothing was learnt from.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -47,6 +48,7 @@ from evencoat.forecast.core import (
 FROM_S = 600.0  # of a run: what comes before is its start
 EVERY = 10  # looks of which one is learnt from: neighbours say the same
 RIDGE = 1e-3  # of the mean square, per sample
+FOLDS = 4  # of the runs, each family spread over all of them: rules that see one are learnt from the others
 MOST_OFF = 4.0  # tolerances: what is further off is no longer told apart
 
 
@@ -257,27 +259,38 @@ PASSES: tuple[tuple[Callable[..., Any], Callable[..., Rules]], ...] = (
 
 
 def learnt(cases: Sequence[corpus.Case], folder: Path, workers: int) -> Rules:
-    """All passes. Rules are kept for each family left out, and for none: those are the ones that are shipped."""
-    rules = {left: nothing_learnt() for left in (*sorted({case.family for case in cases}), "")}
+    """All passes. Rules are kept for each fold left out, and for none: those are the ones that are shipped."""
+    folds = folded(cases)
+    rules: dict[int | None, Rules] = dict.fromkeys((*sorted(set(folds)), None), nothing_learnt())
     for seen_in, fit in PASSES:
-        parts = list(over(partial(seen_in, folder), [(case, rules[case.family]) for case in cases], workers))
+        jobs = [(case, rules[fold]) for case, fold in zip(cases, folds, strict=True)]
+        parts = list(over(partial(seen_in, folder), jobs, workers))
         rules = {
-            left: fit(known, [part for part, case in zip(parts, cases, strict=True) if case.family != left])
+            left: fit(known, [part for part, fold in zip(parts, folds, strict=True) if fold != left])
             for left, known in rules.items()
         }
-    return rules[""]
+    return rules[None]
+
+
+def folded(cases: Sequence[corpus.Case]) -> list[int]:
+    """The fold of each run: those of a family in turn."""
+    seen: Counter[str] = Counter()
+    folds = []
+    for case in cases:
+        folds.append(seen[case.family] % FOLDS)
+        seen[case.family] += 1
+    return folds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=40, help="of which those are left out in which the judge lies")
+    parser.add_argument("--runs", type=int, default=44, help="at most; families in turn")
     parser.add_argument("--minutes", type=float, default=40.0)
     parser.add_argument("--corpus", type=Path, default=Path("runs/forecast"), help="where played runs are kept")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("evencoat/forecast/rules.json"))
     arguments = parser.parse_args()
-    cases = [case for case in corpus.cases(True, arguments.runs, arguments.minutes) if not corpus.lies(case)]
-    rules = learnt(cases, arguments.corpus, arguments.workers)
+    rules = learnt(corpus.cases(True, arguments.runs, arguments.minutes), arguments.corpus, arguments.workers)
     told = {name: np.round(value, 4).tolist() for name, value in rules._asdict().items()}
     lines = ",\n".join(f' "{name}": {json.dumps(value)}' for name, value in told.items())
     arguments.out.write_text("{\n" + lines + "\n}\n", encoding="utf-8")

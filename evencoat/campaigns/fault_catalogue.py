@@ -116,8 +116,11 @@ def _doubled_die(stage: Stage) -> None:
 
 
 def _second_controller(stage: Stage) -> None:
-    pump = stage.line.nodes.pump
-    stage.say(Telegram.PUMP_COMMAND, {"ratio_rpm_per_mps": pump.ratio_rpm_per_mps, "trim_pct": pump.trim_pct})
+    """It says what the first one last said: of one that says something else it is not our limits that are told."""
+    trace = stage.line.loop.trace
+    assert trace is not None
+    said = {"ratio_rpm_per_mps": trace.pump_ratio_rpm_per_mps, "trim_pct": trace.pump_trim_pct}
+    stage.say(Telegram.PUMP_COMMAND, said)
 
 
 def _babble(stage: Stage) -> None:

@@ -1,8 +1,8 @@
 """Runs to learn and judge forecasts on: lines of the families with faults drawn from the catalogue, traces and truth.
 
 A run is played on the league's field (plant and controller directly, twice a second) with the law `adaptive`, and kept
-as arrays by the names of Trace, with what was really coated beside them. Families and seeds that forecasts were
-developed on, and those that they are judged by, are apart.
+as arrays by the names of Trace, with what was really coated beside them. Forecasts are learnt from runs of every family
+and judged by runs of every family, with seeds of their own.
 """
 
 from __future__ import annotations
@@ -26,9 +26,20 @@ from plant_sim.noise import generator
 from plant_sim.plant import Readings
 from plant_sim.scenario import Scenario
 
-LEARNT_FROM = ("nominal", "wide-kernel", "noisy", "batch-changing", "fast-web")
-JUDGED_BY = ("shear-thinning", "misaligned", "backlash-heavy", "dry-scanner-only", "pilot-16", "line-40")
-SEEDS_LEARNT, SEEDS_JUDGED = 7000, 19000  # where the seeds of each begin; 9000 to 9029 were looked at too often
+LEARNT: Mapping[str, tuple[int, ...]] = {  # seeds by family: as many of each, and none in which the judge lies
+    "nominal": (7000, 7010, 7015, 7025),
+    "wide-kernel": (7001, 7006, 7011, 7021),
+    "noisy": (7012, 7017, 7022, 7027),
+    "batch-changing": (7003, 7008, 7013, 7018),
+    "fast-web": (7009, 7014, 7019, 7024),
+    "shear-thinning": (19000, 19006, 19018, 19024),
+    "misaligned": (19001, 19007, 19013, 19019),
+    "backlash-heavy": (19002, 19008, 19014, 19020),
+    "dry-scanner-only": (19003, 19009, 19015, 19021),
+    "pilot-16": (19010, 19016, 19022, 19028),
+    "line-40": (19005, 19011, 19017, 19023),
+}
+SEEDS_JUDGED = 29000  # where they begin; 9000 to 9029 and 19000 to 19035 were looked at before
 FIRST_S = 480.0  # before it nothing is played but drifts: the start is another matter
 QUIET_SHARE = 0.25  # of all runs: drifts and batches alone
 
@@ -70,9 +81,13 @@ class Case:
 
 
 def cases(learning: bool, runs: int, minutes: float) -> list[Case]:
-    """So many runs, families in turn: those to learn from, or those to be judged by."""
-    names, first = (LEARNT_FROM, SEEDS_LEARNT) if learning else (JUDGED_BY, SEEDS_JUDGED)
-    return [Case(names[k % len(names)], first + k, minutes) for k in range(runs)]
+    """So many runs, families in turn: those to learn from, of which there are no more than LEARNT has, or those to be
+    judged by."""
+    names = tuple(LEARNT)
+    if not learning:
+        return [Case(names[k % len(names)], SEEDS_JUDGED + k, minutes) for k in range(runs)]
+    rounds = zip(*LEARNT.values(), strict=True)
+    return [Case(name, seed, minutes) for seeds in rounds for name, seed in zip(names, seeds, strict=True)][:runs]
 
 
 def lies(case: Case) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,16 @@ from evencoat.forecast.corpus import Case
 from plant_sim.faults import CATALOGUE
 
 
-def test_families_and_seeds_to_learn_from_and_to_be_judged_by_are_apart() -> None:
-    learnt, judged = corpus.cases(True, 40, 40.0), corpus.cases(False, 40, 40.0)
+def test_seeds_to_learn_from_and_to_be_judged_by_are_apart_and_families_count_the_same() -> None:
+    learnt, judged = corpus.cases(True, 44, 40.0), corpus.cases(False, 44, 40.0)
     assert not {case.seed for case in learnt} & {case.seed for case in judged}
-    assert not {case.family for case in learnt} & {case.family for case in judged}
+    assert set(Counter(case.family for case in learnt).values()) == {4}
+    assert Counter(case.family for case in learnt) == Counter(case.family for case in judged)
+
+
+def test_nothing_is_learnt_from_a_judge_that_lies() -> None:
+    assert not [case for case in corpus.cases(True, 44, 40.0) if corpus.lies(case)]
+    assert corpus.lies(Case("wide-kernel", corpus.SEEDS_JUDGED + 1, 40.0))  # and some are judged
 
 
 def test_every_play_of_a_story_is_within_the_catalogues_bounds() -> None:

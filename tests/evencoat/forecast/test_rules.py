@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
-from benchmarks.forecast_rules import Misses, Said, nothing_learnt, spread, webs
+from benchmarks.forecast_rules import FOLDS, Misses, Said, folded, nothing_learnt, spread, webs
+from evencoat.forecast import corpus
 from evencoat.forecast.core import CHANCE_FEATURES, HORIZONS_S, LEVELS, MEAN_SIGNS, NORMAL, SHAPE_SIGNS
 
 COUNT = len(HORIZONS_S)
@@ -45,3 +48,9 @@ def test_what_half_widths_lack_is_learnt_by_level_and_odds_follow_what_came() ->
     assert rules.web == pytest.approx(np.tile(lacking, (COUNT, 1)), rel=0.03)
     assert rules.mean_web.shape == (COUNT, len(LEVELS))
     assert (rules.chance[:, 1] > 3.0 * np.abs(rules.chance[:, 2:]).max(axis=1)).all()
+
+
+def test_each_fold_has_every_family_as_often() -> None:
+    cases = corpus.cases(True, 44, 40.0)
+    in_folds = Counter((case.family, fold) for case, fold in zip(cases, folded(cases), strict=True))
+    assert in_folds == {(family, fold): 1 for family in corpus.LEARNT for fold in range(FOLDS)}
