@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ import pytest
 from benchmarks.forecast_rules import FOLDS, Misses, Said, folded, nothing_learnt, spread, webs
 from evencoat.forecast import corpus
 from evencoat.forecast.core import CHANCE_FEATURES, HORIZONS_S, LEVELS, MEAN_SIGNS, NORMAL, SHAPE_SIGNS
+from evencoat.forecast.told import THRESHOLD
 
 COUNT = len(HORIZONS_S)
+FIGURES = Path(__file__).parents[3] / "docs/forecast/forecast.json"
 
 
 def missed(looks: int, seed: int) -> Misses:
@@ -54,3 +58,7 @@ def test_each_fold_has_every_family_as_often() -> None:
     cases = corpus.cases(True, 44, 40.0)
     in_folds = Counter((case.family, fold) for case, fold in zip(cases, folded(cases), strict=True))
     assert in_folds == {(family, fold): 1 for family in corpus.LEARNT for fold in range(FOLDS)}
+
+
+def test_warnings_come_as_they_were_judged() -> None:
+    assert json.loads(FIGURES.read_text(encoding="utf-8"))["warnings"]["forecast"]["threshold"] == THRESHOLD
