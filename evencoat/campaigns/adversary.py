@@ -6,9 +6,9 @@ it must earn with such answers; and again after some honest minutes, at a moment
 if it had been right for long. Judged is what crosses the wire, by evencoat.wire_checker, which shares no code with
 envelope, gate or codec; and the true web, against the same line and seed under `adaptive`, the rung below the network.
 
-A trial is four hours of one line, with one kind of answer and without a network; six of them, one of each kind, are a
-line's day. Judged is each line's day: its sigma over that of `adaptive` in the same stretches. What the twenty minutes
-after that moment cost is told beside it.
+A trial is four hours of one line with one kind of answer. Every kind meets the same four hours of a line, which are
+played once without a network; the six of them are that line's day. Judged is each line's day: its sigma over that of
+`adaptive`. What the twenty minutes after that moment cost is told beside it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from controller.core.network import MEAN_TAPS, Head
 from controller.core.trace import Trace
 from controller.line.command import Mode, Outcome, Rung
 from controller.line.description import Array
-from evencoat.campaigns.frame import Judgement, Row, Trial
+from evencoat.campaigns.frame import Judgement, Row, Trial, seed_of
 from evencoat.league import metrics
 from evencoat.league.rivals import Rival
 from evencoat.recording import true_web
@@ -39,7 +39,7 @@ from plant_sim.faults import DRIFTS
 from plant_sim.scenario import Scenario, parse
 
 LINES = ("pilot-16", "pilot-16", "line-40", "pilot-16", "pilot-16")  # in turn
-MINUTES = 240.0  # of a stretch; a day has one of each kind
+MINUTES = 240.0  # of a stretch; a line's day has one for each kind
 QUICK_TRIALS, QUICK_MINUTES = 2, 5.0
 SETTLED_S = 60.0  # from then on the web is judged; no network speaks before
 HONEST_FROM, HONEST = (0.2, 0.6), 0.1  # of a stretch, drawn from; for so much of it
@@ -118,11 +118,14 @@ class Adversary:
     def open(self, folder: Path, quick: bool, anew: bool) -> Iterator[Trial]:
         """Nothing outlives a trial."""
         minutes = QUICK_MINUTES if quick else MINUTES
+        without = dict[int, Row]()  # a network, by the line's place in LINES: all kinds are held against it
 
         def trial(k: int, rng: np.random.Generator) -> Row:
-            seed, of = int(rng.integers(1 << 31)), k % len(LINES)
-            kind = KINDS[k // len(LINES) % len(KINDS)]
-            alone, spoilt = (played(one, LINES[of], seed, minutes, rng) for one in (LINEAR, kind))
+            of, kind = k // len(KINDS) % len(LINES), KINDS[k % len(KINDS)]
+            seed = int(np.random.default_rng([seed_of(rng), of]).integers(1 << 31))
+            if of not in without:
+                without[of] = played(LINEAR, LINES[of], seed, minutes, rng)
+            alone, spoilt = without[of], played(kind, LINES[of], seed, minutes, rng)
             words = f"{LINES[of]}: {spoilt['sigma_pct']:.3f} % ({kind}), {alone['sigma_pct']:.3f} % without"
             return {"k": k, "of": of, "line": LINES[of], "seed": seed, "runs": [alone, spoilt], "words": words}
 

@@ -115,6 +115,13 @@ def run(campaign: Campaign, plan: CampaignPlan, say: Say) -> dict[str, Any]:
     return told
 
 
+def seed_of(rng: np.random.Generator) -> int:
+    """The campaign's seed, from a trial's random numbers: for what several trials share."""
+    sequence = rng.bit_generator.seed_seq
+    assert isinstance(sequence, np.random.SeedSequence)
+    return int(np.atleast_1d(np.asarray(sequence.entropy))[0])
+
+
 def whereabouts() -> dict[str, Any]:
     """On which machine, with which commit."""
     here = Path(__file__).parent

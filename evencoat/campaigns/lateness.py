@@ -33,8 +33,8 @@ from evencoat.settings import find_line, load_line
 
 LINE = "line-40"
 PRIORITY, PRIORITY_OF_HARDWARE = 50, 60
-STRETCH_S, QUICK_STRETCH_S = 40.0, 4.0
-ROUNDS = 25  # 1e5 cycles at 100 Hz, 1e4 at 10 Hz, of each condition with a priority
+STRETCH_S, QUICK_STRETCH_S = 100.0, 4.0
+ROUNDS = 10  # 1e5 cycles at 100 Hz, 1e4 at 10 Hz, of each condition with a priority
 ORDINARY_EVERY = 5  # rounds: what an ordinary process does is told beside it, and need not be known as well
 SETTLED_CYCLES = 30  # of each stretch are left out: a process that has just started warms up
 PATIENCE_S, COMPILED_WITHIN_S = 60.0, 600.0

@@ -92,11 +92,27 @@ def test_every_limit_can_be_broken() -> None:
     assert judge([trial(refused=1)], Path()).broken == ("commands_refused = 1, at most 0",)
 
 
-def test_a_line_s_day_has_every_kind_as_often() -> None:
-    said = Counter(
-        (k % len(adversary.LINES), k // len(adversary.LINES) % len(KINDS)) for k in range(Adversary().trials(False))
-    )
-    assert len(said) == len(adversary.LINES) * len(KINDS) and set(said.values()) == {1}
+def test_every_kind_meets_the_same_stretch_of_a_line_which_is_played_once_without(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    played = list[tuple[str, str, int]]()
+
+    def play(kind: str, name: str, seed: int, minutes: float, rng: np.random.Generator) -> dict[str, Any]:
+        played.append((kind, name, seed))
+        return {"sigma_pct": 0.5}
+
+    monkeypatch.setattr(adversary, "played", play)
+    of = Adversary().trials(False)
+    with Adversary().open(tmp_path, False, True) as trial_:
+        rows = [trial_(k, np.random.default_rng([7, k])) for k in range(of)]
+    seeds = [list(dict.fromkeys(row["seed"] for row in rows if row["of"] == line)) for line in range(5)]
+    assert all(len(own) == 1 for own in seeds) and len({own[0] for own in seeds}) == 5
+    assert Counter(row["of"] for row in rows) == dict.fromkeys(range(5), len(KINDS))
+    for kind in (adversary.LINEAR, *KINDS):
+        assert [seed for one, _, seed in played if one == kind] == [own[0] for own in seeds]
+    with Adversary().open(tmp_path, False, False) as trial_:
+        assert trial_(8, np.random.default_rng([7, 8]))["seed"] == rows[8]["seed"], "an interrupted campaign goes on"
+        assert trial_(8, np.random.default_rng([8, 8]))["seed"] != rows[8]["seed"], "another seed, another line"
 
 
 def test_all_trust_is_given_to_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
