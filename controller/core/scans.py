@@ -78,12 +78,14 @@ class Look(NamedTuple):
 
     gsm: (zones,), mean of the valid boxes as areal density, g/m2, NaN where a zone has none, empty where no scan came;
     share: of valid boxes; rough_pct: rms difference of neighbouring boxes over the root of two, percent;
-    web_m: where the gauge stood on the web.
+    past_boxes: how many from the right edge inwards have none, less those from the left: a gauge that stands to the
+    right of its place looks past the web there; web_m: where the gauge stood on the web.
     """
 
     gsm: Array
     share: float = math.nan
     rough_pct: float = math.nan
+    past_boxes: float = math.nan
     web_m: float = math.nan
 
 
@@ -102,7 +104,8 @@ def look(gauge: GaugeModel, target_gsm: Array, scan: GaugeScan, reading: Array) 
     pairs = good[1:] & good[:-1]
     jumps, count = np.diff(error)[pairs], np.count_nonzero(pairs)
     rough_pct = 100.0 * math.sqrt(0.5 * float(jumps.dot(jumps)) / count) if count else math.nan
-    return Look(zones, np.count_nonzero(good) / good.size, rough_pct, scan.web_m)
+    past_boxes = float(good[::-1].argmax() - good.argmax()) if not (good[0] and good[-1]) else 0.0
+    return Look(zones, np.count_nonzero(good) / good.size, rough_pct, past_boxes, scan.web_m)
 
 
 def to_zones(gauge: GaugeModel, reference: Array, scan: GaugeScan, reading: Array) -> ZoneScan:

@@ -469,10 +469,12 @@ def _looked(config: Config, inputs: LineInputs) -> Looked:
         wet_scan_gsm=wet.gsm,
         wet_scan_share=wet.share,
         wet_scan_rough_pct=wet.rough_pct,
+        wet_scan_past_boxes=wet.past_boxes,
         wet_scan_m=wet.web_m,
         dry_scan_gsm=dry.gsm,
         dry_scan_share=dry.share,
         dry_scan_rough_pct=dry.rough_pct,
+        dry_scan_past_boxes=dry.past_boxes,
         dry_scan_m=dry.web_m,
     )
 

@@ -49,10 +49,12 @@ class Looked(TypedDict):
     wet_scan_gsm: Array
     wet_scan_share: float
     wet_scan_rough_pct: float
+    wet_scan_past_boxes: float
     wet_scan_m: float
     dry_scan_gsm: Array
     dry_scan_share: float
     dry_scan_rough_pct: float
+    dry_scan_past_boxes: float
     dry_scan_m: float
 
 
@@ -122,9 +124,11 @@ class Trace(NamedTuple):
     wet_scan_gsm: Array = NOTHING  # the scan as it came, mean of a zone's valid boxes, g/m2; empty where none came
     wet_scan_share: float = math.nan  # of its boxes that were valid
     wet_scan_rough_pct: float = math.nan  # rms difference of neighbouring boxes over the root of two
+    wet_scan_past_boxes: float = math.nan  # without a reading from the right edge inwards, less those from the left
     wet_scan_m: float = math.nan  # where on the web the gauge stood
     dry_scan_gsm: Array = NOTHING
     dry_scan_share: float = math.nan
     dry_scan_rough_pct: float = math.nan
+    dry_scan_past_boxes: float = math.nan
     dry_scan_m: float = math.nan
     model_news: str = ""  # a model of the map that was learnt and taken into use before this cycle

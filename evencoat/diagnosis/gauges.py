@@ -11,6 +11,8 @@ from controller.line.description import Array, BoolArray, GaugeDescription
 LEARN_SCANS = 60
 FROZEN_SCANS = 3
 BLIND_S, NOISY_S = 4.0, 15.0
+PAST_SHARE = 0.05  # of the web that a gauge looks past at most; one that sees less of it is blind there
+ALL_SHARE = 1.5  # of what it looks past, that it misses in whole at most
 
 
 class Health:
@@ -29,19 +31,23 @@ class Health:
         self.noise2, self.usual2 = 0.0, math.nan
         self._scans = 0
         self._last: Array | None = None
+        self._boxes = gauge.boxes
+        self._past = 0.0
         self._floor2 = (gauge.noise_pct / 100.0) ** 2 / max(gauge.boxes / zones, 1.0)
 
     def pass_by(self, dt_s: float) -> None:
         """A cycle without a scan."""
         self.silent_s += dt_s
 
-    def scan(self, share: Array, valid_share: float) -> None:
-        """One scan over target, and the share of its boxes that were valid."""
+    def scan(self, share: Array, valid_share: float, past_boxes: float = 0.0) -> None:
+        """One scan over target, the share of its boxes that were valid, and how many of those that were not hang
+        together from the right edge, or less than none from the left."""
         self.silent_s, self.seen = 0.0, True
         good = share > 0.0
         keep = math.exp(-self._period_s / BLIND_S)
         self.blind = keep * self.blind + (1.0 - keep) * ~good
         self.missing = keep * self.missing + (1.0 - keep) * (1.0 - valid_share)
+        self._past = keep * self._past + (1.0 - keep) * past_boxes
         if self._last is not None and self._last.shape == share.shape:
             both = good & (self._last > 0.0)
             count = int(np.count_nonzero(both))
@@ -71,6 +77,14 @@ class Health:
     def patience(self) -> float:
         """How long it has been silent, in what may be."""
         return self.silent_s / self._patience_s if self.seen else 0.0
+
+    @property
+    def past_share(self) -> float:
+        """How much of the web's width it looks past, on the right or (less than 0) the left; 0 where it is blind in
+        other places as well, or in so wide a part that it is no place beside its own."""
+        boxes = round(self._past)
+        few = abs(boxes) <= max(PAST_SHARE * self._boxes, 1.0)
+        return boxes / self._boxes if few and self.missing < ALL_SHARE * abs(boxes) / self._boxes else 0.0
 
     @property
     def noisy(self) -> float:

@@ -12,8 +12,8 @@ TOLD_EVERY = 2000
 COLUMNS = (
     "t_line_ns", "web_m", "web_speed_mps", "line_state", "batch", "mode_actual", "outcome", "link_faults", "gap_um",
     "gap_target_um", "zone_not_following", "pump_speed_rpm", "pump_pressure_kpa", "slurry_temperature_c", "target_gsm",
-    "wet_scan_gsm",
-    "wet_scan_share", "wet_scan_m", "dry_scan_gsm", "dry_scan_share", "dry_scan_m",
+    "wet_scan_gsm", "wet_scan_share", "wet_scan_past_boxes", "wet_scan_m",
+    "dry_scan_gsm", "dry_scan_share", "dry_scan_past_boxes", "dry_scan_m",
 )  # fmt: skip
 
 

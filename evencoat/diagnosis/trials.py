@@ -43,8 +43,9 @@ VISIBLE_OF_TOLERANCE, VISIBLE_SIGMAS = 0.25, 2.0
 NAMES = (
     "t_line_ns", "web_m", "web_speed_mps", "line_state", "batch", "mode_actual", "outcome", "gap_um", "gap_target_um",
     "zone_not_following", "pump_trim_pct", "pump_ratio_rpm_per_mps", "pump_speed_rpm", "pump_pressure_kpa",
-    "slurry_temperature_c", "target_gsm", "wet_scan_gsm", "wet_scan_share", "wet_scan_rough_pct", "wet_scan_m",
-    "dry_scan_gsm", "dry_scan_share", "dry_scan_rough_pct", "dry_scan_m", "batch_step_pct", "roll",
+    "slurry_temperature_c", "target_gsm", "batch_step_pct", "roll",
+    "wet_scan_gsm", "wet_scan_share", "wet_scan_rough_pct", "wet_scan_past_boxes", "wet_scan_m",
+    "dry_scan_gsm", "dry_scan_share", "dry_scan_rough_pct", "dry_scan_past_boxes", "dry_scan_m",
 )  # fmt: skip
 _TEXT = frozenset({"mode_actual", "outcome"})
 _LONG = frozenset({"t_line_ns", "web_m", "wet_scan_m", "dry_scan_m"})

@@ -39,6 +39,7 @@ BATCH_S = 240.0  # and the way to the dry gauge: so long everything about the sl
 FRESH_BATCH_S = 120.0
 MIXED_PCT = 1.0  # of pressure in two minutes: a batch mixes in fastest at first and has done so when that is left
 TOLD_MOST = 400
+PLAIN = 2.0  # times the bound, that an edge has to lack while lips may not have come to rest
 EDGE_BESIDE = 0.3  # of what the outermost zone lacks, that the third and fourth may lack as well
 SHAPES_FROM = 160  # rows, until lips have come to rest and it is known how restless a profile is
 ENDS_GIVE = 0.2  # of what a lip gives in its middle: its ends are bolted
@@ -198,7 +199,7 @@ class Diagnoser:
             if not np.isfinite(values).any() and not health.seen:
                 continue  # no web has come to it yet
             over = np.where(np.isfinite(values), values, 0.0) / target
-            health.scan(over, float(cycle[f"{name}_scan_share"]))
+            health.scan(over, float(cycle[f"{name}_scan_share"]), float(cycle[f"{name}_scan_past_boxes"]))
             self._turns.see(name, over, float(cycle[f"{name}_scan_m"]), self.t_s)
 
     def _wet_row(self, row: int) -> None:
@@ -286,10 +287,10 @@ class Diagnoser:
             elif health.patience > 1.0:
                 found[Key("gauge-silent", where)] = Found(health.patience, f"no scan for {health.silent_s:.0f} s")
             blind = np.flatnonzero(health.blind > 0.5)
-            if blind.size == 1 and blind[0] in (0, self.line.zones - 1):  # it looks past the web there
-                side, sign = ("left", -1.0) if blind[0] == 0 else ("right", 1.0)
-                mm = sign * 0.5 * self.line.die.zone_pitch_mm
-                found[Key("gauge-misplaced", where)] = Found(2.0, f"sees no web at the {side} edge", mm)
+            if health.past_share:
+                mm, side = health.past_share * self.line.web_width_mm, "right" if health.past_share > 0.0 else "left"
+                words = f"sees no web at the {side} edge: about {mm:+.0f} mm off"
+                found[Key("gauge-misplaced", where)] = Found(2.0, words, mm)
             elif (blind.size or health.missing > 0.01) and health.seen:
                 zones = f"zones {_listed(blind + 1)}" if blind.size else "single boxes"
                 strength = max(2.0 * float(health.blind.max()), health.missing / 0.02)
@@ -473,14 +474,14 @@ class Diagnoser:
         found: Founds = {}
         taken = {int(key.where.split()[1]) for key in known if key.where.startswith("bolt ")}
         for name, seen in self._shapes.items():
-            if name in mute or seen.count < SHAPES_FROM:
+            if name in mute:
                 continue
             gauge = f"{name} gauge"
             spoilt = Key("gauge-blind", gauge) in known
             edge = self._edge(name, seen)
             if edge:
                 found |= edge
-                found.pop(Key("gauge-blind", gauge), None)
+            if edge or seen.count < SHAPES_FROM:
                 continue
             if name == "wet" and not spoilt and "lip-sticks" not in {key.cause for key in known}:
                 found |= self._local(seen, taken, max(self._health[name].noisy, 1.0))
@@ -519,6 +520,8 @@ class Diagnoser:
             return {}
         if -beside[0 if left < right else 1] > EDGE_BESIDE * -worst:
             return {}  # a profile that tilts goes down little by little
+        if seen.count < SHAPES_FROM and size < PLAIN:
+            return {}
         if other_gauge is not None and name == "dry" and other_gauge.edge.sigma > 0.0:
             at = -1 if right < left else 0
             if self._wet_saw(at) < 0.5 * worst:

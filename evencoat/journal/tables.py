@@ -17,7 +17,7 @@ from controller.core.network import BATCH_CONTEXT, BATCH_TAPS, MEAN_CONTEXT, MEA
 from controller.core.trace import NOTHING, Trace
 from controller.line.description import LineDescription
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 # Columns in the order of the table; names are those of Trace. Arrays are little-endian float32, flags one byte a zone;
 # SCANS have something only in cycles in which a scan came; what the network was SHOWN (so many numbers, whatever the
@@ -68,9 +68,11 @@ SCALARS: tuple[tuple[str, str], ...] = (
     ("slurry_temperature_c", "REAL"),
     ("wet_scan_share", "REAL"),
     ("wet_scan_rough_pct", "REAL"),
+    ("wet_scan_past_boxes", "REAL"),
     ("wet_scan_m", "REAL"),
     ("dry_scan_share", "REAL"),
     ("dry_scan_rough_pct", "REAL"),
+    ("dry_scan_past_boxes", "REAL"),
     ("dry_scan_m", "REAL"),
 )
 PAGE_BYTES = 8192  # a row of a forty-zone line would leave a quarter of smaller ones empty

@@ -53,3 +53,16 @@ def test_what_is_not_valid_is_left_out_and_told(estimator: Estimator) -> None:
 def test_a_blind_gauge_is_nothing_but_holes(estimator: Estimator) -> None:
     wet, _ = estimate.looks(estimator, make_inputs(LINE, wet=wet_scan(LINE, valid=np.zeros(16, dtype=bool))))
     assert wet.share == 0.0 and np.isnan(wet.gsm).all() and math.isnan(wet.rough_pct)
+
+
+@pytest.mark.parametrize(
+    ("gone", "past"),
+    [([15], 1.0), ([13, 14, 15], 3.0), ([0, 1], -2.0), ([0, 14, 15], 1.0), ([7], 0.0), (range(16), 0.0)],
+)
+def test_boxes_that_look_past_the_web_are_counted_from_its_edges(
+    estimator: Estimator, gone: list[int], past: float
+) -> None:
+    valid = np.ones(16, dtype=bool)
+    valid[list(gone)] = False
+    _, dry = estimate.looks(estimator, make_inputs(LINE, dry=dry_scan(LINE, valid=valid)))
+    assert dry.past_boxes == past

@@ -14,7 +14,7 @@ from evencoat.diagnosis.gauges import Health
 from evencoat.diagnosis.lips import FOLLOW, Lips
 from evencoat.diagnosis.motors import Motors
 from evencoat.diagnosis.rows import Rows
-from evencoat.diagnosis.shapes import Ramps, Seen
+from evencoat.diagnosis.shapes import Edge, Ramps, Seen
 from evencoat.diagnosis.spectra import Pulses, Turns
 from evencoat.diagnosis.steps import Usual
 from evencoat.diagnosis.watch import Diagnoser, Diagnosis, Found, Key
@@ -176,6 +176,36 @@ def test_a_gauge_is_frozen_or_noisy_or_well() -> None:
     assert well.same == 0 and well.noisy < 1.5
 
 
+@pytest.mark.parametrize(
+    ("missing", "past", "share"),
+    [(1, 1.0, 1.0), (1, -1.0, -1.0), (2, 2.0, 2.0), (8, 8.0, 0.0), (3, 1.0, 0.0), (1, 0.0, 0.0)],
+)
+def test_a_gauge_that_looks_past_the_web_stands_beside_its_place(missing: int, past: float, share: float) -> None:
+    """Boxes without a reading at an edge, and nowhere else; many of them are blind."""
+    boxes = 40
+    gauge = replace(LINE.wet_gauge, boxes=boxes)
+    health = Health(gauge, ZONES, 5)
+    for _ in range(60):
+        health.scan(np.ones(ZONES), 1.0 - missing / boxes, past)
+    assert health.past_share == share / boxes
+    diagnoser = Diagnoser(replace(LINE, wet_gauge=gauge))
+    diagnoser._health["wet"] = health
+    found = diagnoser._of_gauges()
+    key = Key("gauge-misplaced", "wet gauge")
+    assert (key in found) == (share != 0.0) and (Key("gauge-blind", "wet gauge") in found) == (share == 0.0)
+    if share:
+        assert found[key].strength > 1.0
+        assert found[key].value == pytest.approx(share / boxes * LINE.web_width_mm)
+
+
+@pytest.mark.parametrize(("rows", "lacks", "named"), [(140, 0.04, True), (140, 0.02, False), (200, 0.02, True)])
+def test_a_gauge_is_seen_beside_its_place_early_where_it_is_plain(rows: int, lacks: float, named: bool) -> None:
+    diagnoser = Diagnoser(LINE)
+    seen = diagnoser._shapes["wet"]
+    seen.count, seen.edge = rows, Edge(right=-lacks, sigma=0.001)
+    assert (Key("gauge-misplaced", "wet gauge") in diagnoser._of_shapes({}, set())) == named
+
+
 def test_the_usual_hardly_heeds_what_is_not() -> None:
     usual = Usual(0.01)
     rng = np.random.default_rng(6)
@@ -301,6 +331,7 @@ def test_rows_at_a_new_speed_count_from_the_web_under_the_die() -> None:
             "t_line_ns": 100_000_000 * k, "web_m": web_m, "web_speed_mps": speed_mps, "line_state": 1, "batch": 0,
             "mode_actual": "AUTO", "outcome": "OK", "link_faults": (), "gap_target_um": np.full(ZONES, web_m),
             "zone_not_following": NOBODY, "wet_scan_share": 1.0, "dry_scan_share": 1.0,
+            "wet_scan_past_boxes": 0.0, "dry_scan_past_boxes": 0.0,
             "dry_scan_m": web_m - 0.05 * speed_mps, "dry_scan_gsm": LINE.target_profile_gsm,
         }  # fmt: skip
         diagnoser.look(told)
