@@ -36,7 +36,7 @@ from controller.core.candidates import Candidates
 from controller.core.harris import Harris
 from controller.core.network import Network
 from controller.core.statistics import Statistics
-from controller.core.trace import Looked, Trace, Verdict
+from controller.core.trace import Came, Looked, Trace, Verdict
 from controller.line.command import (
     ActuatorCommand,
     Cause,
@@ -104,6 +104,35 @@ class State(NamedTuple):
     by_hand: by_hand.ByHand
 
 
+class Heard(NamedTuple):
+    """What a cycle's inputs were found to say, before anything is decided."""
+
+    applied: envelope.Applied  # where the actuators were last sent
+    standing: envelope.Applied  # and where the lips stand, play and all
+    lips: play.PlayState | None
+    seen: estimate.EstimateState
+    aim: target.Target
+    aimed: estimate.EstimateState  # what was seen, against the target of now
+    harris: Harris
+    follow: plausibility.FollowState
+    watched: bolts.BoltState
+    idle: BoolArray  # (zones,), bolts that do not follow or are left alone
+    hand: by_hand.ByHand
+    away: BoolArray  # (zones,), those and what a person holds: whose part the others do
+    fitting: adapt.AdaptState
+    ahead: foresight.Foresight | None
+
+
+class Decided(NamedTuple):
+    """What the line is wished to do, and what the law remembers of it."""
+
+    acting: law.Law
+    memory: law.LawState
+    asked_for: UncertifiedCommand  # by the law, for all bolts
+    wish: UncertifiedCommand
+    spread: bool  # whether some bolts do the part of others
+
+
 def configure(
     line: LineDescription,
     sync_period_s: float,
@@ -168,59 +197,113 @@ def step(
     That is so in ADVISORY, and until every actuator was heard once, the pump just now; and after ADVISORY until what
     was commanded before has expired. `missed` deadlines passed since the last cycle.
     """
+    heard = _heard(config, state, inputs, dt_s, asked)
+    asking = supervisor.request(state.supervisor, asked)
+    judged = supervisor.decide(config.line.control, config.estimator, asking, inputs, heard.seen)
+    judged, rungs = _on_the_ladder(config, state, judged, asked, heard, inputs)
+    manual = _manual(state, judged, asked, heard.applied)
+    beside = offset.kept(config.line, state.offset, asked, judged.actual, inputs.web_m)
+    decided = _decided(config, state, heard, (judged, rungs), (manual, beside), inputs, dt_s)
+    wish, answered = decided.wish, not _acts(judged) or _finite(decided.wish)
+    if not answered:
+        judged, rungs, wish = *_without_answer(config, judged, rungs), _stay(heard.applied)
+
+    known = _known(state, heard, inputs)
+    sent = known and judged.actual is not Mode.ADVISORY
+    paced_s = min(dt_s, config.line.control.cycle_s) if sent else ADVICE_HORIZON_S
+    valid_until = inputs.sync_cycle + config.command_life_cycles
+    command, limits, limited = envelope.certify(config.envelope, wish, heard.applied, paced_s, valid_until)
+    now = _after(command) if sent else heard.applied if known else None
+    memory = _limited(config, heard, decided, judged, command) if limits or decided.spread else decided.memory
+    if _acts(judged):
+        rungs = ladder.noted(rungs, config.line.zones, limits, limited, missed, foresight.speaks(heard.ahead))
+    trace = _trace(config, state, inputs, judged, (heard, rungs), (wish, command), (limits, limited), sent)
+    kept = memory if known and answered else None
+    learnt = (rungs, heard.fitting, heard.lips, heard.ahead, "", kept)
+    after = (now, 0 if sent else state.silent + 1, manual, beside, heard.aim, heard.hand)
+    state = State(state.cycle + 1, heard.seen, heard.harris, heard.follow, heard.watched, judged, *learnt, *after)
+    return state, command if sent else None, trace
+
+
+def _heard(config: Config, state: State, inputs: LineInputs, dt_s: float, asked: OperatorRequest | None) -> Heard:
     applied = _applied(config, state, inputs)
     lips = play.follow(config.play, state.play, inputs)
     seen = estimate.update(config.estimator, state.estimate, play.shown(lips, inputs))
-    lips, standing = play.watch(config.play, lips, seen, inputs), play.standing(config.play, lips, applied)
+    standing = play.standing(config.play, lips, applied)  # by the play that was believed in when they were sent there
+    lips = play.watch(config.play, lips, seen, inputs)
     ahead = foresight.watch(config.foresight, state.foresight, seen, inputs)
     aim = target.moved(config.line, state.target, asked, inputs, dt_s)
     aimed = target.sought(aim, seen)
-    index = _index(state.harris, aimed, inputs)
     follow, lost = plausibility.follow(config.line.lips, state.follow, applied.gap_um, inputs.gap_um, dt_s)
     watched = bolts.watch(config.bolts, state.bolts, seen, inputs)
     idle, hand = lost | watched.out, by_hand.taken(state.by_hand, asked, applied.gap_um)
-    away = idle | hand.zones  # whose part the others do
     fitting, ahead = _fitted(config, state, seen, ahead, inputs)
-    asking = supervisor.request(state.supervisor, asked)
-    judged = supervisor.decide(config.line.control, config.estimator, asking, inputs, seen)
-    judged, rungs = _on_the_ladder(config, state, judged, asked, aimed, inputs, standing, away)
+    return Heard(
+        applied=applied,
+        standing=standing,
+        lips=lips,
+        seen=seen,
+        aim=aim,
+        aimed=aimed,
+        harris=_index(state.harris, aimed, inputs),
+        follow=follow,
+        watched=watched,
+        idle=idle,
+        hand=hand,
+        away=idle | hand.zones,
+        fitting=fitting,
+        ahead=ahead,
+    )
 
-    manual = _manual(state, judged, asked, applied)
-    beside = offset.kept(config.line, state.offset, asked, judged.actual, inputs.web_m)
+
+def _decided(
+    config: Config,
+    state: State,
+    heard: Heard,
+    by: tuple[supervisor.SupervisorState, ladder.LadderState],
+    persons: tuple[UncertifiedCommand | None, offset.Offset | None],
+    inputs: LineInputs,
+    dt_s: float,
+) -> Decided:
+    """By mode and rung, with what persons ask for: targets of their own, a bump. Taking over is bumpless."""
+    (judged, rungs), (manual, beside) = by, persons
     acting = _law(config, rungs)
     fresh = state.law is None or state.supervisor.actual is not judged.actual or state.ladder.rung != rungs.rung
-    memory = acting.track(aimed, standing) if fresh or state.law is None else state.law
+    memory = acting.track(heard.aimed, heard.standing) if fresh or state.law is None else state.law
     moving = inputs.encoder_valid and not fresh  # taking over takes no time: the first wish is where things stand
     web_s = inputs.web_speed_mps * dt_s / config.line.web_speed_mps if moving else 0.0
     memory = memory if fresh else offset.aimed(config.estimator.response, acting, memory, state.offset, beside)
-    foreseen = foresight.sought(ahead if rungs.rung == 0 else None, aimed)
+    foreseen = foresight.sought(heard.ahead if rungs.rung == 0 else None, heard.aimed)
     to_answer = offset.sought(config.estimator.response, foreseen, beside)
-    stood = standing if _acts(judged) else applied
+    stood = heard.standing if _acts(judged) else heard.applied
     memory, asked_for = _wish(acting, judged, memory, to_answer, stood, manual, web_s)
-    wish, spread = _with_those_who_can(config, judged, asked_for, stood, inputs, away)
-    wish = play.driven(config.play, lips, wish, stood, applied) if _acts(judged) else wish
-    wish = by_hand.held(hand, wish, inputs.gap_valid) if _acts(judged) else wish
-    answered = not _acts(judged) or _finite(wish)
-    if not answered:
-        judged, rungs, wish = *_without_answer(config, judged, rungs), _stay(applied)
-
-    valid_until = inputs.sync_cycle + config.command_life_cycles
-    # nobody commands a bolt he never heard of, or begins with a pump that he no longer hears, or with lips on their way
-    known = applied is state.applied or (state.silent >= LIFE_CYCLES and inputs.pump_valid and _finite(applied))
-    sent = known and judged.actual is not Mode.ADVISORY
-    paced_s = min(dt_s, config.line.control.cycle_s) if sent else ADVICE_HORIZON_S
-    command, limits, limited = envelope.certify(config.envelope, wish, applied, paced_s, valid_until)
-    now = _after(command) if sent else applied if known else None
-    if (limits or spread) and judged.actual in (Mode.AUTO, Mode.ADVISORY) and _finite(asked_for):
-        memory = acting.limited(memory, asked_for, play.standing(config.play, lips, _after(command)))
+    wish, spread = _with_those_who_can(config, judged, asked_for, stood, inputs, heard.away)
     if _acts(judged):
-        rungs = ladder.noted(rungs, config.line.zones, limits, limited, missed, foresight.speaks(ahead))
-    known_now, bound, out = (seen, index, rungs, ahead), (limits, limited), _out_of_use(idle, inputs)
-    trace = _trace(config, state, inputs, judged, known_now, wish, command, bound, out, (aim, hand), sent)
-    kept = memory if known and answered else None
-    told = (rungs, fitting, lips, ahead, "", kept, now, 0 if sent else state.silent + 1, manual, beside, aim, hand)
-    state = State(state.cycle + 1, seen, index, follow, watched, judged, *told)
-    return state, command if sent else None, trace
+        wish = play.driven(config.play, heard.lips, wish, stood, heard.applied)
+        wish = by_hand.held(heard.hand, wish, inputs.gap_valid)
+    return Decided(acting, memory, asked_for, wish, spread)
+
+
+def _known(state: State, heard: Heard, inputs: LineInputs) -> bool:
+    """Nobody commands a bolt he never heard of, or begins with a pump that he no longer hears, or with lips on their
+    way to where they were sent before."""
+    if heard.applied is state.applied:
+        return True
+    return state.silent >= LIFE_CYCLES and inputs.pump_valid and _finite(heard.applied)
+
+
+def _limited(
+    config: Config,
+    heard: Heard,
+    decided: Decided,
+    judged: supervisor.SupervisorState,
+    command: ActuatorCommand,
+) -> law.LawState:
+    """The law's memory, once it knows that less was done than it asked for."""
+    if judged.actual not in (Mode.AUTO, Mode.ADVISORY) or not _finite(decided.asked_for):
+        return decided.memory
+    done = play.standing(config.play, heard.lips, _after(command))
+    return decided.acting.limited(decided.memory, decided.asked_for, done)
 
 
 def renewed(config: Config, state: State) -> tuple[Config, State]:
@@ -291,10 +374,8 @@ def _on_the_ladder(
     state: State,
     judged: supervisor.SupervisorState,
     asked: OperatorRequest | None,
-    seen: estimate.EstimateState,
+    heard: Heard,
     inputs: LineInputs,
-    applied: envelope.Applied,
-    idle: BoolArray,
 ) -> tuple[supervisor.SupervisorState, ladder.LadderState]:
     """The rung of this cycle. The lowest one latches: a person has to ask again."""
     rungs = state.ladder
@@ -304,7 +385,8 @@ def _on_the_ladder(
         return judged, rungs
     if not (_acts(judged) and inputs.encoder_valid):
         return judged, ladder.rested(rungs)
-    rungs = ladder.follow(config.ladder, rungs, seen, inputs, applied, idle, judged.actual is Mode.AUTO)
+    auto = judged.actual is Mode.AUTO
+    rungs = ladder.follow(config.ladder, rungs, heard.aimed, inputs, heard.standing, heard.away, auto)
     if config.ladder.rungs[rungs.rung] is Rung.HOLD:
         judged = supervisor.latch(judged, Outcome.NO_LAW_LEFT)
     return judged, rungs
@@ -412,17 +494,42 @@ def _trace(
     state: State,
     inputs: LineInputs,
     judged: supervisor.SupervisorState,
-    known: tuple[estimate.EstimateState, Harris, ladder.LadderState, foresight.Foresight | None],
-    wish: UncertifiedCommand,
-    command: ActuatorCommand,
+    known: tuple[Heard, ladder.LadderState],
+    said: tuple[UncertifiedCommand, ActuatorCommand],
     bound: tuple[tuple[Limit, ...], int],
-    lost: BoolArray,
-    persons: tuple[target.Target, by_hand.ByHand],
     sent: bool,
 ) -> Trace:
-    seen = known[0]
+    (heard, rungs), (wish, command) = known, said
     return Trace(
         cycle=state.cycle,
+        mode_requested=judged.requested,
+        mode_actual=judged.actual,
+        outcome=judged.outcome,
+        profile_gsm=estimate.fused_profile_gsm(config.estimator, heard.seen),
+        profile_valid=heard.seen.reading.valid,
+        wet_bias_pct=estimate.bias_pct(config.estimator, heard.seen),
+        gap_law_um=wish.gap_um,
+        gap_target_um=command.gap_um,
+        pump_ratio_rpm_per_mps=command.pump_ratio_rpm_per_mps,
+        pump_trim_law_pct=wish.pump_trim_pct,
+        pump_trim_pct=command.pump_trim_pct,
+        limits=bound[0],
+        limited_zones=bound[1],
+        zone_not_following=_out_of_use(heard.idle, inputs),
+        sent=sent,
+        valid_until_cycle=command.valid_until_cycle,
+        model_news=state.news,
+        target_gsm=target.gsm(config.line, heard.aim),
+        zone_manual=heard.hand.zones,
+        **_came(inputs),
+        **_looked(config, inputs),
+        **_verdict(config, heard, rungs),
+        **expected.told(config.estimator, heard.seen, heard.ahead, inputs.web_m),
+    )
+
+
+def _came(inputs: LineInputs) -> Came:
+    return Came(
         t_line_ns=inputs.t_line_ns,
         sync_cycle=inputs.sync_cycle,
         web_m=inputs.web_m,
@@ -430,35 +537,13 @@ def _trace(
         line_state=inputs.line_state,
         roll=inputs.roll,
         batch=inputs.batch,
-        mode_requested=judged.requested,
-        mode_actual=judged.actual,
-        outcome=judged.outcome,
         wet_scan_id=inputs.wet.scan_id if inputs.wet else -1,
         dry_scan_id=inputs.dry.scan_id if inputs.dry else -1,
-        profile_gsm=estimate.fused_profile_gsm(config.estimator, seen),
-        profile_valid=seen.reading.valid,
-        wet_bias_pct=estimate.bias_pct(config.estimator, seen),
         gap_um=inputs.gap_um,
-        gap_law_um=wish.gap_um,
-        gap_target_um=command.gap_um,
-        pump_ratio_rpm_per_mps=command.pump_ratio_rpm_per_mps,
-        pump_trim_law_pct=wish.pump_trim_pct,
-        pump_trim_pct=command.pump_trim_pct,
         pump_trim_applied_pct=inputs.pump_trim_pct,
         pump_speed_rpm=inputs.pump_speed_rpm,
         pump_pressure_kpa=inputs.pump_pressure_kpa,
-        limits=bound[0],
-        limited_zones=bound[1],
-        zone_not_following=lost,
         link_faults=inputs.link_faults,
-        sent=sent,
-        valid_until_cycle=command.valid_until_cycle,
-        model_news=state.news,
-        target_gsm=target.gsm(config.line, persons[0]),
-        zone_manual=persons[1].zones,
-        **_looked(config, inputs),
-        **_verdict(config, *known),
-        **expected.told(config.estimator, seen, known[3], inputs.web_m),
     )
 
 
@@ -479,14 +564,9 @@ def _looked(config: Config, inputs: LineInputs) -> Looked:
     )
 
 
-def _verdict(
-    config: Config,
-    seen: estimate.EstimateState,
-    index: Harris,
-    rungs: ladder.LadderState,
-    ahead: foresight.Foresight | None,
-) -> Verdict:
-    surprise_cd, surprise_md = estimate.surprise(seen)
+def _verdict(config: Config, heard: Heard, rungs: ladder.LadderState) -> Verdict:
+    index, ahead = heard.harris, heard.ahead
+    surprise_cd, surprise_md = estimate.surprise(heard.seen)
     against_pi_cd, against_pi_md = rungs.against_pi
     return Verdict(
         surprise_cd=surprise_cd,

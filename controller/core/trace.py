@@ -42,8 +42,27 @@ class Expectation(TypedDict):
     guest_shown: Array
 
 
+class Came(TypedDict):
+    """The part of a Trace that says where the line is, and what its actuators say of themselves."""
+
+    t_line_ns: int
+    sync_cycle: int
+    web_m: float
+    web_speed_mps: float
+    line_state: LineState
+    roll: int
+    batch: int
+    wet_scan_id: int
+    dry_scan_id: int
+    gap_um: Array
+    pump_trim_applied_pct: float
+    pump_speed_rpm: float
+    pump_pressure_kpa: float
+    link_faults: tuple[str, ...]
+
+
 class Looked(TypedDict):
-    """The part of a Trace that says what came in, as it came."""
+    """The part of a Trace that says what the gauges saw, as it came."""
 
     slurry_temperature_c: float
     wet_scan_gsm: Array
