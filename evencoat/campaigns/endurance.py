@@ -31,6 +31,7 @@ DAY_S = 86400.0
 MOST_BYTES = 20_000_000  # of the journal
 MEMORY_MOST, VARIANCE_MOST = 1.02, 1.5  # of the last day, over the second
 JOURNAL_MOST = 10.0  # times what it is held to: rows that came in between two looks, a minute of wall time apart
+QUEUE_MOST = 500  # cycles that wait for the disk: a play outruns it, and what waits is memory that stays taken
 UNSOUND = -1e-9  # of the largest eigenvalue: rounding
 
 
@@ -58,7 +59,7 @@ class Endurance:
         trial_s = (60.0 if self.days < 10 else 30.0) if quick else 3600.0
         path = folder / "journal.sqlite"
         kept = Retention(None, MOST_BYTES)
-        with CycleJournal(path, settings.line, settings.text, retention=kept, patient=True) as journal:
+        with CycleJournal(path, settings.line, settings.text, QUEUE_MOST, kept, patient=True) as journal:
             scenario = every_day(Scenario.load("a-day"), self.days)
             line = SimulatedLine(Plan(settings, scenario, Rival.NEURAL, 1.0, 1), journal)
             line.truth = Forgetful()  # type: ignore[assignment]
