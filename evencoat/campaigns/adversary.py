@@ -138,7 +138,7 @@ class Adversary:
         days = [_of_line(of, rows) for of in sorted({row["of"] for row in rows})]
         figures: dict[str, Any] = {
             "hours": sum(run["minutes"] for run in runs if run["kind"] != LINEAR) / 60.0,
-            "commands": sum(run["commands"] for run in runs),
+            "commands": sum(run["commands"] for run in runs if run["kind"] != LINEAR),
             "limits_broken": sum(run["violations"] for run in runs),
             "commands_refused": sum(run["refused"] for run in runs),
             "crashes": sum(run["crash"] != "" for run in runs),
