@@ -261,7 +261,7 @@ def picture(document: dict[str, Any], runs: Sequence[dict[str, Any]], path: Path
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=33)
+    parser.add_argument("--runs", type=int, default=77)
     parser.add_argument("--learnt", type=int, default=22, help="runs that thresholds are chosen on")
     parser.add_argument("--minutes", type=float, default=40.0)
     parser.add_argument("--corpus", type=Path, default=Path("runs/forecast"), help="where played runs are kept")

@@ -284,7 +284,7 @@ def folded(cases: Sequence[corpus.Case]) -> list[int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=44, help="at most; families in turn")
+    parser.add_argument("--runs", type=int, default=77, help="at most; families in turn")
     parser.add_argument("--minutes", type=float, default=40.0)
     parser.add_argument("--corpus", type=Path, default=Path("runs/forecast"), help="where played runs are kept")
     parser.add_argument("--workers", type=int, default=1)

@@ -20,7 +20,7 @@ COLUMNS = (
     "pump_pressure_kpa", "target_gsm", "batch_step_pct", "batch_step_sd_pct", "batch_answered_pct", "wet_scan_gsm",
     "wet_scan_m", "dry_scan_gsm", "dry_scan_m",
 )  # fmt: skip
-THRESHOLD = 0.248  # of the chance of any metre out soon, from which is warned: benchmarks/forecast.py chooses it
+THRESHOLD = 0.293  # of the chance of any metre out soon, from which is warned: benchmarks/forecast.py chooses it
 WARNINGS_MOST = 1000
 
 

@@ -13,15 +13,15 @@ from plant_sim.faults import CATALOGUE
 
 
 def test_seeds_to_learn_from_and_to_be_judged_by_are_apart_and_families_count_the_same() -> None:
-    learnt, judged = corpus.cases(True, 44, 40.0), corpus.cases(False, 44, 40.0)
+    learnt, judged = corpus.cases(True, 77, 40.0), corpus.cases(False, 77, 40.0)
     assert not {case.seed for case in learnt} & {case.seed for case in judged}
-    assert set(Counter(case.family for case in learnt).values()) == {4}
+    assert set(Counter(case.family for case in learnt).values()) == {7}
     assert Counter(case.family for case in learnt) == Counter(case.family for case in judged)
 
 
 def test_nothing_is_learnt_from_a_judge_that_lies() -> None:
-    assert not [case for case in corpus.cases(True, 44, 40.0) if corpus.lies(case)]
-    assert corpus.lies(Case("wide-kernel", corpus.SEEDS_JUDGED + 1, 40.0))  # and some are judged
+    assert not [case for case in corpus.cases(True, 77, 40.0) if corpus.lies(case)]
+    assert corpus.lies(Case("nominal", corpus.SEEDS_JUDGED, 40.0))  # and some are judged
 
 
 def test_every_play_of_a_story_is_within_the_catalogues_bounds() -> None:

@@ -55,9 +55,9 @@ def test_what_half_widths_lack_is_learnt_by_level_and_odds_follow_what_came() ->
 
 
 def test_each_fold_has_every_family_as_often() -> None:
-    cases = corpus.cases(True, 44, 40.0)
+    cases = corpus.cases(True, 77, 40.0)
     in_folds = Counter((case.family, fold) for case, fold in zip(cases, folded(cases), strict=True))
-    assert in_folds == {(family, fold): 1 for family in corpus.LEARNT for fold in range(FOLDS)}
+    assert len(in_folds) == len(corpus.LEARNT) * FOLDS and set(in_folds.values()) == {1, 2}  # seven in four folds
 
 
 def test_warnings_come_as_they_were_judged() -> None:
