@@ -11,7 +11,7 @@ from struct import error as StructError
 from zlib import error as ZlibError
 
 import can
-from can.io.blf import BLFParseError
+from can.io.blf import OBJ_HEADER_BASE_STRUCT, BLFParseError
 
 from firmware_bridge.bus import BusError
 from firmware_bridge.frames import Frame
@@ -30,6 +30,26 @@ UNREADABLE = (  # what python-can's readers say of a log that is damaged
 )
 
 
+class _Blf(can.BLFReader):
+    """python-can's reader goes round for ever at an object that calls itself shorter than its own header."""
+
+    def _parse_data(self, data: bytes) -> Iterator[can.Message]:
+        for at in _objects(data):
+            length = OBJ_HEADER_BASE_STRUCT.unpack_from(data, at)[3]
+            if length < OBJ_HEADER_BASE_STRUCT.size:
+                raise BLFParseError(f"an object of {length} bytes, expected {OBJ_HEADER_BASE_STRUCT.size} or more")
+        return super()._parse_data(data)
+
+
+def _objects(data: bytes) -> Iterator[int]:
+    """Where the objects of a container begin: each within the padding after the one before."""
+    at = data.find(b"LOBJ", 0, 8)
+    while 0 <= at <= len(data) - OBJ_HEADER_BASE_STRUCT.size:
+        yield at
+        after = at + OBJ_HEADER_BASE_STRUCT.unpack_from(data, at)[3]
+        at = data.find(b"LOBJ", after, after + 8)
+
+
 class ReplayBus:
     """Implements firmware_bridge.bus.Bus over a log. Time stamps that step back are taken as standing still."""
 
@@ -43,7 +63,7 @@ class ReplayBus:
         self._pending: list[Frame] = []
         self.frames = 0  # handed on so far
         try:
-            self._reader = can.LogReader(path)
+            self._reader = _Blf(path) if path.suffix.lower() == ".blf" else can.LogReader(path)
         except UNREADABLE as error:
             raise BusError(f"log {path}: {error}") from error
         self._messages: Iterator[can.Message] = iter(self._reader)

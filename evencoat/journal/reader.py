@@ -63,7 +63,7 @@ class JournalReader:
         self.path = Path(path)
         if not self.path.is_file():
             raise JournalError(f"{self.path}: no such journal")
-        self.torn = ""
+        self.torn, self._salvaged = "", False
         self._db = open_for_reading(self.path)
         try:
             if salvage.is_cut(self.path):
@@ -154,9 +154,7 @@ class JournalReader:
             f"SELECT id, {', '.join(_known(columns))} FROM cycles WHERE id >= ? ORDER BY id LIMIT ?", (first_row, most)
         )
         numbers = np.asarray([row[0] for row in found], dtype=np.int64)
-        return numbers, {
-            name: column(name, [row[k] for row in found], self._zones) for k, name in enumerate(columns, start=1)
-        }
+        return numbers, {name: self._column(name, [row[k] for row in found]) for k, name in enumerate(columns, start=1)}
 
     def looks(self, columns: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         """The same of those cycles in which is kept what the network was shown: one in a second of line time."""
@@ -313,7 +311,15 @@ class JournalReader:
 
     def _columns(self, columns: Sequence[str], where: str, bounds: tuple[object, ...]) -> dict[str, npt.NDArray[Any]]:
         rows = self._rows(f"SELECT {', '.join(_known(columns))} FROM cycles WHERE {where} ORDER BY id", bounds)
-        return {name: column(name, [row[k] for row in rows], self._zones) for k, name in enumerate(columns)}
+        return {name: self._column(name, [row[k] for row in rows]) for k, name in enumerate(columns)}
+
+    def _column(self, name: str, values: list[Any]) -> npt.NDArray[Any]:
+        try:
+            return column(name, values, self._zones)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise JournalError(
+                f"{self.path}: damaged: column {name} holds what is none of its values ({error})"
+            ) from error
 
     def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
         return self._asked(lambda db: db.execute(query, values).fetchall())
@@ -323,6 +329,10 @@ class JournalReader:
         try:
             return ask(self._db)
         except sqlite3.OperationalError as error:
+            if str(error).startswith("Could not decode"):
+                self.torn = f"damaged ({error}): what is no text is shown as \N{REPLACEMENT CHARACTER}"
+                self._db.text_factory = _legible
+                return ask(self._db)
             if not str(error).startswith("no such column"):
                 raise  # locked, or no such table: not torn
             self._save(error)  # what the file says of its tables is spoilt; the rows need not be
@@ -333,11 +343,16 @@ class JournalReader:
 
     def _save(self, error: sqlite3.DatabaseError) -> None:
         """Go on with what could be saved of a torn file. Raises the error where that is nothing, or was done before."""
-        saved = None if self.torn else salvage.salvaged(self.path)
+        saved = None if self._salvaged else salvage.salvaged(self.path)
         if saved is None:
             raise error
         self._db.close()
+        saved.text_factory, self._salvaged = _legible, True
         self._db, self.torn = saved, f"torn ({error}): only what lies before the tear could be read"
+
+
+def _legible(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
 
 
 def _known(columns: Sequence[str]) -> Sequence[str]:

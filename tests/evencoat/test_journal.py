@@ -351,3 +351,34 @@ def test_every_field_of_a_trace_has_its_column() -> None:
     """A field added to Trace and forgotten here would be lost without a word."""
     kept = {name for name, _ in journal_module.SCALARS} | set(journal_module.LISTS)
     assert kept | {*ARRAYS, *FLAGS, *SCANS, *SHOWN} == set(Trace._fields)
+
+
+def spoilt(path: Path, change: str) -> Path:
+    """A journal of five cycles, one of which a bit or two have been turned in."""
+    with CycleJournal(path, LINE.line, LINE.text) as journal:
+        for cycle in range(5):
+            journal.record(make_trace(cycle), 1.0, 2.0)
+    db = sqlite3.connect(path)
+    with db:
+        db.execute(change)
+    db.close()
+    return path
+
+
+def test_text_that_is_none_is_shown_as_far_as_it_can_be_read(tmp_path: Path) -> None:
+    path = spoilt(tmp_path / "journal.sqlite", "UPDATE cycles SET outcome = CAST(x'72fe75' AS TEXT) WHERE cycle = 3")
+    with JournalReader(path) as reader:
+        outcomes = reader.cycles(("outcome",))["outcome"].tolist()
+        assert outcomes[3] == "r\N{REPLACEMENT CHARACTER}u" and "damaged" in reader.torn
+        assert outcomes[0] == Outcome.OK and reader.cycles()["web_m"].size == 5
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("dry_scan_m", "'rate'"), ("batch", "'none'"), ("gap_um", "x'0000'"), ("gap_um", "'five'")]
+)
+def test_a_cell_that_is_none_of_its_column_s_is_named(tmp_path: Path, column: str, value: str) -> None:
+    path = spoilt(tmp_path / "journal.sqlite", f"UPDATE cycles SET {column} = {value} WHERE cycle = 2")
+    with JournalReader(path) as reader, pytest.raises(JournalError, match=f"damaged: column {column}"):
+        reader.cycles()
+    with JournalReader(path) as reader:
+        assert reader.cycles(("cycle", "web_m"))["cycle"].tolist() == [0, 1, 2, 3, 4]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from can.io.blf import LOG_CONTAINER, LOG_CONTAINER_STRUCT, NO_COMPRESSION, OBJ_HEADER_BASE_STRUCT
 from typer.testing import CliRunner
 
 from controller.line.profile import LineInputs
@@ -130,6 +132,27 @@ def test_a_damaged_log_is_over_where_it_is_damaged(recorded: Recorded, tmp_path:
     log.write_bytes(content)
     with pytest.raises(BusError, match="cannot be read further"):
         ReplayBus(log)
+
+
+@pytest.mark.parametrize("length", [0, 15])
+def test_an_object_without_a_length_ends_a_log(recorded: Recorded, tmp_path: Path, length: int) -> None:
+    """python-can's reader would stand there for ever, so it is read in a thread that is not waited for."""
+    log = recorded.log(tmp_path / "line.blf")
+    objects = OBJ_HEADER_BASE_STRUCT.pack(b"LOBJ", 32, 0x4001, length, 86) + bytes(64)
+    content = LOG_CONTAINER_STRUCT.pack(NO_COMPRESSION, len(objects)) + objects
+    header = OBJ_HEADER_BASE_STRUCT.pack(b"LOBJ", 16, 1, OBJ_HEADER_BASE_STRUCT.size + len(content), LOG_CONTAINER)
+    log.write_bytes(log.read_bytes()[:144] + header + content)
+    told: list[str] = []
+
+    def read() -> None:
+        with pytest.raises(BusError) as refused:
+            ReplayBus(log)
+        told.append(str(refused.value))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(20.0)
+    assert told and f"an object of {length} bytes" in told[0]
 
 
 def test_error_frames_of_a_recording_are_told(recorded: Recorded, tmp_path: Path) -> None:
