@@ -11,6 +11,7 @@ from controller.line.description import Array, BoolArray, GaugeDescription
 LEARN_SCANS = 60
 FROZEN_SCANS = 3
 BLIND_S, NOISY_S = 4.0, 15.0
+PAST_SCANS = 4  # one after another: a box that is spoilt now and then is none that looks past the web
 PAST_SHARE = 0.05  # of the web that a gauge looks past at most; one that sees less of it is blind there
 ALL_SHARE = 1.5  # of what it looks past, that it misses in whole at most
 
@@ -32,7 +33,7 @@ class Health:
         self._scans = 0
         self._last: Array | None = None
         self._boxes = gauge.boxes
-        self._past = 0.0
+        self._past, self._past_scans = 0.0, 0
         self._floor2 = (gauge.noise_pct / 100.0) ** 2 / max(gauge.boxes / zones, 1.0)
 
     def pass_by(self, dt_s: float) -> None:
@@ -48,6 +49,7 @@ class Health:
         self.blind = keep * self.blind + (1.0 - keep) * ~good
         self.missing = keep * self.missing + (1.0 - keep) * (1.0 - valid_share)
         self._past = keep * self._past + (1.0 - keep) * past_boxes
+        self._past_scans = self._past_scans + 1 if past_boxes * self._past > 0.0 else 0
         if self._last is not None and self._last.shape == share.shape:
             both = good & (self._last > 0.0)
             count = int(np.count_nonzero(both))
@@ -82,7 +84,7 @@ class Health:
     def past_share(self) -> float:
         """How much of the web's width it looks past, on the right or (less than 0) the left; 0 where it is blind in
         other places as well, or in so wide a part that it is no place beside its own."""
-        boxes = round(self._past)
+        boxes = round(self._past) if self._past_scans >= PAST_SCANS else 0
         few = abs(boxes) <= max(PAST_SHARE * self._boxes, 1.0)
         return boxes / self._boxes if few and self.missing < ALL_SHARE * abs(boxes) / self._boxes else 0.0
 

@@ -198,6 +198,15 @@ def test_a_gauge_that_looks_past_the_web_stands_beside_its_place(missing: int, p
         assert found[key].value == pytest.approx(share / boxes * LINE.web_width_mm)
 
 
+def test_a_gauge_whose_outermost_box_is_spoilt_now_and_then_stands_where_it_should() -> None:
+    """However long its scans take, in which one of them says much."""
+    health = Health(replace(LINE.wet_gauge, boxes=40, period_s=5.0), ZONES, 5)
+    for k in range(60):
+        spoilt = float(k % 3 > 0)
+        health.scan(np.ones(ZONES), 1.0 - spoilt / 40, spoilt)
+        assert health.past_share == 0.0
+
+
 @pytest.mark.parametrize(("rows", "lacks", "named"), [(140, 0.04, True), (140, 0.02, False), (200, 0.02, True)])
 def test_a_gauge_is_seen_beside_its_place_early_where_it_is_plain(rows: int, lacks: float, named: bool) -> None:
     diagnoser = Diagnoser(LINE)
