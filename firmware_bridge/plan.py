@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -84,6 +85,9 @@ class TelegramPlan:
     fields: frozenset[str]  # what this DBC carries of the telegram
 
 
+SIGNAL_AT = re.compile(rb"\bSG_\s+(\S+)[^:\n]*:\s*(\d+)\s*\|\s*(\d+)")  # name, first bit, length
+
+
 class _Dbc:
     """Signals by name, and the messages that hold them."""
 
@@ -129,7 +133,18 @@ def _parsed(path: Path, _changed_ns: int) -> Any:
 
     Whether signals fit and lie apart takes 0.2 s of it; of the DBCs that come with us a test asks it.
     """
+    _refuse_far_signals(path.read_bytes())
     return cantools.database.load_file(path, strict=path not in (SHIPPED_DBC, AUTHENTICATED_DBC))
+
+
+def _refuse_far_signals(content: bytes) -> None:
+    """cantools counts every bit up to where a signal lies: one far beyond any frame would keep it busy for minutes."""
+    most = 8 * FD_LENGTHS[-1]
+    for found in SIGNAL_AT.finditer(content):
+        for words, bits in zip(("first bit", "length in bits"), found.group(2, 3), strict=True):
+            if len(bits) > 4 or int(bits) > most:
+                name = found.group(1).decode("utf-8", "replace")
+                raise ValueError(f"signal {name}: {words} {bits[:9].decode()}, a frame has {most}")
 
 
 def _checked_map(own: Mapping[str, str]) -> dict[str, str]:
