@@ -82,18 +82,22 @@ class Seen:
         self.rest[at] = read - read[good].mean() - self._lips.effect_of(gap - self._nominal_um)
         if self.count % 2 or self.count < WARM_ROWS:
             return
-        new = mean_of(self.rest, rows.at(row - NEW + 1, row), self._least)
+        newest = rows.at(row - NEW + 1, row)
+        new = mean_of(self.rest, newest, self._least)
         old = mean_of(self.rest, rows.at(row - NEW - GAP - OLD + 1, row - NEW - GAP), self._least)
         step = new - old
         if not np.isfinite(step).any():
             self.local, self.edge, self.restless = Local(), Edge(), 0.0
             return
         self.step = step = np.where(np.isfinite(step), step, 0.0)
-        self._stands_out(step)
+        apart = np.nan_to_num(self.rest[newest][:, [0, -1]] - old[[0, -1]])
+        farthest = np.take_along_axis(apart, np.abs(apart).argmax(axis=0)[None], axis=0)[0]
+        self._stands_out(step, (apart.sum(axis=0) - farthest) / (NEW - 1))
         self._bent(row)
 
-    def _stands_out(self, step: Array) -> None:
-        """Against what lies around: the median of the second and third neighbours on either side."""
+    def _stands_out(self, step: Array, ends: Array) -> None:
+        """Against what lies around: the median of the second and third neighbours on either side. `ends`: change of the
+        outermost zones but for the farthest of the new rows: one reading far off is no gauge beside its place."""
         zones, index = self._zones, np.arange(self._zones)
         around = np.stack([step[np.clip(index + k, 0, zones - 1)] for k in (-3, -2, 2, 3)])
         middle = np.sort(around, axis=0)[1:3].mean(axis=0)
@@ -108,8 +112,8 @@ class Seen:
         others = float(square.sum()) - own
         self.local = Local(zone, peak, abs(peak) / sigma, 1.0 + beside, own / max(own + others, 1e-12))
         inner = np.median(step)
-        ends = (step[0], step[-1], step[2:4].mean(), step[-4:-2].mean())
-        left, right, beside_left, beside_right = (float(one - inner) for one in ends)
+        inwards = step[2:4].mean(), step[-4:-2].mean()
+        left, right, beside_left, beside_right = (float(one - inner) for one in (*ends, *inwards))
         self.edge = Edge(left, right, sigma, beside_left, beside_right)
         self.restless = others / zones / sigma**2
         rms = math.sqrt(float(np.median(np.square(apart))) / 0.455)

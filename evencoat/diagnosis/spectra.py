@@ -16,7 +16,8 @@ TURN_M = (0.3, 4.0)  # circumferences of rolls in a coater
 FREQUENCIES = 320
 AROUND = 100  # frequencies: what a peak is compared with
 SLOWEST = 4  # frequencies that a drift leaks into
-ALIKE, SEEN_TOO = 0.6, 8.0
+ALIKE = 0.4  # of the highest peak: what one roll may look like, and another be
+FINER = 9  # places within two frequencies, where a peak is looked for
 SLOW_TURNS = 0.08  # from scan to scan, and
 SLOW_SHARE = 0.8  # of the slowest roll's frequency: what is slower than both is drift
 EXPECTED_S = 60.0  # of running, until the pump's own pulses are known
@@ -72,7 +73,7 @@ class Turns:
         self._per_m = np.linspace(1.0 / TURN_M[1], 1.0 / TURN_M[0], FREQUENCIES)
         self._of = {name: _Scans() for name in ("wet", "dry")}
         self._looked_s = 0.0
-        self.times, self.turn_m, self.size = 0.0, 0.0, 0.0
+        self.times, self.turn_m, self.size, self.surer = 0.0, 0.0, 0.0, 0.0
         self.seen_by = ""
 
     def see(self, name: str, share: Array, web_m: float, t_s: float) -> None:
@@ -93,35 +94,36 @@ class Turns:
             return
         first = spectra[names[0]]
         assert first is not None
-        ratio, power = first
+        ratio = first[0]
         peak = int(np.nan_to_num(ratio).argmax())
         if not ratio[peak] > 0.0 or peak < SLOWEST:
             self.times = 0.0
             return
         self.times, self.seen_by = float(ratio[peak]), names[0]
-        peak = self._apart(peak, ratio, spectra[names[-1]] if len(names) > 1 else None)
-        self.turn_m = 1.0 / self._fine(ratio, peak)
-        self.size = 2.0 * math.sqrt(power[peak]) / math.sqrt(self._basis.shape[0])
+        per_m, power, self.surer = self._likeliest(ratio, [self._of[name] for name in names])
+        self.turn_m = 1.0 / per_m
+        self.size = 2.0 * math.sqrt(power) / math.sqrt(self._basis.shape[0])
 
-    def _apart(self, peak: int, ratio: Array, other: tuple[Array, Array] | None) -> int:
-        """Of all frequencies that look the same to a gauge that scans now and then, the one that the other gauge sees,
-        which scans at other places; else the slowest, for a gauge smears what is faster."""
-        alike = np.flatnonzero(ratio > ALIKE * ratio[peak])
-        if other is not None:
-            best = int(alike[other[0][alike].argmax()])
-            if other[0][best] > SEEN_TOO:
-                return best
-        low = int(alike[0])
-        group = alike[alike <= low + 6]
-        return int(group[ratio[group].argmax()])
+    def _likeliest(self, ratio: Array, gauges: list[_Scans]) -> tuple[float, float, float]:
+        """Of all frequencies that look alike to a gauge that scans now and then, the one by which both gauges' scans
+        are explained best: they do not come quite evenly, and those of one at other places than those of the other.
 
-    def _fine(self, power: Array, peak: int) -> float:
-        """The peak's place between two frequencies."""
-        if not 0 < peak < power.size - 1:
-            return float(self._per_m[peak])
-        a, b, c = np.sqrt(power[peak - 1 : peak + 2])
-        offset = 0.5 * (a - c) / (a - 2.0 * b + c) if a - 2.0 * b + c else 0.0
-        return float(self._per_m[peak] + offset * (self._per_m[1] - self._per_m[0]))
+        Returns it, 1/m, its power in the first gauge, and by how many nats it is likelier than the next best.
+        """
+        beside = np.pad(ratio, 1)
+        peaks = np.flatnonzero((ratio >= beside[:-2]) & (ratio >= beside[2:]) & (ratio > ALIKE * np.nanmax(ratio)))
+        step = float(self._per_m[1] - self._per_m[0])
+        fine = self._per_m[peaks][:, None] + step * np.linspace(-1.0, 1.0, FINER)
+        told = np.zeros(fine.shape)
+        for gauge in gauges:
+            told += gauge.power(fine.ravel()).reshape(fine.shape) / gauge.noise
+        at = told.argmax(axis=1)
+        best = told[np.arange(peaks.size), at]
+        k = int(best.argmax())
+        per_m = float(fine[k, at[k]])
+        apart = np.abs(fine[np.arange(peaks.size), at] - per_m) > 2.0 * step
+        surer = float(best[k] - best[apart].max()) if apart.any() else math.inf
+        return per_m, float(gauges[0].power(np.array([per_m]))[0]), surer
 
 
 class _Scans:
@@ -130,6 +132,7 @@ class _Scans:
     def __init__(self) -> None:
         self._parts: deque[Array] = deque(maxlen=SCANS)
         self._webs: deque[float] = deque(maxlen=SCANS)
+        self._web_m, self._windowed, self.noise = np.zeros(0), np.zeros((0, 2)), 1.0
 
     def add(self, parts: Array, web_m: float) -> None:
         if self._webs and not 0.0 < web_m - self._webs[-1] < 20.0:
@@ -142,15 +145,19 @@ class _Scans:
         """Power at each frequency over its median, and power itself (square of the mean phasor)."""
         if len(self._webs) < 60:
             return None
-        web_m, parts = np.array(self._webs), np.array(self._parts)
-        parts = _without_drift(web_m, parts, SLOW_SHARE * float(per_m[0]))
-        window = np.hanning(web_m.size + 2)[1:-1]
-        window /= window.sum()
-        phase = 2.0 * math.pi * np.outer(per_m, web_m - web_m[0])
-        found = (np.exp(-1j * phase) * window) @ parts
-        power = np.square(np.abs(found)).sum(axis=1)
-        floor = max(float(np.median(power)), 1e-14)  # where the fit took all along there is nothing to compare with
-        return power / np.maximum(_around(power), floor), power
+        self._web_m = np.array(self._webs)
+        parts = _without_drift(self._web_m, np.array(self._parts), SLOW_SHARE * float(per_m[0]))
+        window = np.hanning(self._web_m.size + 2)[1:-1]
+        self._windowed = window[:, None] / window.sum() * parts
+        power = self.power(per_m)
+        self.noise = max(float(np.median(power)), 1e-14)  # nothing is left where the fit took all along
+        return power / np.maximum(_around(power), self.noise), power
+
+    def power(self, per_m: Array) -> Array:
+        """Square of the mean phasor at these frequencies, of the scans of the last `spectrum`."""
+        phase = 2.0 * math.pi * np.outer(per_m, self._web_m - self._web_m[0])
+        found: Array = np.square(np.abs(np.exp(-1j * phase) @ self._windowed)).sum(axis=1)
+        return found
 
 
 def _without_drift(web_m: Array, parts: Array, slow_per_m: float) -> Array:

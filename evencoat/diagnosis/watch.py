@@ -575,7 +575,7 @@ class Diagnoser:
                 f"pressure pulses {pulses.times:.1f} times as much as usual, at {pulses.frequency_hz:.2f} Hz",
                 pulses.frequency_hz,
             )
-        strength = turns.times / calibration.TURN_TIMES
+        strength = min(turns.times / calibration.TURN_TIMES, turns.surer / calibration.TURN_NATS)
         if strength > 0.5:
             across_mm = 1e3 * turns.turn_m / math.pi
             found[Key("roll-run-out", "roll")] = Found(

@@ -157,6 +157,23 @@ def test_a_drift_seen_by_scans_that_cycles_carry_is_no_roll() -> None:
         assert turns.times < 0.7 * calibration.TURN_TIMES
 
 
+@pytest.mark.parametrize("per_scan", [0.62, 0.81, 1.12])
+def test_a_roll_that_turns_fast_is_told_from_those_that_look_alike(per_scan: float) -> None:
+    """Evenly spaced scans cannot tell it from one that turns less by the whole: those of a line, which come with its
+    cycles, can once there are enough of them."""
+    rng, turns, across = np.random.default_rng(14), Turns(LINE), np.linspace(-1.0, 1.0, ZONES)
+    even, scan_m = Turns(LINE), 0.384
+    turn_m = scan_m / per_scan
+    for k in range(300):
+        web_m, evenly_m = 0.108 * math.ceil(3.556 * k), scan_m * k
+        for one, at_m in ((turns, web_m), (even, evenly_m)):
+            wave = 0.002 * across * math.sin(2.0 * math.pi * at_m / turn_m)
+            one.see("wet", np.exp(wave + 0.002 * rng.standard_normal(ZONES)), at_m, 0.36 * k)
+    assert turns.times > calibration.TURN_TIMES and turns.surer > calibration.TURN_NATS
+    assert turns.turn_m == pytest.approx(turn_m, rel=0.01)
+    assert even.times > calibration.TURN_TIMES and even.surer < calibration.TURN_NATS
+
+
 def scanned(last: int, outliers: float = 0.0, frozen: bool = False) -> Health:
     assert LINE.wet_gauge is not None
     rng, health = np.random.default_rng(5), Health(LINE.wet_gauge, ZONES, 5)
