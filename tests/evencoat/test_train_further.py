@@ -142,7 +142,7 @@ def test_a_run_of_which_nothing_can_be_learnt_is_named_with_what_is_missing(tmp_
     assert not (tmp_path / "out").exists()
     with sqlite3.connect(short) as db:
         db.execute("UPDATE meta SET value = '5' WHERE key = 'schema_version'")
-    with pytest.raises(ExperienceError, match="schema version 5, this evencoat reads 8"):
+    with pytest.raises(ExperienceError, match="schema version 5, this evencoat reads 9"):
         lived([short])
 
 
