@@ -85,7 +85,8 @@ class TelegramPlan:
     fields: frozenset[str]  # what this DBC carries of the telegram
 
 
-SIGNAL_AT = re.compile(rb"\bSG_\s+(\S+)[^:\n]*:\s*(\d+)\s*\|\s*(\d+)")  # name, first bit, length
+SIGNAL_AT = re.compile(rb"^\s*SG_\s+(\S+)[^:\n]*:\s*(\d+)\s*\|\s*(\d+)", re.MULTILINE)  # name, first bit, length
+LONGEST_BYTES = 1785  # of SAE J1939-21's transport protocol, whose messages a plant's DBC may hold beside ours
 
 
 class _Dbc:
@@ -139,12 +140,12 @@ def _parsed(path: Path, _changed_ns: int) -> Any:
 
 def _refuse_far_signals(content: bytes) -> None:
     """cantools counts every bit up to where a signal lies: one far beyond any frame would keep it busy for minutes."""
-    most = 8 * FD_LENGTHS[-1]
+    most = 8 * LONGEST_BYTES
     for found in SIGNAL_AT.finditer(content):
         for words, bits in zip(("first bit", "length in bits"), found.group(2, 3), strict=True):
-            if len(bits) > 4 or int(bits) > most:
+            if len(bits) > 5 or int(bits) > most:
                 name = found.group(1).decode("utf-8", "replace")
-                raise ValueError(f"signal {name}: {words} {bits[:9].decode()}, a frame has {most}")
+                raise ValueError(f"signal {name}: {words} {bits[:9].decode()}, a message has {most} at most")
 
 
 def _checked_map(own: Mapping[str, str]) -> dict[str, str]:

@@ -112,6 +112,7 @@ class Turns:
         """
         beside = np.pad(ratio, 1)
         peaks = np.flatnonzero((ratio >= beside[:-2]) & (ratio >= beside[2:]) & (ratio > ALIKE * np.nanmax(ratio)))
+        peaks = peaks[peaks >= SLOWEST]
         step = float(self._per_m[1] - self._per_m[0])
         fine = self._per_m[peaks][:, None] + step * np.linspace(-1.0, 1.0, FINER)
         told = np.zeros(fine.shape)

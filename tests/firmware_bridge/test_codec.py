@@ -93,7 +93,7 @@ def test_in_the_dbcs_that_come_with_us_signals_fit_and_lie_apart(path: Path) -> 
     assert cantools.database.load_file(path, strict=True).messages
 
 
-@pytest.mark.parametrize(("start", "length"), [("4444448", "16"), ("48", "9999"), ("9" * 5000, "16")])
+@pytest.mark.parametrize(("start", "length"), [("4444448", "16"), ("48", "99999"), ("9" * 5000, "16")])
 def test_a_signal_beyond_any_frame_is_refused_at_once(tmp_path: Path, start: str, length: str) -> None:
     """cantools would count its bits first."""
     dbc = tmp_path / "own.dbc"
@@ -101,8 +101,17 @@ def test_a_signal_beyond_any_frame_is_refused_at_once(tmp_path: Path, start: str
     first = re.search(r"SG_ (\S+) : (\d+)\|(\d+)", text)
     assert first is not None
     dbc.write_text(text.replace(first[0], f"SG_ {first[1]} : {start}|{length}", 1), encoding="utf-8")
-    with pytest.raises(WireError, match=f"signal {first[1]}: .*, a frame has 512"):
+    with pytest.raises(WireError, match=f"signal {first[1]}: .*, a message has 14280 at most"):
         Codec.compile(WireDescription(dbc_path=dbc), 16, 32, 32)
+
+
+def test_what_a_dbc_says_in_comments_is_no_signal(tmp_path: Path) -> None:
+    dbc = tmp_path / "own.dbc"
+    text = SHIPPED_DBC.read_text(encoding="utf-8")
+    held = re.search(r"BO_ (\d+) [^\n]*\n SG_ (\S+) :", text)
+    assert held is not None
+    dbc.write_text(f'{text}\nCM_ SG_ {held[1]} {held[2]} "was: 4444448|16";\n', encoding="utf-8")
+    assert Codec.compile(WireDescription(dbc_path=dbc), 16, 32, 32)
 
 
 def test_signals_that_overlap_in_a_lines_own_dbc_are_refused(tmp_path: Path) -> None:
