@@ -37,8 +37,9 @@ class _Blf(can.BLFReader):
         for at in _objects(data):
             length = OBJ_HEADER_BASE_STRUCT.unpack_from(data, at)[3]
             if length < OBJ_HEADER_BASE_STRUCT.size:
+                yield from super()._parse_data(data[:at])
                 raise BLFParseError(f"an object of {length} bytes, expected {OBJ_HEADER_BASE_STRUCT.size} or more")
-        return super()._parse_data(data)
+        yield from super()._parse_data(data)
 
 
 def _objects(data: bytes) -> Iterator[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,20 @@ def test_an_object_without_a_length_ends_a_log(recorded: Recorded, tmp_path: Pat
     reader.start()
     reader.join(20.0)
     assert told and f"an object of {length} bytes" in told[0]
+
+
+def test_frames_before_such_an_object_are_read(recorded: Recorded, tmp_path: Path) -> None:
+    log = recorded.log(tmp_path / "line.blf")
+    whole = log.read_bytes()
+    size = OBJ_HEADER_BASE_STRUCT.unpack_from(whole, 144)[3]
+    objects = bytearray(zlib.decompress(whole[144 + 16 + LOG_CONTAINER_STRUCT.size : 144 + size]))
+    at = objects.index(b"LOBJ", len(objects) // 2)
+    objects[at + 8 : at + 12] = bytes(4)  # its length
+    content = LOG_CONTAINER_STRUCT.pack(NO_COMPRESSION, len(objects)) + objects
+    header = OBJ_HEADER_BASE_STRUCT.pack(b"LOBJ", 16, 1, OBJ_HEADER_BASE_STRUCT.size + len(content), LOG_CONTAINER)
+    log.write_bytes(whole[:144] + header + content)
+    told = replay(load_line("pilot-16"), log, NoSink())
+    assert 100 < told.frames < len(recorded.frames) and "an object of 0 bytes" in told.broke_off
 
 
 def test_error_frames_of_a_recording_are_told(recorded: Recorded, tmp_path: Path) -> None:
