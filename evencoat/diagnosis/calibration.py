@@ -26,7 +26,7 @@ BENT_SIGMAS, BENT_PCT = 5.0, 0.8
 GIVES_UM, GIVES_SIGMAS = 2.7, 3.75  # what usual lips give, with some room; of a bow that wanders anyway
 PULSE_TIMES = 1.35
 TURN_TIMES = 18.0
-TURN_NATS = 4.0  # by which a turn has to be likelier than the next one that looks alike
+TURN_NATS = 4.0  # times the noise's median power, by which a turn explains more than the next that looks alike
 
 # Log odds at the bound, and how they rise with the log of the strength, by groups whose evidence is alike. Fitted on
 # what was named in 153 trials of the families for development, quiet ones among them; "unknown" was never named there
