@@ -19,6 +19,7 @@ import numpy as np
 
 from controller.core.response import lip_matrix, local_gain_per_um, moved
 from controller.line.description import Array, LineDescription
+from evencoat.diagnosis.alike import Alike
 
 FOLLOW = (0.15, 0.05)  # of an innovation, that the followed disturbance takes: for a lively web, and for noisy gauges
 MISMATCH = 0.9  # of what moving lips do by the believed map, that may be otherwise
@@ -33,10 +34,6 @@ STICKS_UM = np.array([2.0, 3.5, 6.0, 10.0])
 SHARED_SIGMA = np.array([0.1, 0.2, 0.25])  # of gain and kernel (logs), of the shift (pitches)
 SHARED_KEPT = 0.999
 SHARED_WORTH = 0.1  # of a row: what a wrong map does is the same in many rows
-LAGS = 12  # zones, so far surprises are looked at for being alike
-LAGS_KEPT = 0.985
-WHITE = 0.05  # of a surprise's square, that is each zone's own in any case
-WHITENED_ROWS = 20  # after so many is the whitening worked out anew
 
 
 class Lips:
@@ -56,9 +53,7 @@ class Lips:
         widths, sticks = WIDTHS_UM.size, STICKS_UM.size
         self._lip_um = np.zeros((widths + sticks, zones))  # where each width or sticking leaves each lip
         self._hypotheses = 2 + widths + sticks  # dead, reversed, loose by so much, sticking by so much
-        lags = min(LAGS, zones - 1) + 1
-        self._apart = np.abs(np.subtract.outer(np.arange(zones), np.arange(zones)))
-        self._lags, self._whiten = np.eye(1, lags)[0], np.eye(zones)
+        self._neighbours = Alike(zones)
         self._level = np.zeros(zones)
         self._ways = np.zeros((self._hypotheses, zones))  # of the deviations, followed
         self._shared = np.zeros((3, zones))
@@ -87,6 +82,11 @@ class Lips:
         known = np.linalg.solve(self._information, self._told)
         result: Array = self._map @ gap_um + known @ (self._slopes @ gap_um)
         return result
+
+    @property
+    def map(self) -> Array:
+        """What a micrometre of each lip does to the log of the profile as believed, (zones, zones)."""
+        return self._map
 
     def row(self, gap_um: Array, read: Array) -> None:
         """One row: lips when it was laid, um from nominal, and the log of its wet profile; NaN where not seen."""
@@ -141,10 +141,10 @@ class Lips:
         self._noise2 += 0.02 * (max(level2, self._floor) - self._noise2)
         bound = BOUND_SIGMAS * np.sqrt(doubt)
         explained = np.minimum(np.maximum(explained, -bound), bound)
-        white = self._whiten * (good / np.sqrt(doubt))
+        white = self._neighbours.whiten * (good / np.sqrt(doubt))
         seen = white @ self._map
         against, norm = seen.T @ (white @ explained), (seen**2).sum(axis=0)
-        self._neighbours(explained * np.sqrt(weight))
+        self._neighbours.seen(explained * np.sqrt(weight), self.rows)
         gains = (1.0 - WELL) * news * against - 0.5 * (1.0 - WELL**2) * news**2 * norm
         before = self.ratios
         self.ratios = np.clip(KEPT * before + self._worth(explained) * gains, 0.0, MOST)
@@ -155,21 +155,6 @@ class Lips:
         total = together @ (weight * explained) - 0.5 * (together**2) @ weight
         self._totals = KEPT * self._totals + total
         self._choose_common()
-
-    def _neighbours(self, surprise: Array) -> None:
-        """How surprises are alike across the web, which one bolt's doing has to stand out from.
-
-        A disturbance is wider than a zone; were its zones taken for as many witnesses, some bolt of many would always
-        seem to have made it.
-        """
-        lags = self._lags.size
-        products = np.correlate(surprise, surprise, "full")[surprise.size - 1 : surprise.size - 1 + lags]
-        level2 = max(float(products[0]), 1e-12)
-        self._lags += (1.0 - LAGS_KEPT) * (products / level2 - self._lags)
-        if self.rows % WHITENED_ROWS == 0:
-            tapered = np.append(self._lags * (1.0 - np.arange(lags) / lags), 0.0)
-            alike = tapered[np.minimum(self._apart, lags)] + WHITE * np.eye(self.zones)
-            self._whiten = np.linalg.inv(np.linalg.cholesky(alike / (1.0 + WHITE)))
 
     def _worth(self, surprise: Array) -> float:
         """How much a row tells that the row before did not: surprises that are alike count for less."""

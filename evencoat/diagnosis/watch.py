@@ -18,13 +18,14 @@ import numpy.typing as npt
 
 from controller.core.response import local_gain_per_um
 from controller.line.command import Mode, Outcome
-from controller.line.description import LineDescription
+from controller.line.description import Array, LineDescription
 from controller.line.profile import LineState
 from evencoat.alarms.conditions import MANY
 from evencoat.diagnosis import calibration
 from evencoat.diagnosis.catalogue import CATALOGUE
 from evencoat.diagnosis.flow import GAP, NEW, OLD, SLOW_ROWS, Flow
 from evencoat.diagnosis.gauges import Health
+from evencoat.diagnosis.jumps import Jumps
 from evencoat.diagnosis.lips import FOLLOW, Lips
 from evencoat.diagnosis.motors import STILL_LOOKS, Motors
 from evencoat.diagnosis.rows import Rows
@@ -113,7 +114,7 @@ class Diagnoser:
         line = self.line
         self._rows = Rows(line)
         self._lips, self._motors = Lips(line), Motors(line)
-        self._slow_lips = Lips(line, FOLLOW[1])
+        self._slow_lips, self._jumps = Lips(line, FOLLOW[1]), Jumps(self._lips.map, line.lips.backlash_um)
         self._flow = Flow(line, self._rows)
         self._shapes = {
             name: Seen(line, self._rows, self._lips, read, self._rows.least_share(gauge))
@@ -204,24 +205,24 @@ class Diagnoser:
 
     def _wet_row(self, row: int) -> None:
         self._flow.wet_row(row)
-        at = row % self._rows.size
-        gap = self._rows.gap_um[at]
-        if np.isfinite(gap).all() and self.line.primary_gauge.is_wet:
-            for lips in (self._lips, self._slow_lips):
-                lips.row(gap - self.line.die.gap_nominal_um, self._rows.wet[at])
+        if self.line.primary_gauge.is_wet:
+            self._lips_row(row % self._rows.size, self._rows.wet)
         self._shapes["wet"].row(row)
         if self._ramps is not None:
             self._ramps.row(row)
 
     def _dry_row(self, row: int) -> None:
-        at = row % self._rows.size
         if not self.line.primary_gauge.is_wet:
-            gap = self._rows.gap_um[at]
-            if np.isfinite(gap).all():
-                for lips in (self._lips, self._slow_lips):
-                    lips.row(gap - self.line.die.gap_nominal_um, self._rows.dry[at])
+            self._lips_row(row % self._rows.size, self._rows.dry)
         self._flow.dry_row(row)
         self._shapes["dry"].row(row)
+
+    def _lips_row(self, at: int, read: Array) -> None:
+        gap_um = self._rows.gap_um[at] - self.line.die.gap_nominal_um
+        if np.isfinite(gap_um).all():
+            for lips in (self._lips, self._slow_lips):
+                lips.row(gap_um, read[at])
+            self._jumps.row(gap_um, read[at])
 
     # --- what is found -------------------------------------------------------------------------------------------
 
@@ -324,10 +325,11 @@ class Diagnoser:
 
     def _of_lips(self, known: Founds) -> Founds:
         lips, found = self._lips, Founds()
-        if lips.all_stick > calibration.STICK_NATS:
-            found[Key("lip-sticks", "die")] = Found(
-                lips.all_stick / calibration.STICK_NATS, f"lips jump by about {lips.stick_um:.0f} um", lips.stick_um
-            )
+        held, jumped = lips.all_stick / calibration.STICK_NATS, self._jumps.nats / calibration.JUMP_NATS
+        if max(held, jumped) > 1.0:
+            size_um = lips.stick_um if held > jumped else self._jumps.size_um
+            words = f"lips jump by about {size_um:.0f} um, when their screws are ahead by as much"
+            found[Key("lip-sticks", "die")] = Found(max(held, jumped), words, size_um)
             return found
         loose, width_um = lips.loose()
         stacked = np.stack([lips.dead(), lips.reversed(), loose])

@@ -11,6 +11,7 @@ from evencoat.diagnosis import calibration
 from evencoat.diagnosis.catalogue import CATALOGUE, told
 from evencoat.diagnosis.flow import Change, Flow, _Drifted
 from evencoat.diagnosis.gauges import Health
+from evencoat.diagnosis.jumps import Jumps
 from evencoat.diagnosis.lips import FOLLOW, Lips
 from evencoat.diagnosis.motors import Motors
 from evencoat.diagnosis.rows import Rows
@@ -106,6 +107,33 @@ def test_the_web_tells_a_dead_bolt_and_a_reversed_one() -> None:
 def test_bolts_that_deliver_a_little_less_are_well() -> None:
     assert (watched(0.85).dead() < calibration.DEAD_NATS).all()
     assert (watched(1.0, FOLLOW[0]).ratios[:2] < calibration.DEAD_NATS).all()
+
+
+def jumped(sticks_um: Array, step: float = 0.0) -> Jumps:
+    """Screws that follow a slow want; lips that jump once their screw is so far ahead; a web that steps once."""
+    rng, effect = np.random.default_rng(3), Lips(LINE).map
+    jumps = Jumps(effect, 1.0)
+    screw, want, lip, edge = (np.zeros(ZONES) for _ in range(4))
+    edge[:3] = 1.0
+    for row in range(500):
+        want = want + 0.5 * rng.standard_normal(ZONES)
+        screw = screw + np.clip(0.1 * (want - screw), -1.0, 1.0)
+        led = np.clip(lip, screw - 0.5, screw + 0.5)
+        lip = np.where(np.abs(led - lip) >= sticks_um, led, lip)
+        jumps.row(screw, effect @ lip + step * edge * (row > 250) + 6e-4 * rng.standard_normal(ZONES))
+    return jumps
+
+
+def test_lips_that_jump_stick_and_those_that_follow_do_not() -> None:
+    stuck = jumped(np.full(ZONES, 5.0))
+    assert stuck.nats > 2.0 * calibration.JUMP_NATS
+    assert 3.0 <= stuck.size_um <= 6.5
+    assert jumped(np.zeros(ZONES)).nats < 0.3 * calibration.JUMP_NATS
+
+
+def test_one_lip_that_jumps_and_a_web_that_steps_once_are_no_die_that_sticks() -> None:
+    assert jumped(np.where(np.arange(ZONES) == 5, 5.0, 0.0)).nats < 0.5 * calibration.JUMP_NATS
+    assert jumped(np.zeros(ZONES), step=0.05).nats < 0.5 * calibration.JUMP_NATS
 
 
 def test_pulses_are_found_by_their_frequency_once_they_have_grown() -> None:
@@ -272,7 +300,7 @@ def test_a_disturbance_wider_than_a_zone_makes_no_bolt_suspect() -> None:
         lips.row(at, lips._map @ at + 1e-3 * (wide @ shared + own))
     centre = np.eye(ZONES) - 1.0 / ZONES  # the mean is another room's
     spread = centre @ (wide @ wide + np.eye(ZONES)) @ centre
-    white = lips._whiten @ spread @ lips._whiten.T
+    white = lips._neighbours.whiten @ spread @ lips._neighbours.whiten.T
     before, after = (float(np.linalg.eigvalsh(one)[-1] / np.trace(one)) for one in (spread, white))
     assert after < 0.7 * before  # no shape across the web takes the lion's share of the surprise any more
     assert max(lips.dead().max(), lips.reversed().max()) < calibration.DEAD_NATS
