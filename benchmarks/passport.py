@@ -62,7 +62,7 @@ SCENARIOS = (
 )
 HARD = ("a-day", "grade-change")  # foil that nobody told the gauge of, and a dry gauge that drifts
 STATED = (0.33, 0.22)  # accuracy_pct and foil_pct of those, and of the hands-off day: 0.2 %/h, foil of 0.6 %
-BOUNDS = (0.2, 0.1, 0.05, 0.01)
+BOUNDS = (0.2, 0.1, 0.06, 0.03, 0.01)
 PIECES_M = (1, PIECE_M)
 NOTHING = 1e-6
 FIRST_M, LAST_M, SPREAD_M = 60.0, 4.0, 12.0
@@ -306,7 +306,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/passport"))
     parser.add_argument("--day", type=Path, help="folder with day.sqlite and day.truth.npz, instead of all others")
     asked = parser.parse_args()
-    first, sure = 5001 if asked.held_out else 1, asked.systematic_pct
+    first, sure = 9001 if asked.held_out else 1, asked.systematic_pct  # 5001 and on have been looked at since
     families = tuple(FAMILIES)[:2] if asked.quick else tuple(FAMILIES)
     rows: list[dict[str, Any]] = []
     hard: list[dict[str, Any]] = []

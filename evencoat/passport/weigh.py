@@ -23,6 +23,9 @@ ZONES_AT_ONCE = 40
 GROUPS = 4  # of waves across the web, each with its own pace
 TORN_SHARE = 0.02  # of the metres may be seen in part
 ZONES_ASKED = 16  # about how fast shapes walk, and how noisy the gauges are
+PLACED_M = 0.15  # how well a reading's place along the web is known, one standard deviation; found in docs/passport.md
+STEEPEST = 0.03  # of areal density in a metre, that this is taken for: what is steeper is an edge
+BEGINS, BEGINS_M = 0.0025, 5.0  # beside that, where a roll begins, and over how many metres that fades
 ALIKE = 0.4  # two gauges' excesses are one hole when they differ by less than this share
 
 
@@ -83,19 +86,37 @@ def weigh(web: Web, systematic_pct: float = SYSTEMATIC_PCT, foil_pct: float = 0.
         log[metre, zone] += excess
         variance[metre, zone] += doubt
     log -= np.log(web.laid.target_ratio)[:, None].astype(np.float32)
+    coated = _coated(web)
+    variance += _steep(log) + _begins(coated)
     foil, systematic = 0.01 * foil_pct, _systematic(web, systematic_pct)
     return RollMap(
         log=log,
         random=np.sqrt(variance),
         systematic=np.full((1, 1), math.hypot(systematic, foil), dtype=np.float32),
         seen=(wet_counts + dry_counts).astype(np.float32),
-        coated=_coated(web),
+        coated=coated,
         mean_log=mean.x[:, 0] - np.log(web.laid.target_ratio),
         walk_mean=mean.walk,
         walk_shape=walk,
         mean_random=np.sqrt(mean.variance[:, 0]),
         assumed=(systematic, foil),
     )
+
+
+def _steep(log: Float32) -> Float32:
+    """Variance of a cell that its readings' place adds where the web changes from metre to metre, (metres, zones)."""
+    if len(log) < 3:
+        return np.zeros_like(log)
+    slope, bend = np.gradient(log, axis=0), np.zeros_like(log)
+    bend[1:-1] = log[2:] - 2.0 * log[1:-1] + log[:-2]
+    steep, bent = (np.clip(one, -STEEPEST, STEEPEST) for one in (slope, bend))
+    return np.asarray(PLACED_M**2 * (steep**2 + bent**2), dtype=np.float32)
+
+
+def _begins(coated: BoolArray) -> Float32:
+    """Variance that the first metres of a roll add: where coating begins, a metre is not like the next, (metres, 1)."""
+    since_m = np.maximum(np.arange(coated.size) - int(coated.argmax()), 0)
+    return np.asarray((BEGINS * np.exp(-since_m / BEGINS_M))[:, None] ** 2, dtype=np.float32)
 
 
 def pinned(roll_map: RollMap, web: Web, samples: Samples) -> RollMap:

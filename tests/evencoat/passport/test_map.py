@@ -48,6 +48,13 @@ def test_where_a_gauge_is_silent_intervals_grow_and_still_hold(made: Callable[..
     assert inside(made(silent))[gap].mean() > 0.9
 
 
+def test_less_is_known_where_the_web_is_steep_and_where_it_begins(made: Callable[..., Made]) -> None:
+    random = made().roll_map.random
+    flat = float(np.median(random[160:180]))
+    assert random[HILL_FROM - 1 : HILL_FROM + 1, HILL_ZONES.start].max() > 1.5 * flat
+    assert random[0].min() > 1.5 * random[40].max() and random[30].max() < 1.5 * flat
+
+
 def test_where_both_are_silent_nothing_is_claimed(made: Callable[..., Made]) -> None:
     blind = made(Story(wet_silent=(60.0, 110.0), dry_silent=(60.0, 110.0)))
     assert (blind.roll_map.seen[65:105] == 0.0).all() and blind.roll_map.coated.all()
