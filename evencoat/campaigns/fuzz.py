@@ -8,6 +8,7 @@ text that readers trip over. An input that made anything else than the named err
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ from plant_sim.scenario import SHIPPED, Scenario, parse
 LINE, SECONDS = "pilot-16", 12.0
 ROUNDS, QUICK_ROUNDS = 100, 1
 FRAMES_A_CYCLE = 60
+PATIENCE_S = 20.0  # with one input: a decoder that goes on for ever is a crash like any other
 WORDS = (
     b"nan", b"inf", b"-inf", b"1e999", b"-1", b"0", b"1e-300", b"99999999999999999999", b'"', b"'", b"[[", b"]]", b"{",
     b"=", b"\n", b"\x00", b"\xff\xfe", b"\xf0\x9f\x92\xa5", b"true", b"0x", b"\r", b"#", b":", b"::", b"@", b"|", b","
@@ -146,10 +148,11 @@ def fed(decoder: Decoder, k: int, rng: np.random.Generator, folder: Path) -> Row
         path.chmod(0o600)
         began_s = time.perf_counter()
         try:
-            decoder.read(path)
+            with within(PATIENCE_S):
+                decoder.read(path)
         except decoder.errors:
             refused += 1
-        except Exception as error:  # whatever it is, it is what this campaign looks for
+        except (Exception, TooLong) as error:  # whatever it is, it is what this campaign looks for
             crashes.add(_words(error))
             (folder / f"crash-{decoder.name.replace(' ', '-')}-{k}-{case}{decoder.suffix}").write_bytes(data)
         slowest_s = max(slowest_s, time.perf_counter() - began_s)
@@ -164,7 +167,27 @@ def _row(name: str, inputs: int, refused: int, crashes: set[str], slowest_s: flo
     return {**told, "slowest_s": round(slowest_s, 3), "words": words}
 
 
-def _words(error: Exception) -> str:
+class TooLong(BaseException):
+    """Nobody's to catch but the campaign's, or a decoder's own would hide it."""
+
+
+@contextlib.contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Raises TooLong from wherever the code within is after so many seconds; in the main thread."""
+
+    def over(_: int, frame: object) -> None:
+        raise TooLong(f"not done after {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _words(error: BaseException) -> str:
     place, tail = "", error.__traceback__
     while tail is not None:
         place = f"{Path(tail.tb_frame.f_code.co_filename).name}:{tail.tb_lineno}"

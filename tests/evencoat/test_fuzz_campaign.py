@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,19 @@ def test_what_is_not_refused_by_name_is_a_crash_and_kept(tmp_path: Path) -> None
     assert 0 < row["refused"] == 20 - len(kept) < 20 and all(len(path.read_bytes()) % 2 for path in kept)
     judged = Fuzz().judge([row], Path())
     assert judged.figures["crashes"] == 1 and judged.broken[0].startswith("odd: KeyError")
+
+
+def test_a_decoder_that_never_ends_is_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(path: Path) -> None:
+        while path.read_bytes():
+            with contextlib.suppress(Exception):
+                time.sleep(0.001)
+
+    monkeypatch.setattr(fuzz, "PATIENCE_S", 0.05)
+    rng = np.random.default_rng(1)
+    row = fuzz.fed(Decoder("endless", 2, (ValueError,), (b"0123456789",), ".bin", read), 4, rng, tmp_path)
+    assert row["refused"] == 0 and all(words.startswith("TooLong at ") for words in row["crashes"])
+    assert len(list(tmp_path.glob("crash-endless-4-*.bin"))) == 2
 
 
 def test_a_frame_that_breaks_the_loop_is_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
