@@ -27,7 +27,8 @@ SETTLED_ROWS = 120  # of web, until a line has come to rest
 INDEX_SIGMA = 0.12  # of the believed flow index
 FLOOR = 0.0004
 DRY_USUAL = 0.0015  # how far dry and wet means of the same web go apart in half a minute, until it is learnt
-SHARP_ROWS, SHARP_SHARE = 3, 0.5  # a jump goes half its way in so few rows; foil takes its time
+ONE_STEP = 1.3  # times what is usually left beside the best single step, that a jump leaves; foil goes on changing
+STEP_LEAST = 4  # rows on either side of a step
 FOIL_ROWS = 4  # over which foil changes and coating hardly does
 FOIL_LATELY, FOIL_LEFT_OUT = 30, 0.3  # rows looked at, and the share of the largest changes among them that is left out
 
@@ -69,6 +70,7 @@ class Flow:
         self.change = Change()
         self.dry_step, self.dry_sigma, self.dry_wet = 0.0, 1.0, 0.0
         self.dry_sharp = False
+        self._beside_usual = Usual(FLOOR, 200.0)
         self._drifted, self._dry_drifted, self._pump_drifted = _Drifted(), _Drifted(), _Drifted()
         self._believed = line.slurry.flow_index
         self.wet_rows = self.dry_rows = 0
@@ -138,7 +140,10 @@ class Flow:
         self.dry_step, self.dry_sigma = _known(step), float(self._dry_usual.sigma)
         if math.isfinite(step):
             self._dry_usual.seen(step - self.dry_wet)
-        self.dry_sharp = self._sharpest(row, step - self.dry_wet)
+        beside = _beside_a_step(self.dry_apart[rows.at(row - NEW - GAP - OLD + 1, row)])
+        self.dry_sharp = beside < ONE_STEP * float(self._beside_usual.sigma)
+        if math.isfinite(beside):
+            self._beside_usual.seen(beside)
         before = self.dry_apart[rows.at(row - 2 * FOIL_ROWS + 1, row - FOIL_ROWS)]
         seen_before = before[np.isfinite(before)]
         jump = self.dry_apart[at] - seen_before[-1] if seen_before.size else math.nan
@@ -146,14 +151,6 @@ class Flow:
             self._rough.append(jump**2)
             self._foil()
         self.dry_gone, self.dry_gone_rows, _ = self._dry_drifted.seen(self.dry_apart[at])
-
-    def _sharpest(self, row: int, step: float) -> bool:
-        """Whether a step of the dry mean came at once."""
-        told = self.dry_apart[self._rows.at(row - NEW - GAP - 2 * SHARP_ROWS, row)]
-        told = told[np.isfinite(told)]
-        if told.size <= SHARP_ROWS:
-            return False
-        return float(np.abs(told[SHARP_ROWS - 1 :] - told[: 1 - SHARP_ROWS]).max()) > SHARP_SHARE * abs(step)
 
     def _foil(self) -> None:
         """Foil goes on changing, a gauge jumps once: the few largest of the last changes say nothing of foil."""
@@ -167,6 +164,20 @@ class Flow:
     def foil_times(self) -> float:
         """How much more the dry mean changes from row to row than it usually does, the wet one taken off."""
         return math.sqrt(self.rough2) / float(self.rough_usual.sigma) if self.dry_rows > 60 else 0.0
+
+
+def _beside_a_step(values: Array) -> float:
+    """Root mean square of what is left of these when the best single step is taken off, with the row that it falls
+    into; NaN of too few."""
+    known = values[np.isfinite(values)]
+    rows = known.size
+    if rows < 4 * STEP_LEAST:
+        return math.nan
+    at = np.arange(STEP_LEAST, rows - STEP_LEAST)
+    total = np.cumsum(known)
+    before, after = total[at - 1], total[-1] - total[at]
+    left = float(known @ known) - known[at] ** 2 - before**2 / at - after**2 / (rows - 1 - at)
+    return math.sqrt(max(float(left.min()), 0.0) / (rows - 3))
 
 
 class _Drifted:

@@ -401,6 +401,9 @@ def test_one_jump_is_no_uneven_foil_and_foil_is_no_jump() -> None:
     slowly = flow_of(np.clip((np.arange(225) - 195.0) / 20.0, 0.0, 1.0) * 0.02)
     assert slowly.dry_step > 0.01 and not slowly.dry_sharp
     rng = np.random.default_rng(9)
+    noise = 1.2e-3 * rng.standard_normal(225)  # of single rows, which alone go half of either way now and then
+    assert flow_of(noise[:212] + np.where(np.arange(212) >= 200, 0.01, 0.0)).dry_sharp
+    assert not flow_of(noise + np.clip((np.arange(225) - 195.0) / 25.0, 0.0, 1.0) * 0.012).dry_sharp
     uneven = flow_of(np.where(np.arange(300) >= 200, 0.02 * np.cumsum(rng.standard_normal(300)) / 10.0, 0.0))
     assert uneven.foil_times > calibration.FOIL_TIMES
 
