@@ -26,6 +26,7 @@ ROW_MOST, STEP_MOST = 1.5, 4.0 * ANEW  # nats: a step of the whole web at once i
 KEPT = 0.998  # from row to row
 MOVING = 0.5  # of what a lip goes within the rows looked at, that the map may be wrong by
 LEARNT = 0.02
+RESTLESS = 4.0  # times the usual square of a step, that the web's middling zone may have: more is the whole web's doing
 BOUND_SIGMAS = 4.0
 FROM_ROW = 60
 
@@ -57,15 +58,17 @@ class Jumps:
         if len(self._rest) < 2 * ROWS:
             return
         rest = np.array(self._rest)
-        lip_step_um, variance_um2 = self._matched(np.nan_to_num(rest[ROWS:].mean(axis=0) - rest[:ROWS].mean(axis=0)))
-        if self._rows >= FROM_ROW:
+        step = np.nan_to_num(rest[ROWS:].mean(axis=0) - rest[:ROWS].mean(axis=0))
+        level2 = float(np.median(step**2)) / 0.455  # the median of a squared normal number
+        restless = level2 > RESTLESS * self._level2
+        lip_step_um, variance_um2 = self._matched(step, level2)
+        if self._rows >= FROM_ROW and not restless:
             moved_um = gap_um - self._gap[-2 * ROWS]
             self._add_up(gap_um, lip_step_um, variance_um2 + (MOVING * moved_um) ** 2)
 
-    def _matched(self, step: Array) -> tuple[Array, Array]:
+    def _matched(self, step: Array, level2: float) -> tuple[Array, Array]:
         """How far each lip would have gone for such a step, um, and the variance of that: a matched filter."""
-        level2 = float(np.median(step**2)) / 0.455  # the median of a squared normal number
-        self._level2 += LEARNT * (min(level2, 4.0 * self._level2) - self._level2) if self._level2 else level2
+        self._level2 += LEARNT * (min(level2, RESTLESS * self._level2) - self._level2) if self._level2 else level2
         sigma = max(self._level2, 1e-12) ** 0.5
         white = self._alike.whiten / sigma
         seen = white @ self._effect
@@ -73,7 +76,7 @@ class Jumps:
         lip_step_um = seen.T @ (white @ step) / norm
         self._alike.seen(np.clip(step, -BOUND_SIGMAS * sigma, BOUND_SIGMAS * sigma), self._rows)
         scale = float(np.median(lip_step_um**2 * norm)) / 0.455
-        self._scale += LEARNT * (min(scale, 4.0 * self._scale) - self._scale)
+        self._scale += LEARNT * (min(scale, RESTLESS * self._scale) - self._scale)
         return lip_step_um, max(self._scale, 0.3) / norm
 
     def _add_up(self, gap_um: Array, lip_step_um: Array, variance_um2: Array) -> None:

@@ -109,8 +109,9 @@ def test_bolts_that_deliver_a_little_less_are_well() -> None:
     assert (watched(1.0, FOLLOW[0]).ratios[:2] < calibration.DEAD_NATS).all()
 
 
-def jumped(sticks_um: Array, step: float = 0.0) -> Jumps:
-    """Screws that follow a slow want; lips that jump once their screw is so far ahead; a web that steps once."""
+def jumped(sticks_um: Array, step: float = 0.0, tilts: float = 0.0) -> Jumps:
+    """Screws that follow a slow want; lips that jump once their screw is so far ahead; a web whose edge steps once, or
+    that a roll begins to tilt."""
     rng, effect = np.random.default_rng(3), Lips(LINE).map
     jumps = Jumps(effect, 1.0)
     screw, want, lip, edge = (np.zeros(ZONES) for _ in range(4))
@@ -120,7 +121,8 @@ def jumped(sticks_um: Array, step: float = 0.0) -> Jumps:
         screw = screw + np.clip(0.1 * (want - screw), -1.0, 1.0)
         led = np.clip(lip, screw - 0.5, screw + 0.5)
         lip = np.where(np.abs(led - lip) >= sticks_um, led, lip)
-        jumps.row(screw, effect @ lip + step * edge * (row > 250) + 6e-4 * rng.standard_normal(ZONES))
+        web = (step * edge + tilts * math.sin(2.3 * row) * np.linspace(-1.0, 1.0, ZONES)) * (row > 250)
+        jumps.row(screw, effect @ lip + web + 6e-4 * rng.standard_normal(ZONES))
     return jumps
 
 
@@ -134,6 +136,7 @@ def test_lips_that_jump_stick_and_those_that_follow_do_not() -> None:
 def test_one_lip_that_jumps_and_a_web_that_steps_once_are_no_die_that_sticks() -> None:
     assert jumped(np.where(np.arange(ZONES) == 5, 5.0, 0.0)).nats < 0.5 * calibration.JUMP_NATS
     assert jumped(np.zeros(ZONES), step=0.05).nats < 0.5 * calibration.JUMP_NATS
+    assert jumped(np.zeros(ZONES), tilts=0.05).nats < 0.5 * calibration.JUMP_NATS
 
 
 def test_pulses_are_found_by_their_frequency_once_they_have_grown() -> None:
