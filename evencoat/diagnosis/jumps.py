@@ -45,10 +45,15 @@ class Jumps:
         self._evidence = np.zeros((SIZES_UM.size, zones))
         self.nats, self.size_um = 0.0, float(SIZES_UM[0])
 
-    def row(self, gap_um: Array, read: Array) -> None:
-        """Screws of a row, um from nominal, and the log of its profile, NaN where not seen; (zones,)."""
+    def row(self, gap_um: Array, read: Array, sound: bool = True) -> None:
+        """Screws of a row, um from nominal, and the log of its profile, NaN where not seen; (zones,). sound: whether
+        the gauge is; what one that is not has said of late is no evidence."""
         good = np.isfinite(read)
-        if np.count_nonzero(good) < 0.5 * read.size:
+        if not sound:
+            self._rest.clear()
+            self._evidence[:] = 0.0
+            self.nats = 0.0
+        if not sound or np.count_nonzero(good) < 0.5 * read.size:
             return
         before_um = self._lip_um if self._lip_um.size else gap_um
         self._lip_um = np.clip(before_um, gap_um - self._half_um, gap_um + self._half_um)

@@ -43,6 +43,7 @@ TOLD_MOST = 400
 PLAIN = 2.0  # times the bound, that an edge has to lack while lips may not have come to rest
 EDGE_BESIDE = 0.3  # of what the outermost zone lacks, that the third and fourth may lack as well
 SHAPES_FROM = 160  # rows, until lips have come to rest and it is known how restless a profile is
+UNSOUND_NOISY, UNSOUND_MISSING, UNSOUND_BLIND = 1.3, 0.02, 0.3  # of a gauge, beyond which its steps are no lips'
 ENDS_GIVE = 0.2  # of what a lip gives in its middle: its ends are bolted
 
 
@@ -222,7 +223,9 @@ class Diagnoser:
         if np.isfinite(gap_um).all():
             for lips in (self._lips, self._slow_lips):
                 lips.row(gap_um, read[at])
-            self._jumps.row(gap_um, read[at])
+            health = self._health["wet" if self.line.primary_gauge.is_wet else "dry"]
+            blind = health.missing > UNSOUND_MISSING or float(health.blind.max()) > UNSOUND_BLIND
+            self._jumps.row(gap_um, read[at], sound=not blind and health.noisy < UNSOUND_NOISY)
 
     # --- what is found -------------------------------------------------------------------------------------------
 

@@ -133,6 +133,15 @@ def test_lips_that_jump_stick_and_those_that_follow_do_not() -> None:
     assert jumped(np.zeros(ZONES)).nats < 0.3 * calibration.JUMP_NATS
 
 
+def test_what_a_gauge_that_is_not_sound_saw_jump_is_forgotten() -> None:
+    stuck = jumped(np.full(ZONES, 5.0))
+    stuck.row(np.zeros(ZONES), np.zeros(ZONES), sound=False)
+    assert stuck.nats == 0.0
+    for _ in range(12):
+        stuck.row(np.zeros(ZONES), np.zeros(ZONES))
+    assert stuck.nats < 0.1 * calibration.JUMP_NATS
+
+
 def test_one_lip_that_jumps_and_a_web_that_steps_once_are_no_die_that_sticks() -> None:
     assert jumped(np.where(np.arange(ZONES) == 5, 5.0, 0.0)).nats < 0.5 * calibration.JUMP_NATS
     assert jumped(np.zeros(ZONES), step=0.05).nats < 0.5 * calibration.JUMP_NATS
