@@ -327,13 +327,17 @@ class Diagnoser:
         return found
 
     def _of_lips(self, known: Founds) -> Founds:
-        lips, found = self._lips, Founds()
+        """What sticks as a whole, or else single bolts."""
+        lips = self._lips
         held, jumped = lips.all_stick / calibration.STICK_NATS, self._jumps.nats / calibration.JUMP_NATS
-        if max(held, jumped) > 1.0:
-            size_um = lips.stick_um if held > jumped else self._jumps.size_um
-            words = f"lips jump by about {size_um:.0f} um, when their screws are ahead by as much"
-            found[Key("lip-sticks", "die")] = Found(max(held, jumped), words, size_um)
-            return found
+        if max(held, jumped) <= 1.0:
+            return self._of_bolts(known)
+        size_um = lips.stick_um if held > jumped else self._jumps.size_um
+        words = f"lips jump by about {size_um:.0f} um, when their screws are ahead by as much"
+        return {Key("lip-sticks", "die"): Found(max(held, jumped), words, size_um)}
+
+    def _of_bolts(self, known: Founds) -> Founds:
+        lips, found = self._lips, Founds()
         loose, width_um = lips.loose()
         stacked = np.stack([lips.dead(), lips.reversed(), loose])
         slower, slow_um = self._slow_lips.loose()
@@ -363,7 +367,8 @@ class Diagnoser:
                 if turned < 0.3 * max(dead, play):
                     continue  # more than a dead one would miss, and not yet like a reversed one
             elif play > dead + 2.0:
-                cause, words = "bolt-play", f"{words}, play of {width_um[k]:.0f} um"
+                cause, need = "bolt-play", calibration.PLAY_NATS * many
+                words = f"{words}, play of {width_um[k]:.0f} um"
             else:
                 cause = "bolt-dead"
             found[Key(cause, where)] = Found(float(best[k]) / need, words, float(width_um[k]))
