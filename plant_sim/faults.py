@@ -10,6 +10,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,7 @@ def _drawn(meaning: str) -> Entry:
     return Entry(meaning, "times the size drawn for the line", 0.0, 5.0)
 
 
+INTERVALS_KEPT = 16  # of a timetable: steps look at one, and at the one before where they begin in it
 CATALOGUE: dict[str, Entry] = {
     "static-profile": _drawn("lips uneven as they were set"),
     "set-up-offset": _drawn("pump calibration and solids of the first batch off"),
@@ -159,7 +161,7 @@ class Effects:
 class Timetable:
     """What is in effect when, for a line with `zones` bolts, gauges of so many boxes and lanes with these centres.
 
-    Effects change at onsets and ends only; each interval between them is worked out once and kept.
+    Effects change at onsets and ends only; each interval between them is worked out once and kept for a while.
     """
 
     __slots__ = ("_boxes", "_changes", "_known", "_lanes_mm", "_plays", "_zones")
@@ -185,6 +187,7 @@ class Timetable:
         interval = self.interval(t_s)
         effects = self._known.get(interval)
         if effects is None:
+            forget_oldest(self._known)
             effects = self._known[interval] = self._worked_out(t_s)
         return effects
 
@@ -208,6 +211,12 @@ class Timetable:
             lifted=any(play.name == "threading" for play in active),
             **_patches(active),
         )
+
+
+def forget_oldest(known: dict[int, Any]) -> None:
+    """Make room for one more interval: a month of plays has thousands, and all of them would be 40 MB."""
+    while len(known) >= INTERVALS_KEPT:
+        del known[next(iter(known))]
 
 
 def _sizes(active: Sequence[Play], name: str) -> list[float]:

@@ -16,7 +16,7 @@ from controller.line.description import Array, GaugeKind
 from controller.line.profile import LineState
 from plant_sim import layout, packing, web
 from plant_sim.compiled import doubles
-from plant_sim.faults import Effects, Timetable
+from plant_sim.faults import Effects, Timetable, forget_oldest
 from plant_sim.gauges import GaugeReading
 from plant_sim.incidents import Bubble, covered
 from plant_sim.layout import Conditions, Constants, Outcome, State, Web
@@ -82,6 +82,7 @@ class Plant:
         """What is played at t_s, which lies in this interval of the timetable."""
         known = self._played.get(interval)
         if known is None:
+            forget_oldest(self._played)
             known = self._played[interval] = packing.conditions_of(self.timetable.at(t_s))
         return known
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from plant_sim.disturbances import Amplitudes
-from plant_sim.faults import CATALOGUE, DRIFTS, PLAY_KEYS, Play, Timetable, bolt_of
+from plant_sim.faults import CATALOGUE, DRIFTS, INTERVALS_KEPT, PLAY_KEYS, Play, Timetable, bolt_of
 from plant_sim.gauges import HEALTHY
 
 BOXES = {"wet": 80, "dry": 40}
@@ -105,3 +105,15 @@ def test_slip_step_and_encoder_loss():
 
 def test_plays_last_for_ever_unless_told_otherwise():
     assert Play("encoder-loss").active(1e9) and math.isinf(Play("encoder-loss").duration_s)
+
+
+def test_a_month_of_plays_is_not_kept_for_ever() -> None:
+    plays = [Play("streak", onset_s=100.0 * k, duration_s=50.0, size=1.0 + 0.01 * k) for k in range(200)]
+    timetable = Timetable(plays, 10, BOXES, LANES_MM)
+    first = timetable.at(110.0)
+    for k in range(200):
+        timetable.at(100.0 * k + 10.0)
+        timetable.at(100.0 * k + 60.0)
+    assert len(timetable._known) == INTERVALS_KEPT
+    again = timetable.at(110.0)
+    assert again is not first and np.array_equal(again.incidents.streak_log, first.incidents.streak_log)
