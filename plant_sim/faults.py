@@ -61,7 +61,7 @@ def _drawn(meaning: str) -> Entry:
     return Entry(meaning, "times the size drawn for the line", 0.0, 5.0)
 
 
-INTERVALS_KEPT = 16  # of a timetable: steps look at one, and at the one before where they begin in it
+INTERVALS_KEPT = 16  # of a timetable, of which steps look at the present one
 CATALOGUE: dict[str, Entry] = {
     "static-profile": _drawn("lips uneven as they were set"),
     "set-up-offset": _drawn("pump calibration and solids of the first batch off"),
@@ -214,7 +214,7 @@ class Timetable:
 
 
 def forget_oldest(known: dict[int, Any]) -> None:
-    """Make room for one more interval: a month of plays has thousands, and all of them would be 40 MB."""
+    """Make room for one more interval: a month of `a-day` has 1,711, and all of them take 45 MB."""
     while len(known) >= INTERVALS_KEPT:
         del known[next(iter(known))]
 

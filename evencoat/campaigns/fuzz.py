@@ -222,10 +222,11 @@ class _Live:
         for _ in range(self.CYCLES):
             began_s = time.perf_counter()
             try:
-                for _ in range(FRAMES_A_CYCLE):
-                    self._bus.send(_strange(self._heard[int(rng.integers(len(self._heard)))], rng))
-                self._line.play(self._line.cycle_s / 60.0)
-            except Exception as error:  # whatever it is, it is what this campaign looks for
+                with within(PATIENCE_S):
+                    for _ in range(FRAMES_A_CYCLE):
+                        self._bus.send(_strange(self._heard[int(rng.integers(len(self._heard)))], rng))
+                    self._line.play(self._line.cycle_s / 60.0)
+            except (Exception, TooLong) as error:  # whatever it is, it is what this campaign looks for
                 crashes.add(_words(error))
             slowest_s = max(slowest_s, time.perf_counter() - began_s)
         self._bus.receive()

@@ -142,6 +142,17 @@ def test_what_a_gauge_that_is_not_sound_saw_jump_is_forgotten() -> None:
     assert stuck.nats < 0.1 * calibration.JUMP_NATS
 
 
+def test_jumps_are_looked_for_only_in_what_a_sound_gauge_saw(monkeypatch: pytest.MonkeyPatch) -> None:
+    diagnoser, told_sound = Diagnoser(LINE), list[bool]()
+    monkeypatch.setattr(diagnoser._jumps, "row", lambda *_, sound: told_sound.append(sound))
+    diagnoser._rows.gap_um[:], diagnoser._rows.wet[:] = LINE.die.gap_nominal_um, 0.0
+    for outliers, missing in ((0.0, 0.0), (0.2, 0.0), (0.0, 0.1)):
+        diagnoser._health["wet"] = scanned(400, outliers)
+        diagnoser._health["wet"].missing = missing
+        diagnoser._wet_row(0)
+    assert told_sound == [True, False, False]
+
+
 def test_one_lip_that_jumps_and_a_web_that_steps_once_are_no_die_that_sticks() -> None:
     assert jumped(np.where(np.arange(ZONES) == 5, 5.0, 0.0)).nats < 0.5 * calibration.JUMP_NATS
     assert jumped(np.zeros(ZONES), step=0.05).nats < 0.5 * calibration.JUMP_NATS
