@@ -10,6 +10,7 @@ import math
 
 DEAD_NATS, DOUBTFUL_NATS, REVERSED_NATS = 12.0, 15.0, 24.0  # of sixteen; a reversed one runs away
 PLAY_NATS = 24.0  # below that it was not right once in 13 times
+UNANSWERED = 0.6  # of that, where the loop has left the bolt alone by itself, for the web does not follow it
 PLAINLY_MISSED = 0.75, 1.25  # times its way: neither more nor less than a dead one's
 MISSED_LEAST, REVERSED_FROM, MISSED_MOST = 0.5, 1.3, 2.45  # times a suspect bolt's way that the web misses
 STICK_NATS = 25.0  # of lips that stick against play that all have

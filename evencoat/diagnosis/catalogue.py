@@ -37,6 +37,7 @@ _MOTOR = frozenset({"bolt-stuck", "bolt-slow", "bolt-noisy"})
 _LIP = frozenset({"bolt-dead", "bolt-reversed", "bolt-play"})
 _SLURRY = frozenset({"batch-changed", "slurry-temperature"})
 _LOCAL = frozenset({"gauge-frozen", "gauge-silent", "gauge-blind", "gauge-misplaced"})
+_NOT_LIP = _MOTOR | _GAUGE | frozenset({"lip-sticks", "lip-bow", "lane-clogged", "unknown"})  # of one bolt
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -89,8 +90,9 @@ ENTRIES: tuple[Entry, ...] = (
             "膜厚不随该螺栓变化，控制会越推越远并影响相邻区。",
             "立即将该区切到手动。停机时检查销钉与螺纹，之后对该螺栓做阶跃试验。",
         ),
+        looks=30,
         stands_s=300.0,
-        explained_by=_MOTOR | _GAUGE | frozenset({"lip-sticks", "bolt-reversed", "bolt-play", "lane-clogged"}),
+        explained_by=_NOT_LIP | frozenset({"bolt-reversed", "bolt-play"}),
     ),
     Entry(
         "bolt-reversed",
@@ -106,8 +108,9 @@ ENTRIES: tuple[Entry, ...] = (
             "该处每次修正都会使误差变大。",
             "立即将该区切到手动。在驱动器中改正方向，之后对该螺栓做阶跃试验。",
         ),
+        looks=30,
         stands_s=300.0,
-        explained_by=_MOTOR | _GAUGE | frozenset({"lip-sticks", "bolt-dead", "lane-clogged"}),
+        explained_by=_NOT_LIP | frozenset({"bolt-dead"}),
     ),
     Entry(
         "bolt-play",
@@ -123,8 +126,9 @@ ENTRIES: tuple[Entry, ...] = (
             "该处修正滞后，每次换向都会超调。",
             "安排更换螺母或螺杆。如出现来回摆动，先将该区切到手动。",
         ),
+        looks=30,
         stands_s=300.0,
-        explained_by=_MOTOR | _GAUGE | frozenset({"lip-sticks", "bolt-reversed", "bolt-dead", "lane-clogged"}),
+        explained_by=_NOT_LIP | frozenset({"bolt-reversed", "bolt-dead", "streak"}),
         unit="um",
     ),
     Entry(

@@ -11,6 +11,7 @@ from controller.line.description import Array, BoolArray, LineDescription
 LOOK_S = 1.0
 STOOD_LOOKS, STOOD_UM = 6, 0.12  # less than so far in so many looks is standing
 LATELY = 0.15  # of the way in those looks, in the last two of them: less is a motor that has just stopped
+LEFT_SHARE = 0.3  # of what is away: so far is one that the loop leaves alone (it leaves those, too, that move no web)
 STILL_LOOKS = 4  # looks that a motor has to stand away from where it was sent
 KEPT = 0.97  # of evidence from look to look
 
@@ -27,6 +28,7 @@ class Motors:
         self.stuck, self.slow = np.zeros(zones), np.zeros(zones)
         self.jitter_um2 = np.zeros(zones)
         self.apart_um = np.zeros(zones)
+        self.unanswered = np.zeros(zones, dtype=np.bool_)  # it goes where it is sent, and still the loop left it alone
         self._sum = np.zeros((2, zones))
         self._cycles, self._elapsed_s = 0, 0.0
         self._before: Array | None = None
@@ -56,12 +58,13 @@ class Motors:
             went_um = at_um - self._stood[0]
             self.apart_um = self._sent_before - self._stood[-2]
             slack = self._step_um + 3.0 * np.sqrt(self.jitter_um2) + 0.5 * np.abs(sent_um - self._sent_before)
-            away = (np.abs(self.apart_um) > slack) | lost
+            away = np.abs(self.apart_um) > np.where(lost, LEFT_SHARE * slack, slack)
             stands = np.abs(went_um) < STOOD_UM
             toward = ~stands & (np.sign(went_um) == np.sign(self.apart_um)) & (np.abs(went_um) < self._reach_um)
             toward &= away & (np.abs(at_um - self._stood[-3]) > LATELY * np.abs(went_um))  # it goes on crawling
             self.stuck = np.where(away & stands, self.stuck + 1.0, np.where(~stands, 0.0, KEPT * self.stuck))
             self.slow = np.where(toward, self.slow + 1.0, KEPT * self.slow)
+            self.unanswered = lost & (np.maximum(self.stuck, self.slow) < STILL_LOOKS)
         self._sent_before = sent_um
 
     def noisy(self) -> Array:

@@ -162,9 +162,12 @@ class Ramps:
         self._before: tuple[float, Array] | None = None
         self._told, self._information = 0.0, 0.0
 
-    def row(self, row: int) -> None:
-        """The gauge has seen a row whole."""
+    def row(self, row: int, mixing: bool) -> None:
+        """The gauge has seen a row whole. mixing: a new batch has come, which bends the profile by itself."""
         rows = self._rows
+        if mixing:
+            self._before = None
+            return
         speed, last = rows.speed_log[row % rows.size], rows.speed_log[(row - 1) % rows.size]
         self._steady = self._steady + 1 if abs(speed - last) < STEADY_LOG / 4.0 else 0
         if self._steady < RAMP_ROWS:

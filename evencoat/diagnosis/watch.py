@@ -210,7 +210,7 @@ class Diagnoser:
             self._lips_row(row % self._rows.size, self._rows.wet)
         self._shapes["wet"].row(row)
         if self._ramps is not None:
-            self._ramps.row(row)
+            self._ramps.row(row, mixing=self.t_s - self._batch_s < BATCH_S)
 
     def _dry_row(self, row: int) -> None:
         if not self.line.primary_gauge.is_wet:
@@ -350,28 +350,28 @@ class Diagnoser:
         beside = np.max([padded[:-4], padded[1:-3], padded[3:-1], padded[4:]], axis=0)
         not_well = {key.where for key in known if key.cause in ("bolt-stuck", "bolt-slow")}
         many = calibration.of_many(self.line.zones)
-        bound = calibration.DEAD_NATS * many
-        for k in np.flatnonzero((best > bound) & (best >= beside)):
+        asked = many * np.where(self._motors.unanswered, calibration.UNANSWERED, 1.0)
+        for k in np.flatnonzero((best > calibration.DEAD_NATS * asked) & (best >= beside)):
             where = f"bolt {k + 1}"
             if where in not_well:
                 continue
             dead, turned, play = (float(one) for one in stacked[:, k])
             missing = float(missed[k])
             low, high = calibration.PLAINLY_MISSED
-            need = (calibration.DEAD_NATS if low < missing < high else calibration.DOUBTFUL_NATS) * many
+            need = calibration.DEAD_NATS if low < missing < high else calibration.DOUBTFUL_NATS
             if not calibration.MISSED_LEAST < missing < calibration.MISSED_MOST:
                 continue
             words = f"of its way the web misses {missing:.1f} times; {best[k]:.0f} nats against a well bolt"
             if missing > calibration.REVERSED_FROM:
-                cause, need = "bolt-reversed", calibration.REVERSED_NATS * many
+                cause, need = "bolt-reversed", calibration.REVERSED_NATS
                 if turned < 0.3 * max(dead, play):
                     continue  # more than a dead one would miss, and not yet like a reversed one
             elif play > dead + 2.0:
-                cause, need = "bolt-play", calibration.PLAY_NATS * many
+                cause, need = "bolt-play", calibration.PLAY_NATS
                 words = f"{words}, play of {width_um[k]:.0f} um"
             else:
                 cause = "bolt-dead"
-            found[Key(cause, where)] = Found(float(best[k]) / need, words, float(width_um[k]))
+            found[Key(cause, where)] = Found(float(best[k] / (need * asked[k])), words, float(width_um[k]))
         return found
 
     def _of_ramps(self, known: Founds) -> Founds:

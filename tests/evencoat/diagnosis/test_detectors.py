@@ -13,7 +13,7 @@ from evencoat.diagnosis.flow import Change, Flow, _Drifted
 from evencoat.diagnosis.gauges import Health
 from evencoat.diagnosis.jumps import Jumps
 from evencoat.diagnosis.lips import FOLLOW, Lips
-from evencoat.diagnosis.motors import Motors
+from evencoat.diagnosis.motors import STILL_LOOKS, Motors
 from evencoat.diagnosis.rows import Rows
 from evencoat.diagnosis.shapes import Edge, Ramps, Seen
 from evencoat.diagnosis.spectra import Pulses, Turns
@@ -72,6 +72,30 @@ def test_a_motor_that_stands_is_told_from_one_that_crawls() -> None:
     assert motors.stuck.argmax() == 3 and motors.slow.argmax() == 7
     assert motors.stuck[7] < 4 < motors.stuck[3]
     assert motors.slow[3] == 0.0 and (motors.slow[[0, 1, 2]] < 1.0).all()
+
+
+@pytest.mark.parametrize(("apart_um", "stuck"), [(0.0, False), (0.3, True)])
+def test_a_bolt_that_the_loop_left_alone_stands_only_where_it_is_away_from_its_target(
+    apart_um: float, stuck: bool
+) -> None:
+    motors, left = Motors(LINE), np.arange(ZONES) == 5
+    for k in range(200):
+        target = np.full(ZONES, 500.0)
+        motors.see(target + apart_um * left, target, left & (k > 50), 0.1)
+    assert (motors.stuck[5] >= STILL_LOOKS) == stuck
+    assert np.flatnonzero(motors.unanswered).tolist() == ([] if stuck else [5])
+
+
+def test_a_bolt_that_the_loop_left_alone_is_asked_less_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    diagnoser, dead = Diagnoser(LINE), np.zeros(ZONES)
+    dead[5] = 0.8 * calibration.DEAD_NATS
+    monkeypatch.setattr(Lips, "dead", lambda _: dead)
+    monkeypatch.setattr(Lips, "missing", lambda _: np.ones(ZONES))
+    assert diagnoser._of_bolts({}) == {}
+    diagnoser._motors.unanswered = dead > 0.0
+    found = diagnoser._of_bolts({})
+    assert list(found) == [Key("bolt-dead", "bolt 6")]
+    assert found[Key("bolt-dead", "bolt 6")].strength == pytest.approx(0.8 / calibration.UNANSWERED)
 
 
 def test_jitter_of_the_feedback_is_no_move() -> None:
@@ -339,6 +363,15 @@ def test_a_profile_as_it_never_is_is_unknown_until_something_is_named() -> None:
     assert [one.key for k in range(20) for one in looked(diagnoser, k, both)] == [lane]
 
 
+def test_a_bolt_is_named_after_half_a_minute_and_not_beside_a_lip_that_bends() -> None:
+    dead, bow = Key("bolt-dead", "bolt 4"), Key("lip-bow", "die")
+    alone, beside = Diagnoser(LINE), Diagnoser(LINE)
+    named = [one for k in range(60) for one in looked(alone, k, {dead: Found(2.0, "")})]
+    assert [(one.key, one.named_s) for one in named] == [(dead, 29.0)]
+    both = {dead: Found(2.0, ""), bow: Found(2.0, "")}
+    assert [one.key for k in range(60) for one in looked(beside, k, both)] == [bow]
+
+
 def looked(diagnoser: Diagnoser, second: int, found: dict[Key, Found]) -> list[Diagnosis]:
     diagnoser.t_s = float(second)
     return diagnoser._judged(found, 1.0)
@@ -454,8 +487,8 @@ def test_more_than_a_few_bolts_with_the_same_are_the_dies() -> None:
     assert list(together) == [Key("bolt-noisy", "die")] and together[Key("bolt-noisy", "die")].strength > 1.0
 
 
-@pytest.mark.parametrize("gives", [0.0, 0.04])
-def test_a_lip_that_gives_way_shows_at_a_ramp_of_speed(gives: float) -> None:
+@pytest.mark.parametrize(("gives", "mixing"), [(0.0, False), (0.04, False), (0.04, True)])
+def test_a_lip_that_gives_way_shows_at_a_ramp_of_speed_unless_a_batch_mixes_in(gives: float, mixing: bool) -> None:
     rows, lips = Rows(LINE), Lips(LINE)
     rows.gap_um[:] = LINE.die.gap_nominal_um
     seen = Seen(LINE, rows, lips, rows.wet, 0.6)
@@ -465,6 +498,7 @@ def test_a_lip_that_gives_way_shows_at_a_ramp_of_speed(gives: float) -> None:
         rows.speed_log[row] = min(0.0, max(-0.01 * (row - 300), -0.3))
         rows.wet[row] = -gives * rows.speed_log[row] * -(bow - bow.mean()) + 5e-4 * rng.standard_normal(ZONES)
         seen.row(row)
-        ramps.row(row)
-    assert ramps.bow == pytest.approx(gives * (bow - bow.mean())[-1], abs=0.002)
-    assert (ramps.sigmas > calibration.GIVES_SIGMAS) == (gives > 0.0)
+        ramps.row(row, mixing and 290 < row < 360)
+    seen_gives = 0.0 if mixing else gives
+    assert ramps.bow == pytest.approx(seen_gives * (bow - bow.mean())[-1], abs=0.002)
+    assert (ramps.sigmas > calibration.GIVES_SIGMAS) == (seen_gives > 0.0)
