@@ -40,11 +40,14 @@ class Local(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """Change of the outermost zones, left and right (log), its sigma, and that of the third and fourth zone there."""
+    """Change of the outermost zones, left and right (log), its sigma, and that of the second zone there, and of the
+    third and fourth."""
 
     left: float = 0.0
     right: float = 0.0
     sigma: float = 1.0
+    second_left: float = 0.0
+    second_right: float = 0.0
     beside_left: float = 0.0
     beside_right: float = 0.0
 
@@ -112,9 +115,9 @@ class Seen:
         others = float(square.sum()) - own
         self.local = Local(zone, peak, abs(peak) / sigma, 1.0 + beside, own / max(own + others, 1e-12))
         inner = np.median(step)
-        inwards = step[2:4].mean(), step[-4:-2].mean()
-        left, right, beside_left, beside_right = (float(one - inner) for one in (*ends, *inwards))
-        self.edge = Edge(left, right, sigma, beside_left, beside_right)
+        inwards = step[1], step[-2], step[2:4].mean(), step[-4:-2].mean()
+        left, right, *beside = (float(one - inner) for one in (*ends, *inwards))
+        self.edge = Edge(left, right, sigma, *beside)
         self.restless = others / zones / sigma**2
         rms = math.sqrt(float(np.median(np.square(apart))) / 0.455)
         self._usual.seen(rms)

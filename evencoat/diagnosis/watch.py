@@ -42,6 +42,8 @@ MIXED_PCT = 1.0  # of pressure in two minutes: a batch mixes in fastest at first
 TOLD_MOST = 400
 PLAIN = 2.0  # times the bound, that an edge has to lack while lips may not have come to rest
 EDGE_BESIDE = 0.3  # of what the outermost zone lacks, that the third and fourth may lack as well
+EDGE_BESIDE_LANE = 0.1  # the same beside a lane, which thins the second zone, but no other
+EDGE_SECOND = 0.2  # of that, that the second lacks: a gauge loses its outermost boxes alone
 SHAPES_FROM = 160  # rows, until lips have come to rest and it is known how restless a profile is
 UNSOUND_NOISY, UNSOUND_MISSING, UNSOUND_BLIND = 1.3, 0.02, 0.3  # of a gauge, beyond which its steps are no lips'
 ENDS_GIVE = 0.2  # of what a lip gives in its middle: its ends are bolted
@@ -521,23 +523,26 @@ class Diagnoser:
         return {Key("unknown", "web"): Found(strength, f"{words}, most in zone {seen.local.zone + 1}")}
 
     def _edge(self, name: str, seen: Seen) -> Founds:
-        """One gauge beside its place sees bare foil at one edge."""
-        left, right, sigma, *beside = seen.edge
-        worst, other = (left, right) if left < right else (right, left)
+        """One gauge beside its place sees bare foil at one edge; a lane that clogs there thins the second zone, too."""
+        at = 0 if seen.edge.left < seen.edge.right else 1
+        worst, other, sigma = seen.edge[at], seen.edge[1 - at], seen.edge.sigma
         other_gauge = self._shapes.get("dry" if name == "wet" else "wet")
         size = min(-100.0 * worst / calibration.EDGE_PCT, -worst / sigma / calibration.EDGE_SIGMAS)
         if size < 0.5 or abs(other) > 0.5 * abs(worst) or abs(seen.local.size) > 1.3 * abs(worst):
             return {}
-        if -beside[0 if left < right else 1] > EDGE_BESIDE * -worst:
+        second, beside = seen.edge[3 + at], seen.edge[5 + at]
+        lane = second < EDGE_SECOND * worst
+        if beside < (EDGE_BESIDE_LANE if lane else EDGE_BESIDE) * worst:
             return {}  # a profile that tilts goes down little by little
         if seen.count < SHAPES_FROM and size < PLAIN:
             return {}
-        if other_gauge is not None and name == "dry" and other_gauge.edge.sigma > 0.0:
-            at = -1 if right < left else 0
-            if self._wet_saw(at) < 0.5 * worst:
-                return {}
-        mm = (1.0 - math.exp(worst)) * self.line.die.zone_pitch_mm * (1.0 if right < left else -1.0)
-        side = "right" if right < left else "left"
+        asked = other_gauge is not None and name == "dry" and other_gauge.edge.sigma > 0.0
+        if asked and self._wet_saw(-at) < 0.5 * worst:
+            return {}
+        if lane:
+            return self._edge_lane(at, size, worst)
+        mm = (1.0 - math.exp(worst)) * self.line.die.zone_pitch_mm * (1.0 if at else -1.0)
+        side = "right" if at else "left"
         return {
             Key("gauge-misplaced", f"{name} gauge"): Found(
                 size,
@@ -545,6 +550,12 @@ class Diagnoser:
                 mm,
             )
         }
+
+    def _edge_lane(self, at: int, size: float, worst: float) -> Founds:
+        zone = self.line.zones - 1 if at else 0
+        mm = float((zone - 0.5 * (self.line.zones - 1)) * self.line.die.zone_pitch_mm)
+        words = f"{100.0 * math.expm1(worst):+.1f} % at the edge and less beside it, lips did not move for it"
+        return {Key("lane-clogged", f"zone {zone + 1}"): Found(size, words, mm)}
 
     def _wet_saw(self, zone: int) -> float:
         """What of the dry gauge's newest change the wet one saw in a zone of the same web."""

@@ -307,6 +307,19 @@ def test_a_gauge_is_seen_beside_its_place_early_where_it_is_plain(rows: int, lac
     assert (Key("gauge-misplaced", "wet gauge") in diagnoser._of_shapes({}, set())) == named
 
 
+@pytest.mark.parametrize(
+    ("second", "third", "cause"),
+    [(0.0, 0.0, "gauge-misplaced:wet gauge"), (-0.045, 0.0, "lane-clogged:zone 16"), (-0.06, -0.02, "")],
+)
+def test_an_edge_that_thins_with_the_zone_beside_it_is_a_lane_and_one_that_tilts_is_neither(
+    second: float, third: float, cause: str
+) -> None:
+    diagnoser = Diagnoser(LINE)
+    seen = diagnoser._shapes["wet"]
+    seen.count, seen.edge = 200, Edge(right=-0.09, sigma=0.001, second_right=second, beside_right=third)
+    assert [str(key) for key in diagnoser._of_shapes({}, set())] == ([cause] if cause else [])
+
+
 def test_the_usual_hardly_heeds_what_is_not() -> None:
     usual = Usual(0.01)
     rng = np.random.default_rng(6)
