@@ -4,6 +4,7 @@ evidence has to last. `{}` in a text is where.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,8 @@ from evencoat.alarms.catalogue import Words
 class Entry:
     """One cause. looks: rows of web (about a second each) that its evidence has to last; keeps: strength below which it
     is not even so any more; stands_s: how long it stands after its evidence was seen last; explained_by: causes that,
-    once named, explain it as well. unit: of a diagnosis' value.
+    once named, explain it as well, and outlasts: rows after which its evidence has gone on for too long to be theirs.
+    unit: of a diagnosis' value.
     """
 
     id: str
@@ -24,6 +26,7 @@ class Entry:
     keeps: float = 0.5
     stands_s: float = 60.0
     explained_by: frozenset[str] = frozenset()
+    outlasts: float = math.inf
     unit: str = ""
 
     @property
@@ -518,6 +521,7 @@ ENTRIES: tuple[Entry, ...] = (
         looks=6,
         stands_s=60.0,
         explained_by=_GAUGE | frozenset({"batch-changed", "pump-pulses", "dry-jump"}),
+        outlasts=10,
     ),
     Entry(
         "link-lost",

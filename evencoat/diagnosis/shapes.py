@@ -116,8 +116,8 @@ class Seen:
         self.local = Local(zone, peak, abs(peak) / sigma, 1.0 + beside, own / max(own + others, 1e-12))
         inner = np.median(step)
         inwards = step[1], step[-2], step[2:4].mean(), step[-4:-2].mean()
-        left, right, *beside = (float(one - inner) for one in (*ends, *inwards))
-        self.edge = Edge(left, right, sigma, *beside)
+        left, right, *further = (float(one - inner) for one in (*ends, *inwards))
+        self.edge = Edge(left, right, sigma, *further)
         self.restless = others / zones / sigma**2
         rms = math.sqrt(float(np.median(np.square(apart))) / 0.455)
         self._usual.seen(rms)

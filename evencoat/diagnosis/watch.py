@@ -620,7 +620,8 @@ class Diagnoser:
             if one.strength >= known.best.strength:
                 known.best = one
             known.looks = known.looks + 1 if one.strength >= 1.0 else 0
-            if math.isnan(known.named_s) and known.looks >= entry.looks and not self._explained(key):
+            theirs = known.looks < entry.outlasts and self._explained(key)
+            if math.isnan(known.named_s) and known.looks >= entry.looks and not theirs:
                 known.named_s, known.web_m = self.t_s, self.web_m
                 named.append(self._told(key, known))
         for key, known in list(self._standing.items()):

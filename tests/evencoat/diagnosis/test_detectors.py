@@ -385,6 +385,13 @@ def test_a_bolt_is_named_after_half_a_minute_and_not_beside_a_lip_that_bends() -
     assert [one.key for k in range(60) for one in looked(beside, k, both)] == [bow]
 
 
+def test_foil_that_goes_on_changing_is_named_beside_a_jump_and_what_a_jump_leaves_is_not() -> None:
+    foil, jump = Key("foil-uneven", "foil"), Key("dry-jump", "dry gauge")
+    both, diagnoser = {foil: Found(1.5, ""), jump: Found(2.0, "")}, Diagnoser(LINE)
+    assert [one.key for k in range(8) for one in looked(diagnoser, k, both)] == [jump]
+    assert [one.key for k in range(8, 20) for one in looked(diagnoser, k, both)] == [foil]
+
+
 def looked(diagnoser: Diagnoser, second: int, found: dict[Key, Found]) -> list[Diagnosis]:
     diagnoser.t_s = float(second)
     return diagnoser._judged(found, 1.0)
