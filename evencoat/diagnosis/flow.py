@@ -16,13 +16,13 @@ from typing import NamedTuple
 import numpy as np
 
 from controller.line.description import Array, LineDescription
+from evencoat.diagnosis.drift import Drift
 from evencoat.diagnosis.rows import Rows
 from evencoat.diagnosis.steps import Usual, mean_of
 
 NEW, GAP, OLD = 8, 3, 30  # rows: the newest, left out, and before
 LONG_GAP, LONG_OLD = 90, 30
 SLOW_ROWS = NEW + LONG_GAP + LONG_OLD  # that the slow comparison looks back
-DRIFT_ROWS, DRIFT_LEAST, DRIFT_MOST = 60, 9, 26  # of a mean; means that a drift is looked for in
 SETTLED_ROWS = 120  # of web, until a line has come to rest
 INDEX_SIGMA = 0.12  # of the believed flow index
 FLOOR = 0.0004
@@ -41,10 +41,6 @@ class Change(NamedTuple):
     pressure: float = 0.0
     slow_pressure: float = 0.0
     warmer_k: float = 0.0
-    apart: float = 0.0  # wet less pressure, over many minutes
-    apart_rows: int = 0
-    apart_sigmas: float = 0.0  # against what it wanders, by its own steps
-    apart_pumped: float = 0.0  # wet less what the pump displaced: solids move pressure and dry weight alone
     own: float = 0.0  # wet less pressure, of late
     own_sigma: float = 1.0
 
@@ -66,12 +62,11 @@ class Flow:
         self._rough: deque[float] = deque(maxlen=FOIL_LATELY)
         self._nominal_um = line.die.gap_nominal_um
         self._lip_log_per_um = line.die.lip_share / line.die.gap_nominal_um
-        self.dry_gone, self.dry_gone_rows = 0.0, 0  # dry less wet, over many minutes
         self.change = Change()
         self.dry_step, self.dry_sigma, self.dry_wet = 0.0, 1.0, 0.0
         self.dry_sharp = False
         self._beside_usual = Usual(FLOOR, 200.0)
-        self._drifted, self._dry_drifted, self._pump_drifted = _Drifted(), _Drifted(), _Drifted()
+        self.drift, self._drift_from, self._dry_seen = Drift(), -1, line.dry_gauge is not None
         self._believed = line.slurry.flow_index
         self.wet_rows = self.dry_rows = 0
         self.newest = -1  # row that the wet gauge has seen
@@ -106,22 +101,27 @@ class Flow:
         pressure = float(mean_of(as_flow, new) - mean_of(as_flow, old))
         slow = float(mean_of(as_flow, new) - mean_of(as_flow, far))
         warmer = float(mean_of(rows.warm_c, new) - mean_of(rows.warm_c, far))
-        apart, apart_pumped, at = (0.0, 0, 0.0), 0.0, row % rows.size
-        if self.wet_rows > SETTLED_ROWS:
-            apart_pumped, _, _ = self._pump_drifted.seen(self.wet[at])
-            apart = self._drifted.seen(self.wet[at] + pumped[at], self.pressure[at], -1.0 / self.index)
+        if not self._dry_seen:
+            self._drifted(row)
         alone = wet - pressure
         self.change = Change(
             _known(wet), float(self._wet_usual.sigma), _known(pressure), _known(slow), _known(warmer),
-            *apart, apart_pumped, _known(alone), float(self._own_usual.sigma),
+            _known(alone), float(self._own_usual.sigma),
         )  # fmt: skip
         if math.isfinite(wet + pressure) and self.wet_rows > 90:
             self._wet_usual.seen(wet)
             self._own_usual.seen(alone)
 
     def begin_drift(self) -> None:
-        """Slurry or filter have changed: what a drift is measured from begins anew."""
-        self._drifted, self._dry_drifted, self._pump_drifted = _Drifted(), _Drifted(), _Drifted()
+        """Slurry or filter have changed: what a drift is measured from begins anew, with the web under the die."""
+        self.drift, self._drift_from = Drift(), self._rows.row
+
+    def _drifted(self, row: int, *beyond_dry: float) -> None:
+        """A row that all witnesses have seen."""
+        at = row % self._rows.size
+        if row > self._drift_from and self.wet_rows > SETTLED_ROWS:
+            flowed = self.wet[at] + self._rows.flow_log[at] + self._rows.speed_log[at]
+            self.drift.row((self.wet[at], flowed, *beyond_dry), self.pressure[at], self.index)
 
     def dry_row(self, row: int) -> None:
         """The dry gauge has seen a row whole."""
@@ -150,7 +150,7 @@ class Flow:
         if math.isfinite(jump) and self.dry_rows > 5:
             self._rough.append(jump**2)
             self._foil()
-        self.dry_gone, self.dry_gone_rows, _ = self._dry_drifted.seen(self.dry_apart[at])
+        self._drifted(row, -self.dry_apart[at])
 
     def _foil(self) -> None:
         """Foil goes on changing, a gauge jumps once: the few largest of the last changes say nothing of foil."""
@@ -178,33 +178,6 @@ def _beside_a_step(values: Array) -> float:
     before, after = total[at - 1], total[-1] - total[at]
     left = float(known @ known) - known[at] ** 2 - before**2 / at - after**2 / (rows - 1 - at)
     return math.sqrt(max(float(left.min()), 0.0) / (rows - 3))
-
-
-class _Drifted:
-    """How far something has gone since the first of many means, in how many rows, and in sigmas of a walk without aim.
-
-    Every gauge wanders; one that drifts goes farther than its own steps from mean to mean would take it by chance.
-    """
-
-    def __init__(self) -> None:
-        self._sums, self._count = np.zeros(2), 0
-        self._means: deque[Array] = deque(maxlen=DRIFT_MOST)
-        self._now = (0.0, 0, 0.0)
-
-    def seen(self, value: float, other: float = 0.0, factor: float = 0.0) -> tuple[float, int, float]:
-        """One more row: of value + factor * other, whose factor is learnt all the while and holds for old rows, too."""
-        if math.isfinite(value + other):
-            self._sums += (value, other)
-            self._count += 1
-        if self._count >= DRIFT_ROWS:
-            self._means.append(self._sums / self._count)
-            self._sums, self._count = np.zeros(2), 0
-            if len(self._means) >= DRIFT_LEAST:
-                steps = np.diff(np.array(self._means) @ (1.0, factor))
-                wander = max(float(steps.std(ddof=1)), FLOOR / 2.0) * math.sqrt(steps.size)
-                gone = float(steps.sum())
-                self._now = gone, steps.size * DRIFT_ROWS, abs(gone) / wander
-        return self._now
 
 
 def _known(value: float) -> float:

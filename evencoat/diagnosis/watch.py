@@ -418,7 +418,7 @@ class Diagnoser:
             found[Key("wet-jump", "wet gauge")] = Found(
                 alone, f"wet gauge {100.0 * wet:+.1f} %, pressure as flow {100.0 * pressed:+.1f} %", 100.0 * own
             )
-        if change.apart_rows and not found:
+        if flow.drift.ramp.rows and not found:
             found |= self._of_drift()
         if "dry" not in mute and flow.dry_rows > NEW + GAP + OLD:
             found |= self._of_dry(known)
@@ -437,20 +437,14 @@ class Diagnoser:
         return {Key("filter-clogs", "filter"): Found(strength, words, self._hours_left(pressed_pct))}
 
     def _of_drift(self) -> Founds:
-        """The wet gauge goes away from all the others: pressure and pump by as much as the mean of both, and of what
-        it goes from the pressure, pump and dry gauge have each to have seen enough."""
-        flow, change = self._flow, self._flow.change
-        sign, enough = math.copysign(1.0, change.apart), calibration.DRIFT_SEEN_TOO * abs(change.apart) + 1e-9
-        strength = min(
-            50.0 * abs(change.apart + change.apart_pumped) / calibration.DRIFT_PCT,
-            change.apart_sigmas / calibration.DRIFT_SIGMAS,
-            max(sign * change.apart_pumped, 0.0) / enough,
-        )
-        if flow.dry_gone_rows:
-            seen_too = -flow.dry_gone * sign * change.apart_rows / flow.dry_gone_rows
-            strength = min(strength, max(seen_too, 0.0) / enough)
-        an_hour = 100.0 * change.apart * 3600.0 / change.apart_rows
-        words = f"wet gauge against the pump's pressure {an_hour:+.1f} % an hour"
+        """The wet gauge goes away from pump, pressure and dry gauge; the less of it one of them sees, the surer the
+        others have to be."""
+        ramp = self._flow.drift.ramp
+        agreed = math.sqrt(min(max(ramp.least_share, 0.0) / calibration.DRIFT_SHARE, 1.0))
+        sure = ramp.sigmas * agreed / calibration.DRIFT_SIGMAS
+        strength = min(100.0 * abs(ramp.gone) / calibration.DRIFT_PCT, sure)
+        an_hour = 100.0 * ramp.gone * 3600.0 / ramp.rows
+        words = f"wet gauge against pump, pressure and dry gauge {an_hour:+.1f} % an hour"
         return {Key("wet-drift", "wet gauge"): Found(strength, words, an_hour)}
 
     def _of_dry(self, known: Founds) -> Founds:

@@ -9,7 +9,8 @@ import pytest
 from controller.line.description import Array
 from evencoat.diagnosis import calibration
 from evencoat.diagnosis.catalogue import CATALOGUE, told
-from evencoat.diagnosis.flow import Change, Flow, _Drifted
+from evencoat.diagnosis.drift import Ramp, ramp_of
+from evencoat.diagnosis.flow import Change, Flow
 from evencoat.diagnosis.gauges import Health
 from evencoat.diagnosis.jumps import Jumps
 from evencoat.diagnosis.lips import FOLLOW, Lips
@@ -446,12 +447,6 @@ def test_a_filter_is_blamed_at_one_speed_and_with_no_batch_mixing_in() -> None:
     assert clogs in diagnoser._of_filter()  # once it had come to rest
 
 
-@pytest.mark.parametrize(("pumped", "drifts"), [(-0.013, True), (-0.003, False), (0.01, False)])
-def test_a_drift_is_one_when_the_pump_has_seen_it_too(pumped: float, drifts: bool) -> None:
-    apart = Change(apart=-0.014, apart_rows=900, apart_sigmas=4.0, apart_pumped=pumped)
-    assert (changed(apart)._of_drift()[Key("wet-drift", "wet gauge")].strength > 1.0) == drifts
-
-
 def test_rows_at_a_new_speed_count_from_the_web_under_the_die() -> None:
     diagnoser, web_m = Diagnoser(LINE), 500.0
     for k in range(600):
@@ -484,18 +479,56 @@ def test_one_jump_is_no_uneven_foil_and_foil_is_no_jump() -> None:
     assert uneven.foil_times > calibration.FOIL_TIMES
 
 
-def test_a_gauge_that_goes_one_way_drifts_and_one_that_wanders_does_not() -> None:
-    rng, steps = np.random.default_rng(10), np.zeros((2, 1500))
-    steps[0] = 1e-4 * rng.standard_normal(1500)
-    steps[1] = 1e-5 + 2e-5 * rng.standard_normal(1500)
-    sigmas = []
-    for one in steps:
-        drifted = _Drifted()
-        for value in np.cumsum(one):
-            told = drifted.seen(float(value))
-        sigmas.append(told[2])
-    assert sigmas[0] < calibration.DRIFT_SIGMAS < sigmas[1]
-    assert told[0] == pytest.approx(float(np.cumsum(steps[1])[-1]), rel=0.2)
+def wandered(an_hour: float, dry: bool = True) -> Flow:
+    """A line whose witnesses wander, and whose wet gauge goes so much an hour (log)."""
+    line = LINE if dry else replace(LINE, dry_gauge=None)
+    rows, rng = Rows(line), np.random.default_rng(31)
+    flow, state, keep = Flow(line, rows), np.zeros(3), math.exp(-1.0 / 400.0)
+    rows.speed_log[:], rows.gap_um[:] = 0.0, line.die.gap_nominal_um
+    for row in range(1700):
+        at, hours = row % rows.size, row / 3600.0
+        state = keep * state + math.sqrt(1.0 - keep**2) * 0.0025 * rng.standard_normal(3)
+        film = state[0]
+        rows.row, rows.flow_log[at] = row, 0.0
+        rows.pressure_log[at] = 4.0 + flow.index * (film + state[1])
+        rows.wet[at] = film + an_hour * hours + 1e-3 * rng.standard_normal(ZONES)
+        rows.dry[at] = film + state[2] + 1e-3 * rng.standard_normal(ZONES)
+        flow.wet_row(row)
+        if dry:
+            flow.dry_row(row)
+    return flow
+
+
+def strength(flow: Flow) -> float:
+    diagnoser = Diagnoser(LINE)
+    diagnoser._flow = flow
+    return diagnoser._of_drift()[Key("wet-drift", "wet gauge")].strength
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_gauge_that_goes_away_from_every_witness_drifts(dry: bool) -> None:
+    drifts = wandered(-0.04, dry=dry)
+    assert strength(drifts) > 1.0
+    assert 3600.0 * drifts.drift.ramp.gone / drifts.drift.ramp.rows == pytest.approx(-0.04, abs=0.015)
+    assert strength(wandered(0.0, dry=dry)) < 1.0
+
+
+def test_what_one_witness_does_not_see_is_no_drift_of_the_gauge() -> None:
+    at, rng, flow = np.arange(25.0), np.random.default_rng(5), Flow(LINE, Rows(LINE))
+    for seen in ((1.0, 1.0, 1.0), (1.0, 1.0, 0.0)):
+        means = 1.2e-3 * np.outer(at, seen) + 2e-4 * rng.standard_normal((25, 3))
+        flow.drift.ramp = ramp_of(means)
+        assert flow.drift.ramp.sigmas > calibration.DRIFT_SIGMAS
+        assert (strength(flow) > 1.0) == (min(seen) > 0.0)
+
+
+def test_a_drift_begins_anew_with_the_web_under_the_die() -> None:
+    flow = wandered(-0.04)
+    flow.begin_drift()
+    assert flow.drift.ramp == Ramp()
+    before = flow.newest - 5  # it was laid before, and the dry gauge sees it now
+    flow.dry_row(before)
+    assert flow.drift._count == 0
 
 
 def test_more_than_a_few_bolts_with_the_same_are_the_dies() -> None:
