@@ -168,7 +168,8 @@ class Newsroom:
         if 0.0 <= line_s - self._overruns_told_s < OVERRUNS_TOLD_EVERY_S:
             return
         missed, self._missed, self._overruns_told_s = loop.missed - self._missed, loop.missed, line_s
-        self._journal.event("overrun", f"{missed} deadlines missed; a cycle took {loop.took_us / 1e3:.1f} ms")
+        what = "deadline" if missed == 1 else "deadlines"
+        self._journal.event("overrun", f"{missed} {what} missed; a cycle took {loop.took_us / 1e3:.1f} ms")
         log.warning("overrun", missed=missed, in_all=loop.missed, last_took_ms=round(loop.took_us / 1e3, 1))
 
     def _tell(self, trace: Trace) -> None:
