@@ -34,8 +34,8 @@ TURN_NATS = 4.0  # times the noise's median power, by which a turn explains more
 # Log odds at the bound, and how they rise with the log of the strength, by groups whose evidence is alike. Fitted on
 # what was named in the 384 runs judged before (seeds with 2 and 3 in front of 90000 and 80000; a third of them quiet),
 # less rolls of the first. Where evidence is weighed otherwise since, the odds are of what is named in those runs now:
-# dead and reversed bolts 12 of 14, stuck ones 3 of 4, drifts 4 of 4, each towards even odds by as much as few tell. Of 13
-# bolts with play none had it; they are asked more since. Lips that stick are set by hand, below the fit.
+# dead and reversed bolts 12 of 14, stuck ones 3 of 4, drifts 4 of 4, each towards even odds by as much as few tell. Of
+# 13 bolts with play none had it; they are asked more since. Lips that stick are set by hand, below the fit.
 GROUPS: dict[tuple[str, ...], tuple[float, float]] = {
     ("bolt-dead", "bolt-reversed"): (1.4, 0.0),
     ("bolt-play",): (-2.2, 0.7),
