@@ -30,7 +30,7 @@ SPIKES_MAX = 200_000
 SET_BACK_M = 2.0  # a web position that falls by more was set anew
 
 SCALARS = ("cycle", "t_line_ns", "t_unix_s", "web_m", "web_speed_mps", "line_state", "batch", "mode_actual",
-           "target_gsm", "zone_not_following")  # fmt: skip
+           "target_gsm", "zone_not_following", "gap_um")  # fmt: skip
 SCANNED = ("wet_scan_gsm", "wet_scan_m", "dry_scan_gsm", "dry_scan_m")
 
 
@@ -78,6 +78,7 @@ class Laid:
     batch: npt.NDArray[np.int64]
     in_auto: npt.NDArray[np.int8]
     not_following: BoolArray  # (metres, zones)
+    gap_um: Float32  # where the bolts stood, (metres, zones)
 
 
 @dataclass(slots=True)
@@ -99,7 +100,7 @@ class Web:
 def read_web(journal: JournalReader, line: LineDescription, roll: Roll, tell: Tell | None = None) -> Web:
     """All that the journal has of a roll, also what the gauges saw of it when the next roll was already being coated.
 
-    Reads a part at a time; needs some 30 bytes a metre and zone. Raises PassportError where no web was coated.
+    Reads a part at a time; needs some 35 bytes a metre and zone. Raises PassportError where no web was coated.
     """
     tell = tell or (lambda done, of: None)
     from_row, set_back = _since_set_back(journal, roll)
@@ -173,6 +174,7 @@ def _unlaid(metres: int, zones: int) -> Laid:
         batch=np.full(metres, -1, dtype=np.int64),
         in_auto=np.full(metres, -1, dtype=np.int8),
         not_following=np.zeros((metres, zones), dtype=bool),
+        gap_um=np.full((metres, zones), np.nan, dtype=np.float32),
     )
 
 
@@ -190,6 +192,7 @@ def _lay(web: Web, columns: dict[str, Any]) -> None:
     laid.batch[metre] = columns["batch"][good]
     laid.in_auto[metre] = columns["mode_actual"][good] == "auto"
     np.logical_or.at(laid.not_following, metre, columns["zone_not_following"][good])
+    laid.gap_um[metre] = columns["gap_um"][good]
 
 
 def _carry_on(laid: Laid) -> None:
@@ -202,6 +205,7 @@ def _carry_on(laid: Laid) -> None:
         values = getattr(laid, name)
         values[:] = values[source]
     laid.not_following[:] = laid.not_following[source]
+    laid.gap_um[:] = laid.gap_um[source]
     laid.target_ratio[~np.isfinite(laid.target_ratio)] = 1.0
 
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from controller.core.response import lip_matrix, local_gain_per_um
 from controller.line.description import Array, BoolArray
 from evencoat.passport.samples import Samples, placed
 from evencoat.passport.smooth import Readings, Walk, likeliest, smoothed, split
@@ -80,8 +81,9 @@ def weigh(web: Web, systematic_pct: float = SYSTEMATIC_PCT, foil_pct: float = 0.
     totals = wet_counts.sum(axis=1, keepdims=True), dry_counts.sum(axis=1, keepdims=True)
     level = Readings(wet_mean, totals[0], dry_mean, totals[1])
     mean = smoothed(level, likeliest(level, guess))
-    shape, shape_variance, walk = _shapes(Readings(wet_shape, wet_counts, dry_shape, dry_counts), guess)
-    log = (mean.x + shape).astype(np.float32)
+    lips = _lips(web)
+    shape, shape_variance, walk = _shapes(Readings(wet_shape - lips, wet_counts, dry_shape - lips, dry_counts), guess)
+    log = (mean.x + shape + lips).astype(np.float32)
     variance = (UNDERTOLD**2 * (mean.variance + shape_variance)).astype(np.float32)
     for metre, zone, excess, doubt in _holes(web):
         log[metre, zone] += excess
@@ -102,6 +104,21 @@ def weigh(web: Web, systematic_pct: float = SYSTEMATIC_PCT, foil_pct: float = 0.
         mean_random=UNDERTOLD * np.sqrt(mean.variance[:, 0]),
         assumed=(systematic, foil),
     )
+
+
+def _lips(web: Web) -> Array:
+    """What the lips made of each metre's profile by the believed map, log, (metres, zones); nothing where the journal
+    does not tell where the bolts stood. Taken off before anything is smoothed: lips that move do not blur the web.
+    """
+    line, lips_um = web.line, web.laid.gap_um.astype(np.float64) - web.line.die.gap_nominal_um
+    if not np.isfinite(lips_um).all():
+        return np.zeros_like(lips_um)
+    half_um = 0.5 * line.lips.backlash_um
+    for before, now in pairwise(lips_um):
+        np.clip(before, now - half_um, now + half_um, out=now)  # play drags
+    made = local_gain_per_um(line) * (lips_um @ lip_matrix(line.die).T)
+    profile: Array = made - made.mean(axis=1, keepdims=True)
+    return profile
 
 
 def _steep(log: Float32) -> Float32:

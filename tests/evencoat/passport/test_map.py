@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.core.response import lip_matrix, local_gain_per_um
 from evencoat.passport import Assumed, Made, Named, Told
 from evencoat.passport.scrap import Mark, cut_out, marks, stretches
 from evencoat.passport.smooth import Readings, Walk, likeliest, smoothed, split
@@ -53,6 +55,33 @@ def test_less_is_known_where_the_web_is_steep_and_where_it_begins(made: Callable
     flat = float(np.median(random[160:180]))
     assert random[HILL_FROM - 1 : HILL_FROM + 1, HILL_ZONES.start].max() > 1.5 * flat
     assert random[0].min() > 1.5 * random[40].max() and random[30].max() < 1.5 * flat
+
+
+def test_lips_that_the_journal_saw_move_do_not_blur_the_web(made: Callable[..., Made]) -> None:
+    web = copy.deepcopy(made().web)
+    web.line = line = replace(web.line, lips=replace(web.line.lips, backlash_um=0.0))
+    steps = np.random.default_rng(8).normal(0.0, 3.0, (web.metres, line.zones))
+    steps[:50], steps[90:] = 0.0, 0.0
+    moves = steps.cumsum(axis=0)
+    effect = moves @ lip_matrix(line.die).T * local_gain_per_um(line)
+    effect -= effect.mean(axis=1, keepdims=True)
+    for seen in (web.wet, web.dry):
+        assert seen is not None
+        seen.total += (effect * seen.count).astype(np.float32)
+    errors = []
+    for known in (False, True):
+        web.laid.gap_um[:] = line.die.gap_nominal_um + known * moves
+        found = weigh(web, systematic_pct=0.0)
+        error = found.log - effect - np.log1p(0.01 * truth_pct(made()))
+        errors.append((np.sqrt(np.mean(error[50:90] ** 2)), np.median(found.random[50:90])))
+    assert errors[1][0] < 0.7 * errors[0][0]
+    assert errors[1][1] < errors[0][1]
+
+
+def test_where_the_journal_lacks_a_bolt_the_web_is_weighed_without(made: Callable[..., Made]) -> None:
+    web = copy.deepcopy(made().web)
+    web.laid.gap_um[:, 3] = np.nan
+    assert np.isfinite(weigh(web).log).all()
 
 
 def test_where_both_are_silent_nothing_is_claimed(made: Callable[..., Made]) -> None:
