@@ -99,6 +99,16 @@ def test_a_bolt_that_the_loop_left_alone_is_asked_less_evidence(monkeypatch: pyt
     assert found[Key("bolt-dead", "bolt 6")].strength == pytest.approx(0.8 / calibration.UNANSWERED)
 
 
+def test_play_is_asked_more_evidence_than_a_dead_bolt(monkeypatch: pytest.MonkeyPatch) -> None:
+    diagnoser, loose = Diagnoser(LINE), np.zeros(ZONES)
+    loose[5] = 1.5 * calibration.DEAD_NATS
+    monkeypatch.setattr(Lips, "loose", lambda _: (loose, np.full(ZONES, 13.0)))
+    monkeypatch.setattr(Lips, "missing", lambda _: np.ones(ZONES))
+    found = diagnoser._of_bolts({})[Key("bolt-play", "bolt 6")]
+    assert found.strength == pytest.approx(1.5 * calibration.DEAD_NATS / calibration.PLAY_NATS) and found.strength < 1.0
+    assert found.value == 13.0
+
+
 def test_jitter_of_the_feedback_is_no_move() -> None:
     rng, motors = np.random.default_rng(1), Motors(LINE)
     for _ in range(200):
