@@ -16,6 +16,7 @@ import numpy as np
 
 from controller.line.description import Array
 from evencoat.diagnosis.alike import Alike
+from evencoat.diagnosis.steps import MEDIAN2
 
 ROWS = 5  # that are compared with as many before them
 SIZES_UM = np.array([2.0, 3.0, 4.5, 6.5, 10.0])
@@ -64,7 +65,7 @@ class Jumps:
             return
         rest = np.array(self._rest)
         step = np.nan_to_num(rest[ROWS:].mean(axis=0) - rest[:ROWS].mean(axis=0))
-        level2 = float(np.median(step**2)) / 0.455  # the median of a squared normal number
+        level2 = float(np.median(step**2)) / MEDIAN2
         restless = level2 > RESTLESS * self._level2
         lip_step_um, variance_um2 = self._matched(step, level2)
         if self._rows >= FROM_ROW and not restless:
@@ -80,7 +81,7 @@ class Jumps:
         norm = (seen**2).sum(axis=0)
         lip_step_um = seen.T @ (white @ step) / norm
         self._alike.seen(np.clip(step, -BOUND_SIGMAS * sigma, BOUND_SIGMAS * sigma), self._rows)
-        scale = float(np.median(lip_step_um**2 * norm)) / 0.455
+        scale = float(np.median(lip_step_um**2 * norm)) / MEDIAN2
         self._scale += LEARNT * (min(scale, RESTLESS * self._scale) - self._scale)
         return lip_step_um, max(self._scale, 0.3) / norm
 

@@ -20,6 +20,7 @@ import numpy as np
 from controller.core.response import lip_matrix, local_gain_per_um, moved
 from controller.line.description import Array, LineDescription
 from evencoat.diagnosis.alike import Alike
+from evencoat.diagnosis.steps import MEDIAN2
 
 FOLLOW = (0.15, 0.05)  # of an innovation, that the followed disturbance takes: for a lively web, and for noisy gauges
 MISMATCH = 0.9  # of what moving lips do by the believed map, that may be otherwise
@@ -43,8 +44,8 @@ class Lips:
         zones = line.zones
         self._follow, self._alike, self._before = follow, 0.0, np.zeros(zones)
         self.zones, self._resolution_um = zones, line.lips.resolution_um
-        self._map = self._effect(line, np.zeros(4))
-        slopes = [(self._effect(line, step) - self._map) / step.sum() for step in 0.05 * np.eye(4)[:3]]
+        self.map = self._effect(line, np.zeros(4))  # of a micrometre of each lip on the log of the profile
+        slopes = [(self._effect(line, step) - self.map) / step.sum() for step in 0.05 * np.eye(4)[:3]]
         self._slopes = np.stack(slopes)
         gauge = line.primary_gauge
         boxes = max(gauge.boxes / zones, 1.0) * max(1.0 / gauge.period_s, 1.0)
@@ -80,13 +81,8 @@ class Lips:
     def effect_of(self, gap_um: Array) -> Array:
         """What lips so far from nominal do to the profile, (zones,), log, by the map as corrected."""
         known = np.linalg.solve(self._information, self._told)
-        result: Array = self._map @ gap_um + known @ (self._slopes @ gap_um)
+        result: Array = self.map @ gap_um + known @ (self._slopes @ gap_um)
         return result
-
-    @property
-    def map(self) -> Array:
-        """What a micrometre of each lip does to the log of the profile as believed, (zones, zones)."""
-        return self._map
 
     def row(self, gap_um: Array, read: Array) -> None:
         """One row: lips when it was laid, um from nominal, and the log of its wet profile; NaN where not seen."""
@@ -103,7 +99,7 @@ class Lips:
         ways = np.concatenate((-base_um[None, :], -gap_um[None, :] - base_um[None, :], self._lip_um - base_um[None, :]))
         shared = self._slopes @ base_um
         read = np.where(good, read - read[good].mean(), 0.0)
-        found = read - self._map @ base_um
+        found = read - self.map @ base_um
         if fresh:
             self._level, self._ways, self._shared, self._moved = found, ways, shared, base_um
             return
@@ -129,7 +125,7 @@ class Lips:
         stuck[jumps] = wish[jumps]
 
     def _judge(self, surprise: Array, good: Array, news: Array, shared_news: Array, moved_um: Array) -> None:
-        doubt = self._noise2 + MISMATCH**2 * ((self._map**2) @ moved_um**2)
+        doubt = self._noise2 + MISMATCH**2 * ((self.map**2) @ moved_um**2)
         weight = good / doubt
         known = np.linalg.solve(self._information, self._told)
         explained = surprise - known @ shared_news
@@ -137,12 +133,12 @@ class Lips:
         self._information = SHARED_KEPT * self._information + (shared_news * shared_weight) @ shared_news.T
         self._information += (1.0 - SHARED_KEPT) * np.diag(SHARED_SIGMA**-2.0)
         self._told = SHARED_KEPT * self._told + shared_news @ (shared_weight * surprise)
-        level2 = float(np.median(explained**2)) / 0.455  # the median of a squared normal number
+        level2 = float(np.median(explained**2)) / MEDIAN2
         self._noise2 += 0.02 * (max(level2, self._floor) - self._noise2)
         bound = BOUND_SIGMAS * np.sqrt(doubt)
         explained = np.minimum(np.maximum(explained, -bound), bound)
         white = self._neighbours.whiten * (good / np.sqrt(doubt))
-        seen = white @ self._map
+        seen = white @ self.map
         against, norm = seen.T @ (white @ explained), (seen**2).sum(axis=0)
         self._neighbours.seen(explained * np.sqrt(weight), self.rows)
         gains = (1.0 - WELL) * news * against - 0.5 * (1.0 - WELL**2) * news**2 * norm
@@ -151,14 +147,14 @@ class Lips:
         suspect = self.ratios[:2].max(axis=0) > 0.0
         self.answered = np.where(suspect, KEPT * self.answered + news[0] * against, 0.0)
         self.asked = np.where(suspect, KEPT * self.asked + news[0] ** 2 * norm, 0.0)
-        together = news[2:] @ self._map.T
+        together = news[2:] @ self.map.T
         total = together @ (weight * explained) - 0.5 * (together**2) @ weight
         self._totals = KEPT * self._totals + total
         self._choose_common()
 
     def _worth(self, surprise: Array) -> float:
         """How much a row tells that the row before did not: surprises that are alike count for less."""
-        scale = float(np.median(np.abs(surprise)) * np.median(np.abs(self._before))) / 0.455
+        scale = float(np.median(np.abs(surprise)) * np.median(np.abs(self._before))) / MEDIAN2
         if scale > 0.0:
             alike = float(np.mean(np.clip(surprise * self._before / scale, -4.0, 4.0)))
             self._alike += 0.02 * (min(max(alike, -0.9), 0.9) - self._alike)
@@ -174,7 +170,7 @@ class Lips:
             self._totals -= self._totals[best]
             apart = self._ways[2 + best].copy()
             self._ways -= apart
-            self._level = self._level - self._map @ apart
+            self._level = self._level - self.map @ apart
             self.common = best
         sticking = self._totals[WIDTHS_UM.size :]
         self.all_stick = float(sticking.max() - max(self._totals[: WIDTHS_UM.size].max(), 0.0))

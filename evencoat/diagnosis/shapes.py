@@ -14,7 +14,7 @@ import numpy as np
 from controller.line.description import Array, LineDescription
 from evencoat.diagnosis.lips import Lips
 from evencoat.diagnosis.rows import Rows
-from evencoat.diagnosis.steps import Usual, mean_of
+from evencoat.diagnosis.steps import MEDIAN2, Usual, mean_of
 
 NEW, GAP, OLD = 10, 2, 30
 SLOW_NEW, SLOW_GAP, SLOW_OLD = 20, 130, 40
@@ -119,7 +119,7 @@ class Seen:
         left, right, *further = (float(one - inner) for one in (*ends, *inwards))
         self.edge = Edge(left, right, sigma, *further)
         self.restless = others / zones / sigma**2
-        rms = math.sqrt(float(np.median(np.square(apart))) / 0.455)
+        rms = math.sqrt(float(np.median(np.square(apart))) / MEDIAN2)
         self._usual.seen(rms)
 
     def _bent(self, row: int) -> None:

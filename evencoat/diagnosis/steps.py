@@ -8,6 +8,8 @@ import numpy as np
 
 from controller.line.description import Array
 
+MEDIAN2 = 0.455  # the median of a squared normal number, of variance 1
+
 
 class Usual:
     """How large differences usually are: a mean square that large ones hardly move. Shapes as what it is fed.

@@ -126,7 +126,7 @@ def watched(delivery: float, follow: float = FOLLOW[1]) -> Lips:
     for _ in range(300):
         at = at + 0.4 * rng.standard_normal(ZONES)
         web += 2e-4 * rng.standard_normal(ZONES)
-        lips.row(at, lips._map @ (share * at) + web + 1.5e-3 * rng.standard_normal(ZONES))
+        lips.row(at, lips.map @ (share * at) + web + 1.5e-3 * rng.standard_normal(ZONES))
     return lips
 
 
@@ -368,7 +368,7 @@ def test_a_disturbance_wider_than_a_zone_makes_no_bolt_suspect() -> None:
     for _ in range(400):
         at = at + 0.3 * rng.standard_normal(ZONES)
         own, shared = rng.standard_normal((2, ZONES))
-        lips.row(at, lips._map @ at + 1e-3 * (wide @ shared + own))
+        lips.row(at, lips.map @ at + 1e-3 * (wide @ shared + own))
     centre = np.eye(ZONES) - 1.0 / ZONES  # the mean is another room's
     spread = centre @ (wide @ wide + np.eye(ZONES)) @ centre
     white = lips._neighbours.whiten @ spread @ lips._neighbours.whiten.T
