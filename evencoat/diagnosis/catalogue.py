@@ -4,7 +4,6 @@ evidence has to last. `{}` in a text is where.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from evencoat.alarms.catalogue import Words
 class Entry:
     """One cause. looks: rows of web (about a second each) that its evidence has to last; keeps: strength below which it
     is not even so any more; stands_s: how long it stands after its evidence was seen last; explained_by: causes that,
-    once named, explain it as well, and outlasts: rows after which its evidence has gone on for too long to be theirs.
+    once named, explain it as well; outlasts: those of them that explain no more than a few rows of its evidence.
     unit: of a diagnosis' value.
     """
 
@@ -26,7 +25,7 @@ class Entry:
     keeps: float = 0.5
     stands_s: float = 60.0
     explained_by: frozenset[str] = frozenset()
-    outlasts: float = math.inf
+    outlasts: frozenset[str] = frozenset()
     unit: str = ""
 
     @property
@@ -221,6 +220,7 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         looks=8,
         stands_s=60.0,
+        explained_by=frozenset({"pump-loss", "lane-clogged"}),
         unit="Hz",
     ),
     Entry(
@@ -239,7 +239,7 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         looks=8,
         stands_s=60.0,
-        explained_by=frozenset({"gauge-noisy", "pump-pulses"}),
+        explained_by=_GAUGE | frozenset({"pump-pulses"}),
         unit="m",
     ),
     Entry(
@@ -521,7 +521,7 @@ ENTRIES: tuple[Entry, ...] = (
         looks=6,
         stands_s=60.0,
         explained_by=_GAUGE | frozenset({"batch-changed", "pump-pulses", "dry-jump"}),
-        outlasts=10,
+        outlasts=frozenset({"dry-jump"}),
     ),
     Entry(
         "link-lost",

@@ -40,6 +40,7 @@ BATCH_S = 240.0  # and the way to the dry gauge: so long everything about the sl
 FRESH_BATCH_S = 120.0
 MIXED_PCT = 1.0  # of pressure in two minutes: a batch mixes in fastest at first and has done so when that is left
 TOLD_MOST = 400
+OUTLASTED = 10  # rows of evidence that a step can leave behind it
 PLAIN = 2.0  # times the bound, that an edge has to lack while lips may not have come to rest
 EDGE_BESIDE = 0.3  # of what the outermost zone lacks, that the third and fourth may lack as well
 EDGE_BESIDE_LANE = 0.1  # the same beside a lane, which thins the second zone, but no other
@@ -460,6 +461,8 @@ class Diagnoser:
             if slow > restless:
                 words = f"the dry mean went {100.0 * alone:+.1f} % little by little, the wet one did not"
             found[Key("foil-uneven", "foil")] = Found(max(restless, slow), words)
+        if size > 1.0:
+            flow.begin_drift()  # it would be taken for a slow one
         if size > 0.5 and flow.dry_sharp:
             found[Key("dry-jump", "dry gauge")] = Found(
                 size, f"dry gauge {100.0 * flow.dry_step:+.1f} %, wet {100.0 * flow.dry_wet:+.1f} % on the same web",
@@ -614,8 +617,7 @@ class Diagnoser:
             if one.strength >= known.best.strength:
                 known.best = one
             known.looks = known.looks + 1 if one.strength >= 1.0 else 0
-            theirs = known.looks < entry.outlasts and self._explained(key)
-            if math.isnan(known.named_s) and known.looks >= entry.looks and not theirs:
+            if math.isnan(known.named_s) and known.looks >= entry.looks and not self._explained(key, known.looks):
                 known.named_s, known.web_m = self.t_s, self.web_m
                 named.append(self._told(key, known))
         for key, known in list(self._standing.items()):
@@ -627,9 +629,10 @@ class Diagnoser:
                 del self._standing[key]
         return named
 
-    def _explained(self, key: Key) -> bool:
-        """Whether something that is named already explains this as well."""
-        rivals = CATALOGUE[key.cause].explained_by
+    def _explained(self, key: Key, looks: int) -> bool:
+        """Whether something that is named already explains this as well, which has been seen in so many rows."""
+        entry = CATALOGUE[key.cause]
+        rivals = entry.explained_by - (entry.outlasts if looks >= OUTLASTED else frozenset())
         for other, known in self._standing.items():
             if other != key and other.cause in rivals and math.isfinite(known.named_s):
                 if other.where == "dry gauge" and key.where != "dry gauge" and key.cause != "foil-uneven":

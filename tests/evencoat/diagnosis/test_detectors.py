@@ -401,6 +401,23 @@ def test_foil_that_goes_on_changing_is_named_beside_a_jump_and_what_a_jump_leave
     both, diagnoser = {foil: Found(1.5, ""), jump: Found(2.0, "")}, Diagnoser(LINE)
     assert [one.key for k in range(8) for one in looked(diagnoser, k, both)] == [jump]
     assert [one.key for k in range(8, 20) for one in looked(diagnoser, k, both)] == [foil]
+    pulses, diagnoser = Key("pump-pulses", "pump"), Diagnoser(LINE)
+    both = {pulses: Found(2.0, ""), foil: Found(1.5, "")}
+    assert [one.key for k in range(10) for one in looked(diagnoser, k, {pulses: both[pulses]})] == [pulses]
+    assert [one.key for k in range(10, 40) for one in looked(diagnoser, k, both)] == []
+
+
+def test_a_jump_of_the_dry_gauge_is_no_drift_of_the_wet_one() -> None:
+    diagnoser = Diagnoser(LINE)
+    diagnoser._flow = flow = wandered(0.0)
+    for row in range(1700, 1740):
+        at = row % flow._rows.size
+        flow._rows.row, flow._rows.flow_log[at], flow._rows.pressure_log[at] = row, 0.0, 4.0
+        flow._rows.wet[at], flow._rows.dry[at] = 0.0, 0.03
+        flow.wet_row(row)
+        flow.dry_row(row)
+        diagnoser._of_dry({})
+    assert flow.drift.ramp == Ramp()
 
 
 def looked(diagnoser: Diagnoser, second: int, found: dict[Key, Found]) -> list[Diagnosis]:
