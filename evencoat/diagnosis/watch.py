@@ -445,7 +445,8 @@ class Diagnoser:
         sure = ramp.sigmas * agreed / calibration.DRIFT_SIGMAS
         strength = min(100.0 * abs(ramp.gone) / calibration.DRIFT_PCT, sure)
         an_hour = 100.0 * ramp.gone * 3600.0 / ramp.rows
-        words = f"wet gauge against pump, pressure and dry gauge {an_hour:+.1f} % an hour"
+        others = "pump, pressure and dry gauge" if self.line.dry_gauge is not None else "pump and pressure"
+        words = f"wet gauge against {others} {an_hour:+.1f} % an hour"
         return {Key("wet-drift", "wet gauge"): Found(strength, words, an_hour)}
 
     def _of_dry(self, known: Founds) -> Founds:
