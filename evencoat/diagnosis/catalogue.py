@@ -147,7 +147,9 @@ ENTRIES: tuple[Entry, ...] = (
             "小修正无效，大修正突然到位，横向分布来回波动。",
             "下次停机时清洁并润滑模唇滑面。此前减少小幅动作。",
         ),
+        looks=10,
         stands_s=300.0,
+        explained_by=_GAUGE | frozenset({"unknown"}),
         unit="um",
     ),
     Entry(
