@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-DEAD_NATS, DOUBTFUL_NATS, REVERSED_NATS = 12.0, 15.0, 24.0  # of sixteen; a reversed one runs away
+DEAD_NATS, DOUBTFUL_NATS, REVERSED_NATS = 13.5, 17.0, 24.0  # of sixteen; a reversed one runs away
 PLAY_NATS = 24.0  # below that it was not right once in 13 times
 UNANSWERED = 0.6  # of that, where the loop has left the bolt alone by itself, for the web does not follow it
 PLAINLY_MISSED = 0.75, 1.25  # times its way: neither more nor less than a dead one's
@@ -16,7 +16,7 @@ MISSED_LEAST, REVERSED_FROM, MISSED_MOST = 0.5, 1.3, 2.45  # times a suspect bol
 STICK_NATS = 25.0  # of lips that stick against play that all have
 JUMP_NATS = 4.0  # of lips that jump; a sudden heavy edge comes to 5, 128 quiet lines to less than 2.5
 LOSS_PCT, WET_JUMP_PCT, DRY_JUMP_PCT, JUMP_SIGMAS = 0.8, 0.6, 0.5, 5.0
-DRIFT_SIGMAS, DRIFT_PCT = 2.95, 0.5  # of a ramp; of 192 quiet lines two came to more
+DRIFT_SIGMAS, DRIFT_PCT = 3.75, 0.5  # of a ramp; of 256 quiet lines one came to more, five more beyond 2.95
 DRIFT_SHARE = 0.6  # of it: where a witness sees less than that, the others have to be surer
 CLOG_PCT = 4.0
 FOIL_TIMES = 2.0
