@@ -47,6 +47,15 @@ class Spike(NamedTuple):
     share: float
 
 
+class Means(NamedTuple):
+    """Of scans one after the other, (scans,): their means over the width, log; the variance that single boxes' noise is
+    of these; and the length of web that each is of, m."""
+
+    log: Array
+    noise2: Array
+    length_m: Array
+
+
 @dataclass(slots=True)
 class Seen:
     """What one gauge said. Sums over shares of scans; log of reading over the line file's target.
@@ -59,6 +68,7 @@ class Seen:
     count: Float32
     scans: Float32
     spikes: list[Spike] = field(default_factory=list)
+    means: list[Means] = field(default_factory=list)
 
     @staticmethod
     def nothing(gauge: GaugeDescription, metres: int, zones: int) -> Seen:
@@ -218,6 +228,7 @@ def _see(web: Web, seen: Seen, scan_m: Array, gsm: Float32, speed_mps: Array) ->
         values = np.log(gsm[came] / web.line.target_profile_gsm)
     values[~np.isfinite(values)] = np.nan
     middle = scan_m[came] - seen.gauge.distance_m - web.first_m
+    seen.means.append(_means(values, np.nan_to_num(speed_mps[came]) * seen.gauge.period_s))
     half = np.maximum(0.5 * np.nan_to_num(speed_mps[came]) * seen.gauge.period_s, 1e-3)
     half[2.0 * half > WIDE_M] = 1e-3
     excess = _spikes(values)
@@ -229,6 +240,15 @@ def _see(web: Web, seen: Seen, scan_m: Array, gsm: Float32, speed_mps: Array) ->
         share = (np.minimum(high, metre + 1.0) - np.maximum(low, metre)) / (high - low)
         good = (share > 0.0) & (metre >= 0) & (metre < web.metres)
         _add(seen, metre[good], share[good], calm[good], np.where(spiky, excess, np.nan)[good])
+
+
+def _means(values: Array, length_m: Array) -> Means:
+    """Of scans that saw all zones, and of the ones before them."""
+    change = np.diff(values, axis=0)
+    whole = np.isfinite(change).all(axis=1) & (length_m[1:] > 0.0)
+    change, zones = change[whole], values.shape[1]
+    noise2 = 0.5 * change.var(axis=1, ddof=1) / zones if zones > 1 else np.zeros(len(change))
+    return Means(values[1:][whole].mean(axis=1), noise2, length_m[1:][whole])
 
 
 def _add(seen: Seen, metre: npt.NDArray[np.int64], share: Array, values: Array, excess: Array) -> None:

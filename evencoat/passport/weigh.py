@@ -19,8 +19,9 @@ from evencoat.passport.web import Float32, PassportError, Seen, Web
 
 SYSTEMATIC_PCT = 0.08  # standard uncertainty common to all scans of a dry gauge: nothing in a journal tells of it
 WET_ALONE_PCT = 1.5  # the same of a line that has no dry gauge: the wet one is blind to solids
-UNDERTOLD = 1.08  # times what a smoother says of its error: readings err more alike along the web than it takes them to
 COVERAGE_SIGMAS = 1.96  # of an interval of 95 %
+SWIFT_M = 11  # that a metre's mean is compared with
+USUAL_SHARE, USUAL_SQUARE = 0.9, 0.623  # smallest squares looked at, and their mean of normal numbers of variance 1
 ZONES_AT_ONCE = 40
 GROUPS = 4  # of waves across the web, each with its own pace
 TORN_SHARE = 0.02  # of the metres may be seen in part
@@ -84,13 +85,14 @@ def weigh(web: Web, systematic_pct: float = SYSTEMATIC_PCT, foil_pct: float = 0.
     lips = _lips(web)
     shape, shape_variance, walk = _shapes(Readings(wet_shape - lips, wet_counts, dry_shape - lips, dry_counts), guess)
     log = (mean.x + shape + lips).astype(np.float32)
-    variance = (UNDERTOLD**2 * (mean.variance + shape_variance)).astype(np.float32)
+    variance = (mean.variance + shape_variance).astype(np.float32)
     for metre, zone, excess, doubt in _holes(web):
         log[metre, zone] += excess
         variance[metre, zone] += doubt
     log -= np.log(web.laid.target_ratio)[:, None].astype(np.float32)
     coated = _coated(web)
-    variance += _steep(log) + _begins(coated)
+    swift = _swift(web.wet)
+    variance += _steep(log) + _begins(coated) + swift
     foil, systematic = 0.01 * foil_pct, _systematic(web, systematic_pct)
     return RollMap(
         log=log,
@@ -101,9 +103,26 @@ def weigh(web: Web, systematic_pct: float = SYSTEMATIC_PCT, foil_pct: float = 0.
         mean_log=mean.x[:, 0] - np.log(web.laid.target_ratio),
         walk_mean=mean.walk,
         walk_shape=walk,
-        mean_random=UNDERTOLD * np.sqrt(mean.variance[:, 0]),
+        mean_random=np.sqrt(mean.variance[:, 0] + swift),
         assumed=(systematic, foil),
     )
+
+
+def _swift(seen: Seen | None) -> float:
+    """Variance of a metre's mean that no walk follows, the pump's pulsation: how far means of a metre of scans lie from
+    those of ten metres around them, beyond what single boxes' noise makes of it."""
+    found: list[float] = []
+    for log, noise2, length_m in seen.means if seen is not None else ():
+        each = max(round(1.0 / float(np.median(length_m))), 1) if log.size else 1
+        metres = log.size // each
+        if metres <= SWIFT_M:
+            continue
+        mean = log[: metres * each].reshape(metres, each).mean(axis=1)
+        noise = float(np.median(noise2)) / each
+        apart = np.convolve(mean, np.full(SWIFT_M, 1.0 / SWIFT_M), "valid") - mean[SWIFT_M // 2 : -(SWIFT_M // 2)]
+        usual = np.sort(apart**2)[: max(int(USUAL_SHARE * apart.size), 1)]  # steps of the web are none of it
+        found.append(float(usual.mean()) / USUAL_SQUARE - noise)
+    return max(float(np.median(found)), 0.0) if found else 0.0
 
 
 def _lips(web: Web) -> Array:

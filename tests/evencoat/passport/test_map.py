@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise, product
@@ -76,6 +77,25 @@ def test_lips_that_the_journal_saw_move_do_not_blur_the_web(made: Callable[..., 
         errors.append((np.sqrt(np.mean(error[50:90] ** 2)), np.median(found.random[50:90])))
     assert errors[1][0] < 0.7 * errors[0][0]
     assert errors[1][1] < errors[0][1]
+
+
+@pytest.mark.parametrize("pulses", [0.0, 0.003])
+def test_a_mean_that_goes_up_and_down_from_metre_to_metre_widens_intervals(
+    made: Callable[..., Made], pulses: float
+) -> None:
+    web = copy.deepcopy(made().web)
+    assert web.wet is not None
+    scans = sum(one.log.size for one in web.wet.means)
+    up_and_down = pulses * np.sin(2.0 * np.pi * 0.25 * 0.41 * np.arange(scans))  # a wave of 2.4 m, scans of 0.25 m
+    at = 0
+    for k, one in enumerate(web.wet.means):
+        web.wet.means[k] = one._replace(log=one.log + up_and_down[at : at + one.log.size])
+        at += one.log.size
+    calm, swift = made().roll_map.random, weigh(web, systematic_pct=0.0).random
+    wider = float(np.median(np.sqrt(np.maximum(swift**2 - calm**2, 0.0))))
+    assert wider == pytest.approx(
+        pulses * math.sqrt(0.5) * math.sin(math.pi * 0.41) / (math.pi * 0.41), rel=0.25, abs=1e-5
+    )
 
 
 def test_where_the_journal_lacks_a_bolt_the_web_is_weighed_without(made: Callable[..., Made]) -> None:
