@@ -522,13 +522,15 @@ class Diagnoser:
 
     def _edge(self, name: str, seen: Seen) -> Founds:
         """One gauge beside its place sees bare foil at one edge; a lane that clogs there thins the second zone, too."""
-        at = 0 if seen.edge.left < seen.edge.right else 1
-        worst, other, sigma = seen.edge[at], seen.edge[1 - at], seen.edge.sigma
+        edge, sigma = seen.edge, seen.edge.sigma
+        at = 0 if edge.left < edge.right else 1
+        worst, other = min(edge.left, edge.right), max(edge.left, edge.right)
         other_gauge = self._shapes.get("dry" if name == "wet" else "wet")
         size = min(-100.0 * worst / calibration.EDGE_PCT, -worst / sigma / calibration.EDGE_SIGMAS)
         if size < 0.5 or abs(other) > 0.5 * abs(worst) or abs(seen.local.size) > 1.3 * abs(worst):
             return {}
-        second, beside = seen.edge[3 + at], seen.edge[5 + at]
+        second = (edge.second_left, edge.second_right)[at]
+        beside = (edge.beside_left, edge.beside_right)[at]
         lane = second < EDGE_SECOND * worst
         if beside < (EDGE_BESIDE_LANE if lane else EDGE_BESIDE) * worst:
             return {}  # a profile that tilts goes down little by little

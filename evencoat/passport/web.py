@@ -48,8 +48,8 @@ class Spike(NamedTuple):
 
 
 class Means(NamedTuple):
-    """Of scans one after the other, (scans,): their means over the width, log; the variance that single boxes' noise is
-    of these; and the length of web that each is of, m."""
+    """Of a wet gauge's scans one after the other, (scans,): their means over the width, log; the variance that single
+    boxes' noise is of these; and the length of web that each is of, m."""
 
     log: Array
     noise2: Array
@@ -228,7 +228,8 @@ def _see(web: Web, seen: Seen, scan_m: Array, gsm: Float32, speed_mps: Array) ->
         values = np.log(gsm[came] / web.line.target_profile_gsm)
     values[~np.isfinite(values)] = np.nan
     middle = scan_m[came] - seen.gauge.distance_m - web.first_m
-    seen.means.append(_means(values, np.nan_to_num(speed_mps[came]) * seen.gauge.period_s))
+    if seen.gauge.is_wet:
+        seen.means.append(_means(values, np.nan_to_num(speed_mps[came]) * seen.gauge.period_s))
     half = np.maximum(0.5 * np.nan_to_num(speed_mps[came]) * seen.gauge.period_s, 1e-3)
     half[2.0 * half > WIDE_M] = 1e-3
     excess = _spikes(values)

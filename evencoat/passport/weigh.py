@@ -21,6 +21,7 @@ SYSTEMATIC_PCT = 0.08  # standard uncertainty common to all scans of a dry gauge
 WET_ALONE_PCT = 1.5  # the same of a line that has no dry gauge: the wet one is blind to solids
 COVERAGE_SIGMAS = 1.96  # of an interval of 95 %
 SWIFT_M = 11  # that a metre's mean is compared with
+SWIFT_MOST_M = 2.0  # of web in a scan: what changes from pass to pass of a head is no pulsation
 USUAL_SHARE, USUAL_SQUARE = 0.9, 0.623  # smallest squares looked at, and their mean of normal numbers of variance 1
 ZONES_AT_ONCE = 40
 GROUPS = 4  # of waves across the web, each with its own pace
@@ -113,7 +114,9 @@ def _swift(seen: Seen | None) -> float:
     those of ten metres around them, beyond what single boxes' noise makes of it."""
     found: list[float] = []
     for log, noise2, length_m in seen.means if seen is not None else ():
-        each = max(round(1.0 / float(np.median(length_m))), 1) if log.size else 1
+        if log.size <= SWIFT_M or float(np.median(length_m)) > SWIFT_MOST_M:
+            continue
+        each = max(round(1.0 / float(np.median(length_m))), 1)
         metres = log.size // each
         if metres <= SWIFT_M:
             continue

@@ -98,6 +98,15 @@ def test_a_mean_that_goes_up_and_down_from_metre_to_metre_widens_intervals(
     )
 
 
+def test_passes_of_a_head_that_traverses_tell_nothing_of_pulsation(made: Callable[..., Made]) -> None:
+    web = copy.deepcopy(made().web)
+    assert web.wet is not None and web.dry is not None and not web.dry.means
+    for k, one in enumerate(web.wet.means):
+        wave = 0.01 * np.sin(np.arange(one.log.size))
+        web.wet.means[k] = one._replace(log=one.log + wave, length_m=np.full(one.log.size, 12.0))
+    assert (weigh(web, systematic_pct=0.0).random < made().roll_map.random + 1e-9).all()
+
+
 def test_where_the_journal_lacks_a_bolt_the_web_is_weighed_without(made: Callable[..., Made]) -> None:
     web = copy.deepcopy(made().web)
     web.laid.gap_um[:, 3] = np.nan
