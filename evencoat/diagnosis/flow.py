@@ -52,9 +52,8 @@ class Flow:
         self._rows, self.index = rows, line.slurry.flow_index
         self._prior = INDEX_SIGMA**-2
         self._told, self._information = 0.0, 0.0
-        size = rows.size
-        self.wet, self.pressure = np.full(size, math.nan), np.full(size, math.nan)
-        self.dry_apart, self.dry_jump = np.full(size, math.nan), np.full(size, math.nan)
+        self.wet, self.pressure = rows.ring(), rows.ring()
+        self.dry_apart, self.dry_jump = rows.ring(), rows.ring()
         self._wet_usual, self._own_usual = Usual(FLOOR), Usual(FLOOR)
         self._dry_usual = Usual(FLOOR, start=DRY_USUAL)
         self._wet_least, self._dry_least = rows.least_share(line.wet_gauge), rows.least_share(line.dry_gauge)

@@ -34,18 +34,22 @@ class Rows:
         gauges = [gauge for gauge in (line.wet_gauge, line.dry_gauge) if gauge is not None]
         self.size = int(max(gauge.distance_m for gauge in gauges) / self.row_m) + HISTORY_ROWS
         self.ratio = line.pump_ratio_nominal_rpm_per_mps
-        self.gap_um = np.full((self.size, zones), np.nan)
-        self.wet, self.dry = np.full((self.size, zones), np.nan), np.full((self.size, zones), np.nan)
-        self.flow_log, self.pressure_log = np.full(self.size, np.nan), np.full(self.size, np.nan)
-        self.warm_c, self.t_s = np.full(self.size, np.nan), np.full(self.size, np.nan)
-        self.speed_log = np.full(self.size, np.nan)
-        self._each = (self.flow_log, self.pressure_log, self.warm_c, self.t_s, self.speed_log)
+        self._rings: list[Array] = []
+        self.gap_um, self.wet, self.dry = self.ring(zones), self.ring(zones), self.ring(zones)
+        self._each = tuple(self.ring() for _ in range(5))
+        self.flow_log, self.pressure_log, self.warm_c, self.t_s, self.speed_log = self._each
         self._profile_gsm = line.target_profile_gsm
         self._nominal_gsm = float(self._profile_gsm.mean())
         self.first = self.row = -1  # the first whole row, and the one under way
         self._sums: Array = np.zeros(zones)
         self._few = np.zeros(6)
         self._wet, self._dry = _Gathered(zones), _Gathered(zones)
+
+    def ring(self, *shape: int) -> Array:
+        """Another array of rows, (size, *shape): NaN from when a row leaves the die until somebody tells of it."""
+        values = np.full((self.size, *shape), np.nan)
+        self._rings.append(values)
+        return values
 
     def least_share(self, gauge: GaugeDescription | None) -> float:
         """Of rows that have to be seen by a gauge for their mean: a slow one sees no more than every other."""
@@ -88,7 +92,7 @@ class Rows:
         self.first, self.row = row + 1, row
         self._sums[:] = 0.0
         self._few[:] = 0.0
-        for values in (self.gap_um, self.wet, self.dry, *self._each):
+        for values in self._rings:
             values[:] = np.nan
         self._wet.begin(-1)
         self._dry.begin(-1)
@@ -100,9 +104,8 @@ class Rows:
             for known, value in zip(self._each, self._few[1:] / count, strict=True):
                 known[at] = value
         for k in range(self.row + 1, row + 1):
-            place = k % self.size
-            for values in (self.gap_um, self.wet, self.dry, *self._each):
-                values[place] = np.nan
+            for values in self._rings:  # what is there is of a lap ago, and a slow gauge may not tell of this row
+                values[k % self.size] = np.nan
         self._sums[:] = 0.0
         self._few[:] = 0.0
         done, self.row = self.row, row

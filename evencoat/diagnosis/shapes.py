@@ -58,7 +58,7 @@ class Seen:
     def __init__(self, line: LineDescription, rows: Rows, lips: Lips, read: Array, least_share: float) -> None:
         self._rows, self._lips, self._read, self._least = rows, lips, read, least_share
         self._nominal_um = line.die.gap_nominal_um
-        self.rest = np.full_like(read, math.nan)
+        self.rest = rows.ring(line.zones)
         self._usual = Usual(FLOOR, 90.0)
         across = np.linspace(-1.0, 1.0, line.zones)
         legendre = np.polynomial.legendre.legvander(across, min(6, line.zones - 2))

@@ -47,6 +47,23 @@ def test_a_scan_belongs_to_the_row_of_web_that_it_saw() -> None:
     assert rows.gap_um[204 % rows.size] == pytest.approx(102.225)
 
 
+def test_what_was_seen_a_lap_ago_is_of_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evencoat.diagnosis.rows.HISTORY_ROWS", 21)
+    rows = Rows(replace(LINE, dry_gauge=None))
+    flow = Flow(LINE, rows)
+    seen = Seen(LINE, rows, Lips(LINE), rows.wet, 0.3)
+    for k in range(10 * (rows.size + 15)):  # a gauge that sees the web of every other row, for more than a lap
+        web_m = 100.0 + 0.05 * k
+        wet_m = web_m if (web_m - 2.0) % 1.0 < 0.5 else math.nan
+        for what, row in rows.see(cycle(web_m, wet_m), 0.1 * k, web_m, 0.5):
+            if what == "wet":
+                flow.wet_row(row)
+                seen.row(row)
+    behind = rows.at(rows.row - 19, rows.row - 10)
+    for values in (flow.wet, flow.pressure, seen.rest[:, 0], rows.wet[:, 0]):
+        assert np.isfinite(values[behind]).sum() == 5
+
+
 def test_web_that_is_set_back_is_begun_anew() -> None:
     rows = Rows(LINE)
     for k in range(60):
