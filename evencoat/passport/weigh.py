@@ -13,9 +13,9 @@ import numpy as np
 from controller.core.response import lip_matrix, local_gain_per_um
 from controller.line.description import Array, BoolArray
 from evencoat.passport.samples import Samples, placed
-from evencoat.passport.smooth import Readings, Walk, likeliest, smoothed, split
+from evencoat.passport.smooth import Readings, Smoothed, Walk, likeliest, smoothed, split
 from evencoat.passport.standard import Known, known_by
-from evencoat.passport.web import Float32, PassportError, Seen, Web
+from evencoat.passport.web import Float32, Means, PassportError, Seen, Web
 
 SYSTEMATIC_PCT = 0.08  # standard uncertainty common to all scans of a dry gauge: nothing in a journal tells of it
 WET_ALONE_PCT = 1.5  # the same of a line that has no dry gauge: the wet one is blind to solids
@@ -23,6 +23,8 @@ COVERAGE_SIGMAS = 1.96  # of an interval of 95 %
 SWIFT_M = 11  # that a metre's mean is compared with
 SWIFT_MOST_M = 2.0  # of web in a scan: what changes from pass to pass of a head is no pulsation
 USUAL_SHARE, USUAL_SQUARE = 0.9, 0.623  # smallest squares looked at, and their mean of normal numbers of variance 1
+SWIFT_UNKNOWN = 0.5  # of its variance, for readings that lie 0.15 m beside where a wave of 1.3 m is read
+WAVE_SIGMAS = 3.0  # that a metre's mean can lie beside the walk for pulsation; more is a gauge that jumps
 ZONES_AT_ONCE = 40
 GROUPS = 4  # of waves across the web, each with its own pace
 TORN_SHARE = 0.02  # of the metres may be seen in part
@@ -85,15 +87,15 @@ def weigh(web: Web, systematic_pct: float = SYSTEMATIC_PCT, foil_pct: float = 0.
     mean = smoothed(level, likeliest(level, guess))
     lips = _lips(web)
     shape, shape_variance, walk = _shapes(Readings(wet_shape - lips, wet_counts, dry_shape - lips, dry_counts), guess)
-    log = (mean.x + shape + lips).astype(np.float32)
+    waves, waves_variance = _waves_along(web.wet, level, mean)
+    log = (mean.x + waves[:, None] + shape + lips).astype(np.float32)
     variance = (mean.variance + shape_variance).astype(np.float32)
     for metre, zone, excess, doubt in _holes(web):
         log[metre, zone] += excess
         variance[metre, zone] += doubt
     log -= np.log(web.laid.target_ratio)[:, None].astype(np.float32)
     coated = _coated(web)
-    swift = _swift(web.wet)
-    variance += _steep(log) + _begins(coated) + swift
+    variance += _steep(log) + _begins(coated) + waves_variance[:, None].astype(np.float32)
     foil, systematic = 0.01 * foil_pct, _systematic(web, systematic_pct)
     return RollMap(
         log=log,
@@ -101,21 +103,38 @@ def weigh(web: Web, systematic_pct: float = SYSTEMATIC_PCT, foil_pct: float = 0.
         systematic=np.full((1, 1), math.hypot(systematic, foil), dtype=np.float32),
         seen=(wet_counts + dry_counts).astype(np.float32),
         coated=coated,
-        mean_log=mean.x[:, 0] - np.log(web.laid.target_ratio),
+        mean_log=mean.x[:, 0] + waves - np.log(web.laid.target_ratio),
         walk_mean=mean.walk,
         walk_shape=walk,
-        mean_random=np.sqrt(mean.variance[:, 0] + swift),
+        mean_random=np.sqrt(mean.variance[:, 0] + waves_variance),
         assumed=(systematic, foil),
     )
 
 
-def _swift(seen: Seen | None) -> float:
-    """Variance of a metre's mean that no walk follows, the pump's pulsation: how far means of a metre of scans lie from
-    those of ten metres around them, beyond what single boxes' noise makes of it."""
+def _waves_along(seen: Seen | None, level: Readings, mean: Smoothed) -> tuple[Array, Array]:
+    """What the pump's pulsation makes of each metre's mean beside the walk, log, and its variance, (metres,) each.
+
+    What the walk leaves of the wet readings is their boxes' noise, which is known, and waves of the web that no walk
+    follows: they are told apart by their sizes (Wiener), metre by metre.
+    """
+    means = seen.means if seen is not None else []
+    means = [one for one in means if one.log.size > SWIFT_M and float(np.median(one.length_m)) <= SWIFT_MOST_M]
+    if not means or seen is None:
+        return np.zeros(len(mean.x)), np.zeros(len(mean.x))
+    noise2 = float(np.median(np.concatenate([one.noise2 for one in means]))) / np.maximum(seen.scans, 1e-6)
+    white2 = mean.walk.wet / np.maximum(level.wet_scans[:, 0], 1e-6)
+    wave2 = max(float(np.median(white2) - np.median(noise2)), 0.0)
+    gain = wave2 / np.maximum(wave2 + noise2, 1e-12)
+    left = np.nan_to_num(level.wet[:, 0] - mean.x[:, 0] - mean.offset[:, 0])
+    most = WAVE_SIGMAS * math.sqrt(wave2)
+    return gain * np.clip(left, -most, most), wave2 * (1.0 - gain) + SWIFT_UNKNOWN * _swift(means)
+
+
+def _swift(means: list[Means]) -> float:
+    """Variance of a metre's mean from one to the next: how far means of a metre of scans lie from those of ten metres
+    around them, beyond what single boxes' noise makes of it."""
     found: list[float] = []
-    for log, noise2, length_m in seen.means if seen is not None else ():
-        if log.size <= SWIFT_M or float(np.median(length_m)) > SWIFT_MOST_M:
-            continue
+    for log, noise2, length_m in means:
         each = max(round(1.0 / float(np.median(length_m))), 1)
         metres = log.size // each
         if metres <= SWIFT_M:
