@@ -35,7 +35,7 @@ from evencoat.diagnosis.judging import judged
 
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 SEED, QUIET_SEED = 690_000, 680_000  # nobody has looked at these; with 0 to 5 in front they are used up
-QUIET_MINUTES = 22.5
+QUIET_MINUTES = 60.0
 QUIET_ZONES_MOST = 60
 
 

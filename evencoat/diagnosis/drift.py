@@ -15,7 +15,7 @@ import numpy as np
 
 from controller.line.description import Array
 
-ROWS, LEAST, MOST = 60, 9, 26  # of a mean; means that a ramp is looked for in
+ROWS, LEAST, MOST = 60, 9, 46  # of a mean; means that a ramp is looked for in
 WANDERS = 8.0  # means, about minutes, in which a witness forgets where it was
 USUAL, USUAL_WORTH = np.array([0.005, 0.003, 0.004]), 8.0  # how far pump, pressure and dry gauge wander; in steps seen
 WALK2 = 2.7e-7  # a mean: what a gauge goes by itself, 0.4 % within two hours

@@ -46,14 +46,17 @@ class Jumps:
         self._evidence = np.zeros((SIZES_UM.size, zones))
         self.nats, self.size_um = 0.0, float(SIZES_UM[0])
 
-    def row(self, gap_um: Array, read: Array, sound: bool = True) -> None:
+    def row(self, gap_um: Array, read: Array, sound: bool = True, steady: bool = True) -> None:
         """Screws of a row, um from nominal, and the log of its profile, NaN where not seen; (zones,). sound: whether
-        the gauge is; what one that is not has said of late is no evidence."""
+        the gauge is; what one that is not has said of late is no evidence. steady: whether the rows were laid at one
+        speed; another bends the profile by the pressure."""
         good = np.isfinite(read)
         if not sound:
-            self._rest.clear()
             self._evidence[:] = 0.0
             self.nats = 0.0
+        sound = sound and steady
+        if not sound:
+            self._rest.clear()
         if not sound or np.count_nonzero(good) < 0.5 * read.size:
             return
         before_um = self._lip_um if self._lip_um.size else gap_um

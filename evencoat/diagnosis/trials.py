@@ -36,7 +36,7 @@ SEEN_S = 240.0  # from onset to the end of a trial
 SLOWER = (0.55, 0.8)  # of nominal speed, where a soft lip shows
 DRY_DELAYS = 1.5  # and so many transport times more where only the dry gauge can tell
 BOLT_S = 600.0  # of bolts that show only where they are asked to move
-DRIFT_S = 1500.0
+DRIFT_S = 3600.0  # of a gauge that drifts: rates are percent an hour, and gauges wander as far in minutes
 SOON_S = 60.0  # before the end of a trial a fault has to be visible, so that somebody can still name it
 VISIBLE_S = 10.0  # of the mean square that is looked at
 VISIBLE_OF_TOLERANCE, VISIBLE_SIGMAS = 0.25, 2.0
@@ -150,7 +150,7 @@ class Trial:
 
 
 def drawn(kind: Kind, family: str, seed: int, minutes: float | None = None) -> Trial:
-    """A trial by its kind, its family and its seed. Quiet ones need to be told how long; every other changes speed."""
+    """A trial by its kind, its family and its seed. Quiet ones need to be told how long; each changes speed once."""
     line, truth = families.draw(family, seed)
     line = replace(line, control=replace(line.control, law=LawName.ADAPTIVE))
     if not kind.play:
@@ -159,8 +159,7 @@ def drawn(kind: Kind, family: str, seed: int, minutes: float | None = None) -> T
             "web-speed", onset_s=float(rng.uniform(400.0, 800.0)), duration_s=float(rng.uniform(200.0, 400.0)),
             size=float(rng.uniform(*SLOWER)), ramp_s=float(rng.uniform(10.0, 40.0)),
         )  # fmt: skip
-        beside = (slower,) if seed % 2 else ()
-        return Trial(kind, family, seed, minutes or 60.0, None, -1, line, truth, 0.0, truth, beside)
+        return Trial(kind, family, seed, minutes or 60.0, None, -1, line, truth, 0.0, truth, (slower,))
     rng = generator(seed, f"diagnosis.{kind.label}")
     play, place = _played(kind, line, rng)
     size, well = play.size, truth

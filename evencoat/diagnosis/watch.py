@@ -25,6 +25,7 @@ from evencoat.diagnosis import calibration
 from evencoat.diagnosis.catalogue import CATALOGUE
 from evencoat.diagnosis.flow import GAP, NEW, OLD, SLOW_ROWS, Flow
 from evencoat.diagnosis.gauges import Health
+from evencoat.diagnosis.jumps import ROWS as JUMP_ROWS
 from evencoat.diagnosis.jumps import Jumps
 from evencoat.diagnosis.lips import FOLLOW, Lips
 from evencoat.diagnosis.motors import STILL_LOOKS, Motors
@@ -210,25 +211,28 @@ class Diagnoser:
     def _wet_row(self, row: int) -> None:
         self._flow.wet_row(row)
         if self.line.primary_gauge.is_wet:
-            self._lips_row(row % self._rows.size, self._rows.wet)
+            self._lips_row(row, self._rows.wet)
         self._shapes["wet"].row(row)
         if self._ramps is not None:
             self._ramps.row(row, mixing=self.t_s - self._batch_s < BATCH_S)
 
     def _dry_row(self, row: int) -> None:
         if not self.line.primary_gauge.is_wet:
-            self._lips_row(row % self._rows.size, self._rows.dry)
+            self._lips_row(row, self._rows.dry)
         self._flow.dry_row(row)
         self._shapes["dry"].row(row)
 
-    def _lips_row(self, at: int, read: Array) -> None:
-        gap_um = self._rows.gap_um[at] - self.line.die.gap_nominal_um
+    def _lips_row(self, row: int, read: Array) -> None:
+        rows, at = self._rows, row % self._rows.size
+        gap_um = rows.gap_um[at] - self.line.die.gap_nominal_um
         if np.isfinite(gap_um).all():
             for lips in (self._lips, self._slow_lips):
                 lips.row(gap_um, read[at])
             health = self._health["wet" if self.line.primary_gauge.is_wet else "dry"]
             blind = health.missing > UNSOUND_MISSING or float(health.blind.max()) > UNSOUND_BLIND
-            self._jumps.row(gap_um, read[at], sound=not blind and health.noisy < UNSOUND_NOISY)
+            speed = rows.speed_log[rows.at(row - 2 * JUMP_ROWS + 1, row)]
+            steady = float(np.nanmax(speed) - np.nanmin(speed)) < SPEED_SHARE
+            self._jumps.row(gap_um, read[at], not blind and health.noisy < UNSOUND_NOISY, steady)
 
     # --- what is found -------------------------------------------------------------------------------------------
 

@@ -194,15 +194,32 @@ def test_what_a_gauge_that_is_not_sound_saw_jump_is_forgotten() -> None:
     assert stuck.nats < 0.1 * calibration.JUMP_NATS
 
 
-def test_jumps_are_looked_for_only_in_what_a_sound_gauge_saw(monkeypatch: pytest.MonkeyPatch) -> None:
-    diagnoser, told_sound = Diagnoser(LINE), list[bool]()
-    monkeypatch.setattr(diagnoser._jumps, "row", lambda *_, sound: told_sound.append(sound))
-    diagnoser._rows.gap_um[:], diagnoser._rows.wet[:] = LINE.die.gap_nominal_um, 0.0
+def test_a_step_of_the_web_where_speed_changes_is_no_jump_of_the_lips() -> None:
+    stuck = jumped(np.full(ZONES, 5.0))
+    told = stuck.nats
+    rng = np.random.default_rng(2)
+    for row in range(60):
+        stuck.row(np.zeros(ZONES), 0.05 * rng.standard_normal(ZONES), steady=row >= 50)
+    assert stuck.nats == told
+
+
+def test_jumps_are_looked_for_only_in_what_a_sound_gauge_saw_at_one_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    diagnoser, told_sound, told_steady = Diagnoser(LINE), list[bool](), list[bool]()
+
+    def told(_gap_um: Array, _read: Array, sound: bool, steady: bool) -> None:
+        told_sound.append(sound)
+        told_steady.append(steady)
+
+    monkeypatch.setattr(diagnoser._jumps, "row", told)
+    diagnoser._rows.gap_um[:], diagnoser._rows.wet[:], diagnoser._rows.speed_log[:] = LINE.die.gap_nominal_um, 0.0, 0.0
     for outliers, missing in ((0.0, 0.0), (0.2, 0.0), (0.0, 0.1)):
         diagnoser._health["wet"] = scanned(400, outliers)
         diagnoser._health["wet"].missing = missing
         diagnoser._wet_row(0)
-    assert told_sound == [True, False, False]
+    assert told_sound == [True, False, False] and all(told_steady)
+    diagnoser._rows.speed_log[diagnoser._rows.at(-8, -6)] = -0.1
+    diagnoser._wet_row(0)
+    assert not told_steady[-1]
 
 
 def test_one_lip_that_jumps_and_a_web_that_steps_once_are_no_die_that_sticks() -> None:
