@@ -1,6 +1,6 @@
 """What the diagnoser names on faults of lines that nothing was chosen on: rows, a confusion matrix, curves by size.
 
-    python benchmarks/diagnosis.py --out docs/diagnosis          # half an hour of a core
+    python benchmarks/diagnosis.py --out docs/diagnosis          # an hour of a core
     python benchmarks/diagnosis.py --quick --json                # one of each, a few minutes
     python benchmarks/diagnosis.py --calibrate                   # what calibration.GROUPS is fitted by
 
@@ -42,7 +42,7 @@ QUIET_ZONES_MOST = 60
 def main() -> None:
     """Play, judge, and tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=4, help="of every fault once, each on another line")
+    parser.add_argument("--rounds", type=int, default=8, help="of every fault once, each on another line")
     parser.add_argument("--quiet-hours", type=float, default=24.0, help="of running without a fault")
     parser.add_argument("--families", choices=("held-out", "developed"), default="held-out")
     parser.add_argument("--quick", action="store_true", help="one round, half an hour of quiet")

@@ -30,6 +30,7 @@ DRY_USUAL = 0.0015  # how far dry and wet means of the same web go apart in half
 ONE_STEP = 1.3  # times what is usually left beside the best single step, that a jump leaves; foil goes on changing
 STEP_LEAST = 4  # rows on either side of a step
 FOIL_ROWS = 4  # over which foil changes and coating hardly does
+RAMP_ROWS = 4 * FOIL_ROWS  # at one speed: along a ramp two gauges never see quite the same web
 FOIL_LATELY, FOIL_LEFT_OUT = 30, 0.3  # rows looked at, and the share of the largest changes among them that is left out
 
 
@@ -146,7 +147,7 @@ class Flow:
         before = self.dry_apart[rows.at(row - 2 * FOIL_ROWS + 1, row - FOIL_ROWS)]
         seen_before = before[np.isfinite(before)]
         jump = self.dry_apart[at] - seen_before[-1] if seen_before.size else math.nan
-        if math.isfinite(jump) and self.dry_rows > 5:
+        if math.isfinite(jump) and self.dry_rows > 5 and rows.steady(row, RAMP_ROWS):
             self._rough.append(jump**2)
             self._foil()
         self._drifted(row, -self.dry_apart[at])

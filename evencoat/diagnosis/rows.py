@@ -17,6 +17,7 @@ from controller.line.description import Array, GaugeDescription, LineDescription
 
 ROW_S = 1.0  # of web at nominal speed
 HISTORY_ROWS = 1500
+STEADY_LOG = 0.02  # of web speed, within which it is one speed
 
 
 class Rows:
@@ -58,6 +59,12 @@ class Rows:
     def at(self, first: int, last: int) -> Any:
         """Places of the rows first..last, both included."""
         return np.arange(first, last + 1) % self.size
+
+    def steady(self, row: int, rows: int) -> bool:
+        """Whether so many rows up to this one were laid at one speed."""
+        speed = self.speed_log[self.at(row - rows + 1, row)]
+        known = speed[np.isfinite(speed)]
+        return bool(known.size and known.max() - known.min() < STEADY_LOG)
 
     def see(self, cycle: Mapping[str, Any], t_s: float, web_m: float, speed_mps: float) -> Iterator[tuple[str, int]]:
         """One cycle on a running web; yields which row was finished by whom: die, wet, dry."""

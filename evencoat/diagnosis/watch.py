@@ -230,9 +230,8 @@ class Diagnoser:
                 lips.row(gap_um, read[at])
             health = self._health["wet" if self.line.primary_gauge.is_wet else "dry"]
             blind = health.missing > UNSOUND_MISSING or float(health.blind.max()) > UNSOUND_BLIND
-            speed = rows.speed_log[rows.at(row - 2 * JUMP_ROWS + 1, row)]
-            steady = float(np.nanmax(speed) - np.nanmin(speed)) < SPEED_SHARE
-            self._jumps.row(gap_um, read[at], not blind and health.noisy < UNSOUND_NOISY, steady)
+            sound = not blind and health.noisy < UNSOUND_NOISY
+            self._jumps.row(gap_um, read[at], sound, rows.steady(row, 2 * JUMP_ROWS))
 
     # --- what is found -------------------------------------------------------------------------------------------
 

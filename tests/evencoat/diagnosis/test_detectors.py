@@ -459,18 +459,27 @@ def looked(diagnoser: Diagnoser, second: int, found: dict[Key, Found]) -> list[D
     return diagnoser._judged(found, 1.0)
 
 
-def flow_of(dry: Array) -> Flow:
-    """A line whose wet gauge sees nothing happen, and whose dry one reads so (log, a row each)."""
+def flow_of(dry: Array, ramp: int | None = None) -> Flow:
+    """A line whose wet gauge sees nothing happen, and whose dry one reads so (log, a row each); another speed from
+    the row `ramp` on, within twenty."""
     rows = Rows(LINE)
     flow, rng = Flow(LINE, rows), np.random.default_rng(8)
     rows.flow_log[:], rows.speed_log[:], rows.pressure_log[:] = 0.0, 0.0, 4.0
     rows.gap_um[:] = LINE.die.gap_nominal_um
+    if ramp is not None:
+        rows.speed_log[ramp:] = np.maximum(-0.02 * np.arange(rows.size - ramp), -0.4)
     for row, reads in enumerate(dry):
         rows.wet[row] = 3e-4 * rng.standard_normal()
         rows.dry[row] = reads + 3e-4 * rng.standard_normal()
         flow.wet_row(row)
         flow.dry_row(row)
     return flow
+
+
+def test_what_two_gauges_see_apart_along_a_ramp_of_speed_is_no_foil() -> None:
+    apart = 4e-3 * np.random.default_rng(10).standard_normal(300) * (np.arange(300) >= 200) * (np.arange(300) < 230)
+    assert flow_of(apart[:228]).foil_times > calibration.FOIL_TIMES
+    assert flow_of(apart[:228], ramp=198).foil_times < 0.75 * calibration.FOIL_TIMES
 
 
 def test_pressure_goes_with_web_speed_and_teaches_the_flow_index() -> None:
