@@ -57,7 +57,7 @@ BoundOption = Annotated[
         min=0.0001,
         max=0.9,
         help="Chance of being out of tolerance that makes a cell worth cutting out; of all ways to cut a lane the one "
-        "is taken with the largest sum of (chance - this) over what goes. Without it, 0.053.",
+        "is taken with the largest sum of (chance - this) over what goes. Without it, 0.06.",
     ),
 ]
 PieceOption = Annotated[
