@@ -18,6 +18,7 @@ JUMP_NATS = 2.8  # of lips that jump; of 280 quiet lines, 120 hours, none came t
 LOSS_PCT, WET_JUMP_PCT, DRY_JUMP_PCT, JUMP_SIGMAS = 0.8, 0.6, 0.5, 5.0
 DRIFT_SIGMAS, DRIFT_PCT = 4.0, 0.5  # of a ramp; of 24 quiet hours in a piece the most was 3.2, of 96 in short runs 4.6
 DRIFT_SHARE = 0.6  # of it: where a witness sees less than that, the others have to be surer
+DRIFT_LEAST = 0.3  # of it: a witness that sees less says no, as the dry gauge does where a filter clogs for hours
 CLOG_PCT = 4.0
 FOIL_TIMES = 2.0
 BOW_SIGMAS, BOW_PCT = 3.3, 0.66  # of 24 quiet hours in a piece one bow came to 3.15 and 0.63

@@ -444,7 +444,9 @@ class Diagnoser:
         """The wet gauge goes away from pump, pressure and dry gauge; the less of it one of them sees, the surer the
         others have to be."""
         ramp = self._flow.drift.ramp
-        agreed = math.sqrt(min(max(ramp.least_share, 0.0) / calibration.DRIFT_SHARE, 1.0))
+        if ramp.least_share < calibration.DRIFT_LEAST:
+            return {}
+        agreed = math.sqrt(min(ramp.least_share / calibration.DRIFT_SHARE, 1.0))
         sure = ramp.sigmas * agreed / calibration.DRIFT_SIGMAS
         strength = min(100.0 * abs(ramp.gone) / calibration.DRIFT_PCT, sure)
         an_hour = 100.0 * ramp.gone * 3600.0 / ramp.rows

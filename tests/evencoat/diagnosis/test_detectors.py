@@ -572,7 +572,7 @@ def wandered(an_hour: float, dry: bool = True) -> Flow:
 def strength(flow: Flow) -> float:
     diagnoser = Diagnoser(LINE)
     diagnoser._flow = flow
-    return diagnoser._of_drift()[Key("wet-drift", "wet gauge")].strength
+    return diagnoser._of_drift().get(Key("wet-drift", "wet gauge"), Found(0.0)).strength
 
 
 @pytest.mark.parametrize("dry", [True, False])
@@ -590,6 +590,9 @@ def test_what_one_witness_does_not_see_is_no_drift_of_the_gauge() -> None:
         flow.drift.ramp = ramp_of(means)
         assert flow.drift.ramp.sigmas > calibration.DRIFT_SIGMAS
         assert (strength(flow) > 1.0) == (min(seen) > 0.0)
+    for least_share in (0.2, 0.5):  # as where a filter clogs for hours
+        flow.drift.ramp = Ramp(-0.03, 1440, 12.0, least_share)
+        assert (strength(flow) > 1.0) == (least_share > calibration.DRIFT_LEAST)
 
 
 def test_a_drift_begins_anew_with_the_web_under_the_die() -> None:
