@@ -1,7 +1,8 @@
 """The bounds at which evidence begins to count, and how sure a diagnosis of so much of it is.
 
-The bounds were chosen on the families for development (`trials.DEVELOPED`), those of drifts and bows after a look at
-quiet runs of those held out as well, which were judged before and are judged on new seeds from then on.
+The bounds were chosen on the families for development (`trials.DEVELOPED`), those of drifts, bows, dead bolts
+and lips that stick or give after a look at runs of the others as well, which had been judged before; judgements are on
+new seeds always.
 """
 
 from __future__ import annotations

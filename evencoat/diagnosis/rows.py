@@ -17,7 +17,7 @@ from controller.line.description import Array, GaugeDescription, LineDescription
 
 ROW_S = 1.0  # of web at nominal speed
 HISTORY_ROWS = 1500
-STEADY_LOG = 0.02  # of web speed, within which it is one speed
+ONE_SPEED_LOG = 0.02  # of web speed over a few rows, within which it is one
 
 
 class Rows:
@@ -64,7 +64,7 @@ class Rows:
         """Whether so many rows up to this one were laid at one speed."""
         speed = self.speed_log[self.at(row - rows + 1, row)]
         known = speed[np.isfinite(speed)]
-        return bool(known.size and known.max() - known.min() < STEADY_LOG)
+        return bool(known.size and known.max() - known.min() < ONE_SPEED_LOG)
 
     def see(self, cycle: Mapping[str, Any], t_s: float, web_m: float, speed_mps: float) -> Iterator[tuple[str, int]]:
         """One cycle on a running web; yields which row was finished by whom: die, wet, dry."""

@@ -103,7 +103,7 @@ def test_a_pump_that_pulses_is_in_the_map_and_widens_its_intervals(made: Callabl
     followed = (swift.mean_log - calm.mean_log)[seen]
     assert np.std(followed - metres[seen]) < 0.35 * np.std(metres) + 1e-5
     wider = float(np.median(np.sqrt(np.maximum(swift.random**2 - calm.random**2, 0.0))))
-    assert 0.3 * np.std(metres) <= wider + 1e-5 <= np.std(metres) + 2e-5
+    assert 0.75 * np.std(metres) <= wider + 1e-5 <= np.std(metres) + 2e-5
 
 
 def test_a_gauge_that_jumps_for_a_metre_is_no_pulsation(made: Callable[..., Made]) -> None:
